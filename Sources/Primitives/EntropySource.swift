@@ -1,0 +1,26 @@
+/// Where an engine's unpredictable bytes come from: the kernel in a process, a seed in a simulation.
+///
+/// Asked only while a handshake, a path check or a cookie secret is made, never per packet.
+public struct EntropySource {
+    private let fill: (UnsafeMutableRawBufferPointer) -> Void
+
+    public init(fill: @escaping (UnsafeMutableRawBufferPointer) -> Void) { self.fill = fill }
+
+    /// A reproducible source, never for real keys.
+    public static func seeded(_ seed: UInt64) -> Self {
+        var generator = SeededGenerator(seed: seed)
+        return Self { bytes in
+            for index in bytes.indices {
+                bytes[index] = UInt8(truncatingIfNeeded: generator.next())
+            }
+        }
+    }
+
+    public func fill(_ bytes: UnsafeMutableRawBufferPointer) { self.fill(bytes) }
+
+    public func next<Value: FixedWidthInteger>(_: Value.Type = Value.self) -> Value {
+        var value = Value.zero
+        withUnsafeMutableBytes(of: &value) { self.fill($0) }
+        return value
+    }
+}
