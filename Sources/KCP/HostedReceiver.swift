@@ -1,0 +1,180 @@
+public import Primitives
+
+/// The receiving half of a KCP conversation inside a session: order and flow control.
+///
+/// A segment names its number and its place in the byte stream, so that its bytes go straight to
+/// where they will be read from, gap or no gap; the ring of records says which numbers have come.
+/// Credit is counted in bytes: the peer may send below ``creditLimit``, and memory never exceeds
+/// the window.
+public struct HostedReceiver: ~Copyable {
+    public enum Outcome: Hashable, Sendable {
+        /// New; `isReadable` says that the bytes in order have grown.
+        case accepted(isReadable: Bool)
+        case duplicate
+        /// The peer broke the protocol: beyond its credit, or places that do not fit together.
+        case violation
+    }
+
+    struct Record: BitwiseCopyable {
+        var offset: UInt32
+        var byteCount: UInt16
+        var isPresent: Bool
+    }
+
+    private var ring = ByteRing()
+    private var records = IndexedRing<Record>(capacity: 16)
+    /// `rcv_nxt` in ikcp.c, not wrapped.
+    private var next: UInt64 = 0
+    /// One past the highest number whose record is initialised.
+    private var top: UInt64 = 0
+    private var finalNumber: UInt64?
+    private var lastUpdate: Instant?
+
+    /// Bytes below have been taken by the local side.
+    public private(set) var consumedOffset: UInt64 = 0
+    /// Bytes below have arrived without a gap.
+    public private(set) var orderedOffset: UInt64 = 0
+    /// What the peer was told it may send up to.
+    public private(set) var creditLimit: UInt64
+    /// Bytes the peer may be ahead of the local reader.
+    public private(set) var window: Int
+    private let windowLimit: Int
+
+    public init(window: Int, limit: Int) {
+        precondition(window > 0 && window <= limit && limit & (limit - 1) == 0)
+        self.window = window
+        self.windowLimit = limit
+        self.creditLimit = UInt64(window)
+    }
+
+    public var memoryByteCount: Int { self.ring.capacity }
+
+    /// The lowest number that has not arrived, `una` on the wire.
+    public var unacknowledged: UInt32 { UInt32(truncatingIfNeeded: self.next) }
+
+    public var readableByteCount: Int { Int(self.orderedOffset - self.consumedOffset) }
+
+    /// The peer has ended and every segment up to its end is here.
+    public var isComplete: Bool { self.finalNumber == self.next }
+
+    /// ``isComplete``, and everything was consumed.
+    public var isFinished: Bool { self.isComplete && self.readableByteCount == 0 }
+
+    /// Takes segment `number`, whose bytes belong at `offset` (the low 32 bits of it).
+    public mutating func receive(
+        number: UInt32,
+        offset: UInt32,
+        _ bytes: UnsafeRawBufferPointer
+    ) -> Outcome {
+        let ahead = Int32(bitPattern: number &- UInt32(truncatingIfNeeded: self.next))
+        guard ahead >= 0 else { return .duplicate }
+        let index = self.next + UInt64(ahead)
+        guard UInt64(ahead) < HostedSender.segmentWindow, !bytes.isEmpty,
+            bytes.count <= Int(UInt16.max), self.finalNumber.map({ index < $0 }) ?? true
+        else { return .violation }
+        if index < self.top, self.records[index].isPresent { return .duplicate }
+
+        let gap = Int32(bitPattern: offset &- UInt32(truncatingIfNeeded: self.orderedOffset))
+        guard gap >= 0, (gap == 0) == (ahead == 0) else { return .violation }
+        let place = self.orderedOffset + UInt64(gap)
+        let end = place + UInt64(bytes.count)
+        guard end <= self.creditLimit else { return .violation }
+
+        self.hold(end)
+        self.ring.place(bytes, at: place)
+        if ahead == 0, index == self.top {
+            // The common case: nothing is missing, nothing has to be remembered.
+            self.next += 1
+            self.top = self.next
+            self.orderedOffset = end
+            return .accepted(isReadable: true)
+        }
+        self.remember(index, offset: offset, byteCount: bytes.count)
+        guard ahead == 0 else { return .accepted(isReadable: false) }
+        return self.advance() ? .accepted(isReadable: true) : .violation
+    }
+
+    /// The peer will send no segment numbered `number` (low 32 bits) or above.
+    public mutating func finish(at number: UInt32) -> Outcome {
+        let ahead = Int32(bitPattern: number &- UInt32(truncatingIfNeeded: self.next))
+        let index = self.next &+ UInt64(bitPattern: Int64(ahead))
+        if let known = self.finalNumber { return known == index ? .duplicate : .violation }
+        guard ahead >= 0, index >= self.top else { return .violation }
+        self.finalNumber = index
+        return .accepted(isReadable: index == self.next)
+    }
+
+    /// Contiguous bytes in order for the local side.
+    public func readableRegion() -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(
+            self.ring.contiguous(from: self.consumedOffset, count: self.readableByteCount)
+        )
+    }
+
+    /// The local side took `count` bytes.
+    public mutating func consumed(_ count: Int) {
+        precondition(count >= 0 && count <= self.readableByteCount)
+        self.consumedOffset += UInt64(count)
+    }
+
+    /// The credit the peer should have by now, if telling it is worth a frame.
+    ///
+    /// Worth it when a quarter of the window has been consumed since the last time. A window used
+    /// up within two round trips is too small for the path and doubles, up to its limit and up to
+    /// `growth` more bytes (what the session's budget still has).
+    public mutating func creditUpdate(
+        roundTrip: Instant.Interval,
+        growth: Int,
+        at now: Instant
+    ) -> UInt64? {
+        let target = self.consumedOffset + UInt64(self.window)
+        guard target >= self.creditLimit + UInt64(self.window / 4), self.finalNumber == nil
+        else { return nil }
+        if let last = self.lastUpdate, now.since(last) < roundTrip * 2 {
+            self.window += min(self.windowLimit - self.window, self.window, max(0, growth))
+        }
+        self.lastUpdate = now
+        self.creditLimit = self.consumedOffset + UInt64(self.window)
+        return self.creditLimit
+    }
+
+    private mutating func hold(_ end: UInt64) {
+        let needed = Int(end - self.consumedOffset)
+        guard needed > self.ring.capacity else { return }
+        // Out-of-order bytes live beyond the ordered ones, so the whole old ring is kept.
+        let live = self.consumedOffset..<self.consumedOffset + UInt64(self.ring.capacity)
+        self.ring.grow(toHold: max(needed, min(self.window, needed * 2)), keeping: live)
+    }
+
+    private mutating func remember(_ index: UInt64, offset: UInt32, byteCount: Int) {
+        if index >= self.top {
+            self.records.grow(
+                toHold: Int(index - self.next) + 1,
+                keeping: self.next..<max(self.next, self.top)
+            )
+            for missing in self.top..<index {
+                self.records[missing] = Record(offset: 0, byteCount: 0, isPresent: false)
+            }
+            self.top = index + 1
+        }
+        self.records[index] = Record(
+            offset: offset,
+            byteCount: UInt16(byteCount),
+            isPresent: true
+        )
+    }
+
+    /// Moves over every segment that has come; false when their places do not join up.
+    private mutating func advance() -> Bool {
+        while self.next < self.top {
+            let record = self.records[self.next]
+            guard record.isPresent else { return true }
+            guard record.offset == UInt32(truncatingIfNeeded: self.orderedOffset) else {
+                return false
+            }
+            self.orderedOffset += UInt64(record.byteCount)
+            self.next += 1
+        }
+        return true
+    }
+}

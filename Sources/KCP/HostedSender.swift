@@ -1,0 +1,205 @@
+import Primitives
+
+/// The sending half of a KCP conversation inside a session.
+///
+/// Keeps what KCP keeps (`sn`, `una`, order, flow control) and leaves to the session what the
+/// session knows better (loss, RTT, rate). Bytes wait in one ring from the moment the local socket
+/// gave them until the peer has them; a segment is a range of that ring, cut when a packet has room
+/// for it. Every operation is O(1) per segment.
+public struct HostedSender: ~Copyable {
+    /// A segment cut for a packet: its number, and where its bytes are in the stream.
+    @frozen
+    public struct Segment: Sendable {
+        public var number: UInt32
+        public var offset: UInt64
+        public var byteCount: Int
+    }
+
+    private enum State {
+        static let inFlight: UInt8 = 0
+        static let lost: UInt8 = 1
+        static let acknowledged: UInt8 = 2
+    }
+
+    struct Record: BitwiseCopyable {
+        var offset: UInt64
+        var byteCount: UInt16
+        var state: UInt8
+    }
+
+    /// At most this many segments are outstanding; the receiver refuses more (KCP's `wnd` is 16
+    /// bits wide, half of its range keeps the comparison of numbers unambiguous).
+    public static let segmentWindow: UInt64 = 32_768
+
+    private var ring = ByteRing()
+    private let capacityLimit: Int
+    private var records = IndexedRing<Record>(capacity: 16)
+    /// Segment numbers declared lost, oldest first; entries whose state has changed are skipped.
+    private var lost = IndexedRing<UInt32>(capacity: 16)
+    private var lostHead: UInt64 = 0
+    private var lostTail: UInt64 = 0
+    /// `snd_una` in ikcp.c, not wrapped.
+    private var unacknowledged: UInt64 = 0
+    /// `snd_nxt` in ikcp.c, not wrapped.
+    private var next: UInt64 = 0
+
+    /// Bytes below are the peer's; their room is free again.
+    public private(set) var acknowledgedOffset: UInt64 = 0
+    /// Bytes below have been sent at least once.
+    public private(set) var sentOffset: UInt64 = 0
+    /// Bytes below have been written by the local side.
+    public private(set) var writtenOffset: UInt64 = 0
+    /// The peer takes bytes below this offset.
+    public private(set) var creditLimit: UInt64
+
+    /// - Parameter capacity: most bytes held, a power of two.
+    public init(capacity: Int, credit: UInt64) {
+        precondition(capacity >= 4096 && capacity & (capacity - 1) == 0)
+        self.capacityLimit = capacity
+        self.creditLimit = credit
+    }
+
+    /// Bytes written and not yet sent.
+    public var unsentByteCount: Int { Int(self.writtenOffset - self.sentOffset) }
+
+    /// Bytes held for the peer, sent or not.
+    public var heldByteCount: Int { Int(self.writtenOffset - self.acknowledgedOffset) }
+
+    /// How many segments have been cut: the number the next one gets, not wrapped.
+    public var segmentCount: UInt64 { self.next }
+
+    public var isEverythingAcknowledged: Bool { self.acknowledgedOffset == self.writtenOffset }
+
+    public var memoryByteCount: Int { self.ring.capacity }
+
+    /// Contiguous room for new bytes, grown on demand up to the capacity; empty when full.
+    public mutating func writableRegion() -> UnsafeMutableRawBufferPointer {
+        let held = self.heldByteCount
+        if held == self.ring.capacity, held < self.capacityLimit {
+            self.ring.grow(
+                toHold: min(self.capacityLimit, max(65_536, held * 2)),
+                keeping: self.acknowledgedOffset..<self.writtenOffset
+            )
+        }
+        return self.ring.contiguous(
+            from: self.writtenOffset,
+            count: self.ring.capacity - held
+        )
+    }
+
+    /// `count` bytes stand at the front of ``writableRegion()``.
+    public mutating func wrote(_ count: Int) {
+        precondition(count >= 0 && count <= self.ring.capacity - self.heldByteCount)
+        self.writtenOffset += UInt64(count)
+    }
+
+    /// Copies in as many of `bytes` as there is room for.
+    public mutating func write(_ bytes: UnsafeRawBufferPointer) -> Int {
+        var taken = 0
+        while taken < bytes.count {
+            let region = self.writableRegion()
+            guard !region.isEmpty else { break }
+            let run = min(region.count, bytes.count - taken)
+            region.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[taken..<taken + run]))
+            self.wrote(run)
+            taken += run
+        }
+        return taken
+    }
+
+    /// The peer moved its credit; an older, lower limit changes nothing.
+    public mutating func raiseCredit(to limit: UInt64) {
+        self.creditLimit = max(self.creditLimit, limit)
+    }
+
+    /// New bytes that may be cut into segments now.
+    public var sendableByteCount: Int {
+        guard self.next - self.unacknowledged < Self.segmentWindow else { return 0 }
+        let end = min(self.writtenOffset, self.creditLimit)
+        return end > self.sentOffset ? Int(end - self.sentOffset) : 0
+    }
+
+    public var hasLost: Bool { self.lostHead != self.lostTail }
+
+    /// Cuts the next new segment, at most `room` bytes; `nil` when there is nothing to cut.
+    public mutating func cutSegment(room: Int) -> Segment? {
+        let count = min(self.sendableByteCount, room, Int(UInt16.max))
+        guard count > 0 else { return nil }
+        let live = self.unacknowledged..<self.next
+        self.records.grow(toHold: live.count + 1, keeping: live)
+        self.records[self.next] = Record(
+            offset: self.sentOffset,
+            byteCount: UInt16(count),
+            state: State.inFlight
+        )
+        let segment = Segment(
+            number: UInt32(truncatingIfNeeded: self.next),
+            offset: self.sentOffset,
+            byteCount: count
+        )
+        self.next += 1
+        self.sentOffset += UInt64(count)
+        return segment
+    }
+
+    /// Takes the oldest lost segment if it fits `room`; it counts as in flight again.
+    public mutating func takeLost(room: Int) -> Segment? {
+        while self.lostHead != self.lostTail {
+            let index = self.index(of: self.lost[self.lostHead])
+            guard let index, self.records[index].state == State.lost else {
+                self.lostHead += 1
+                continue
+            }
+            let record = self.records[index]
+            guard Int(record.byteCount) <= room else { return nil }
+            self.lostHead += 1
+            self.records.pointer(index).pointee.state = State.inFlight
+            return Segment(
+                number: UInt32(truncatingIfNeeded: index),
+                offset: record.offset,
+                byteCount: Int(record.byteCount)
+            )
+        }
+        return nil
+    }
+
+    /// Copies the bytes of `segment` to `target`.
+    public func copy(_ segment: Segment, to target: UnsafeMutableRawPointer) {
+        self.ring.copy(from: segment.offset, count: segment.byteCount, to: target)
+    }
+
+    /// The packet that carried segment `number` arrived: true if that freed room.
+    @discardableResult
+    public mutating func acknowledge(_ number: UInt32) -> Bool {
+        guard let index = self.index(of: number) else { return false }
+        self.records.pointer(index).pointee.state = State.acknowledged
+        let before = self.acknowledgedOffset
+        while self.unacknowledged < self.next {
+            let record = self.records[self.unacknowledged]
+            guard record.state == State.acknowledged else { break }
+            self.acknowledgedOffset += UInt64(record.byteCount)
+            self.unacknowledged += 1
+        }
+        return self.acknowledgedOffset != before
+    }
+
+    /// The packet that carried segment `number` is lost: true if it has to be sent again.
+    @discardableResult
+    public mutating func lose(_ number: UInt32) -> Bool {
+        guard let index = self.index(of: number), self.records[index].state == State.inFlight
+        else { return false }
+        self.records.pointer(index).pointee.state = State.lost
+        let live = self.lostHead..<self.lostTail
+        self.lost.grow(toHold: live.count + 1, keeping: live)
+        self.lost[self.lostTail] = number
+        self.lostTail += 1
+        return true
+    }
+
+    /// The unwrapped number, if the segment is outstanding.
+    private func index(of number: UInt32) -> UInt64? {
+        let ahead = number &- UInt32(truncatingIfNeeded: self.unacknowledged)
+        let index = self.unacknowledged + UInt64(ahead)
+        return index < self.next ? index : nil
+    }
+}

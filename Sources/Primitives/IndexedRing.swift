@@ -1,0 +1,50 @@
+/// A ring of plain values addressed by ever-growing index, doubling up to where its owner lets it.
+///
+/// Element `i` lives at `i mod capacity`; the owner keeps the live range no longer than the
+/// capacity by calling ``grow(toHold:keeping:)`` first.
+@frozen
+public struct IndexedRing<Element: BitwiseCopyable>: ~Copyable {
+    @usableFromInline var base: UnsafeMutablePointer<Element>
+    @usableFromInline var mask: Int
+
+    @inlinable
+    public init(capacity: Int) {
+        precondition(capacity > 0 && capacity & (capacity - 1) == 0)
+        self.base = .allocate(capacity: capacity)
+        self.mask = capacity - 1
+    }
+
+    @inlinable
+    deinit { self.base.deallocate() }
+
+    @inlinable
+    public var capacity: Int { self.mask + 1 }
+
+    /// The value at `index`; undefined before it was written.
+    @inlinable
+    public subscript(index: UInt64) -> Element {
+        get { self.base[Int(truncatingIfNeeded: index) & self.mask] }
+        set { self.base[Int(truncatingIfNeeded: index) & self.mask] = newValue }
+    }
+
+    /// Where `index` lives, for changes in place.
+    @inlinable
+    public func pointer(_ index: UInt64) -> UnsafeMutablePointer<Element> {
+        self.base + (Int(truncatingIfNeeded: index) & self.mask)
+    }
+
+    /// Makes room for `minimum` live elements, keeping those of `live`.
+    @inlinable
+    public mutating func grow(toHold minimum: Int, keeping live: Range<UInt64>) {
+        guard minimum > self.capacity else { return }
+        var target = self.capacity
+        while target < minimum { target *= 2 }
+        let fresh = UnsafeMutablePointer<Element>.allocate(capacity: target)
+        for index in live {
+            fresh[Int(truncatingIfNeeded: index) & (target - 1)] = self[index]
+        }
+        self.base.deallocate()
+        self.base = fresh
+        self.mask = target - 1
+    }
+}
