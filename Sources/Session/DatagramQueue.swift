@@ -1,0 +1,82 @@
+import Primitives
+
+/// Datagrams of one flow that wait for room on the path: bytes in a ring that grows on demand.
+///
+/// Bounded in number and bytes; the oldest makes room for the newest, because a late game packet is
+/// worth less than a fresh one.
+struct DatagramQueue: ~Copyable {
+    struct Entry: BitwiseCopyable {
+        var offset: UInt64
+        var byteCount: Int
+        var queuedAt: Instant
+    }
+
+    private var bytes = ByteRing()
+    private var entries: IndexedRing<Entry>?
+    private var head: UInt64 = 0
+    private var tail: UInt64 = 0
+    private var readOffset: UInt64 = 0
+    private var writeOffset: UInt64 = 0
+
+    init() {}
+
+    var isEmpty: Bool { self.head == self.tail }
+    var count: Int { Int(self.tail - self.head) }
+    var byteCount: Int { Int(self.writeOffset - self.readOffset) }
+    var memoryByteCount: Int { self.bytes.capacity }
+
+    /// Appends a copy and returns how many older datagrams had to go for it.
+    mutating func append(
+        _ datagram: UnsafeRawBufferPointer,
+        countLimit: Int,
+        byteLimit: Int,
+        at now: Instant
+    ) -> Int {
+        var dropped = 0
+        while !self.isEmpty,
+            self.count >= countLimit || self.byteCount + datagram.count > byteLimit
+        {
+            self.removeFirst()
+            dropped += 1
+        }
+        self.bytes.grow(
+            toHold: self.byteCount + datagram.count,
+            keeping: self.readOffset..<self.writeOffset
+        )
+        self.bytes.place(datagram, at: self.writeOffset)
+        self.push(
+            Entry(offset: self.writeOffset, byteCount: datagram.count, queuedAt: now)
+        )
+        self.writeOffset += UInt64(datagram.count)
+        return dropped
+    }
+
+    private mutating func push(_ entry: Entry) {
+        var ring = self.entries.take() ?? IndexedRing<Entry>(capacity: 8)
+        ring.grow(toHold: self.count + 1, keeping: self.head..<self.tail)
+        ring[self.tail] = entry
+        self.entries = consume ring
+        self.tail += 1
+    }
+
+    /// The oldest datagram's size and age; only while not empty.
+    var first: Entry {
+        switch self.entries {
+        case .some(let ring): ring[self.head]
+        case .none: preconditionFailure("an empty queue has no first datagram")
+        }
+    }
+
+    /// Copies part of the oldest datagram out.
+    func copyFirst(from start: Int, count: Int, to target: UnsafeMutableRawPointer) {
+        self.bytes.copy(from: self.first.offset + UInt64(start), count: count, to: target)
+    }
+
+    mutating func removeFirst() {
+        let entry = self.first
+        self.readOffset = entry.offset + UInt64(entry.byteCount)
+        self.head += 1
+        // A burst of large datagrams must not pin its memory for the life of a small flow.
+        if self.isEmpty, self.bytes.capacity > 16_384 { self.bytes.release() }
+    }
+}

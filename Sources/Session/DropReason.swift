@@ -1,0 +1,62 @@
+/// Why something a peer or a local sender gave us was thrown away.
+///
+/// One case, one counter, one line in the metrics page: the network makes these happen, so they are
+/// weather and not errors.
+public enum DropReason: UInt8, CaseIterable, Sendable {
+    case malformed
+    case unauthentic
+    case replayed
+    case unknownSession
+    case handshakeRefused
+    case handshakeLimited
+    case protocolViolation
+    case unknownFlow
+    case unknownStream
+    case flowQueueFull
+    case flowQueueStale
+    case inboxFull
+    case reassemblyFull
+    case reassemblyStale
+    case datagramTooLarge
+    case flowLimit
+    case streamLimit
+    case pathUnvalidated
+
+    /// The value of the `reason` label in `fairlead_drops_total`.
+    public var label: String {
+        switch self {
+        case .malformed: "malformed"
+        case .unauthentic: "unauthentic"
+        case .replayed: "replayed"
+        case .unknownSession: "unknown-session"
+        case .handshakeRefused: "handshake-refused"
+        case .handshakeLimited: "handshake-limited"
+        case .protocolViolation: "protocol-violation"
+        case .unknownFlow: "unknown-flow"
+        case .unknownStream: "unknown-stream"
+        case .flowQueueFull: "flow-queue-full"
+        case .flowQueueStale: "flow-queue-stale"
+        case .inboxFull: "inbox-full"
+        case .reassemblyFull: "reassembly-full"
+        case .reassemblyStale: "reassembly-stale"
+        case .datagramTooLarge: "datagram-too-large"
+        case .flowLimit: "flow-limit"
+        case .streamLimit: "stream-limit"
+        case .pathUnvalidated: "path-unvalidated"
+        }
+    }
+}
+
+/// Counts instead of throwing: a hostile network can make each of these happen a million times a
+/// second.
+public struct DropCounters: Sendable {
+    private var counts = [UInt64](repeating: 0, count: DropReason.allCases.count)
+
+    public init() {}
+
+    public mutating func count(_ reason: DropReason) { self.counts[Int(reason.rawValue)] &+= 1 }
+
+    public subscript(reason: DropReason) -> UInt64 { self.counts[Int(reason.rawValue)] }
+
+    public var total: UInt64 { self.counts.reduce(0, &+) }
+}

@@ -1,0 +1,110 @@
+import Primitives
+
+/// One UDP flow: (listener, source address) on a client, a connected socket on a server.
+struct Flow: ~Copyable {
+    let slot: UInt32
+    let generation: UInt32
+    /// The session's slot, or -1 while there is none.
+    var session: Int32 = -1
+    /// The flow's id on the wire, unique in its session.
+    var id: UInt32 = 0
+    var request: OpenRequest
+    var queue = DatagramQueue()
+    /// The number the next datagram gets.
+    var nextNumber: UInt32 = 0
+    /// How much of the first queued datagram has gone out as fragments.
+    var fragmentOffset = 0
+    var fragmentIndex: UInt8 = 0
+    var lastActivity: Instant
+    var isOpenAcknowledged = false
+    var lastOpenPacket: UInt64?
+    var isQueued = false
+
+    init(slot: UInt32, generation: UInt32, request: OpenRequest, at now: Instant) {
+        self.slot = slot
+        self.generation = generation
+        self.request = request
+        self.lastActivity = now
+    }
+
+    var handle: FlowHandle { FlowHandle(slot: self.slot, generation: self.generation) }
+
+    mutating func removeFirstDatagram() {
+        self.queue.removeFirst()
+        self.fragmentOffset = 0
+        self.fragmentIndex = 0
+    }
+}
+
+typealias FlowPointer = UnsafeMutablePointer<Flow>
+
+/// The flows of one engine at addresses that do not move.
+final class FlowTable {
+    private var pages: [UnsafeMutablePointer<Flow>] = []
+    private var generations: [UInt32] = []
+    private var isLive: [Bool] = []
+    private var free: [UInt32] = []
+    private(set) var count = 0
+    private let limit: Int
+    private static let pageSize = 64
+
+    init(limit: Int) { self.limit = limit }
+
+    deinit {
+        for slot in self.isLive.indices where self.isLive[slot] {
+            self[UInt32(slot)].deinitialize(count: 1)
+        }
+        for page in self.pages { page.deallocate() }
+    }
+
+    var slotCount: Int { self.generations.count }
+
+    subscript(slot: UInt32) -> FlowPointer {
+        self.pages[Int(slot) / Self.pageSize] + Int(slot) % Self.pageSize
+    }
+
+    func allocate(_ request: OpenRequest, at now: Instant) -> FlowPointer? {
+        guard self.count < self.limit else { return nil }
+        if self.free.isEmpty {
+            let slot = UInt32(self.generations.count)
+            if Int(slot) % Self.pageSize == 0 { self.pages.append(.allocate(capacity: Self.pageSize)) }
+            self.generations.append(1)
+            self.isLive.append(false)
+            self.free.append(slot)
+        }
+        let slot = self.free.removeLast()
+        self.count += 1
+        self.isLive[Int(slot)] = true
+        let flow = self[slot]
+        flow.initialize(
+            to: Flow(
+                slot: slot,
+                generation: self.generations[Int(slot)],
+                request: request,
+                at: now
+            )
+        )
+        return flow
+    }
+
+    func release(_ flow: FlowPointer) {
+        let slot = flow.pointee.slot
+        precondition(self.isLive[Int(slot)])
+        flow.deinitialize(count: 1)
+        self.isLive[Int(slot)] = false
+        self.generations[Int(slot)] &+= 1
+        self.free.append(slot)
+        self.count -= 1
+    }
+
+    func live(_ slot: UInt32) -> FlowPointer? {
+        guard Int(slot) < self.isLive.count, self.isLive[Int(slot)] else { return nil }
+        return self[slot]
+    }
+
+    func find(_ handle: FlowHandle) -> FlowPointer? {
+        guard let flow = self.live(handle.slot), flow.pointee.generation == handle.generation
+        else { return nil }
+        return flow
+    }
+}

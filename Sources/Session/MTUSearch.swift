@@ -1,0 +1,77 @@
+import Primitives
+
+/// Finds the largest UDP payload the path carries, by probes that carry nothing else (RFC 8899).
+///
+/// Starts at 1200 bytes and tries from the top down, because most paths carry a full Ethernet frame
+/// and one probe settles it.
+struct MTUSearch {
+    static let base = 1200
+    /// Ethernet without tunnel, PPPoE, common tunnels, the IPv6 minimum (UDP payload over IPv4).
+    private static let candidates = [1472, 1452, 1440, 1420, 1400, 1380, 1350, 1280]
+    private static let attempts = 3
+    private static let raiseInterval = Instant.Interval.seconds(600)
+
+    /// Packets up to this size arrive.
+    private(set) var confirmed: Int
+    private var sizes: [Int]
+    private var place = 0
+    private var attempt = 0
+    private var outstanding = 0
+    /// When the next probe may go; ``Instant/never`` while one is out or the search is over.
+    private(set) var deadline: Instant
+
+    /// - Parameter isFixed: the operator chose `limit`; it is believed and never probed.
+    init(limit: Int, isFixed: Bool, isIPv4: Bool) {
+        if isFixed {
+            self.confirmed = max(limit, 512)
+            self.sizes = []
+            self.deadline = .never
+            return
+        }
+        let most = min(limit, isIPv4 ? 1472 : 1452)
+        self.confirmed = min(Self.base, max(limit, 512))
+        let start = self.confirmed
+        self.sizes = Self.candidates.filter { $0 <= most && $0 > start }
+        self.deadline = self.sizes.isEmpty ? .never : Instant(nanoseconds: 0)
+    }
+
+    /// The size to probe now, if one is due.
+    func dueProbe(at now: Instant) -> Int? {
+        guard self.deadline <= now, self.place < self.sizes.count else { return nil }
+        return self.sizes[self.place]
+    }
+
+    mutating func probeSent(_ size: Int) {
+        self.outstanding = size
+        self.deadline = .never
+    }
+
+    /// True if larger packets may be sent from now on.
+    mutating func probeArrived(size: Int, at now: Instant) -> Bool {
+        guard size > self.confirmed else { return false }
+        self.confirmed = size
+        self.outstanding = 0
+        // The sizes below are settled; those above are tried again much later.
+        self.sizes = self.sizes.filter { $0 > size }
+        self.place = 0
+        self.attempt = 0
+        self.deadline = self.sizes.isEmpty ? .never : now + Self.raiseInterval
+        return true
+    }
+
+    mutating func probeLost(size: Int, at now: Instant) {
+        guard size == self.outstanding else { return }
+        self.outstanding = 0
+        self.attempt += 1
+        if self.attempt == Self.attempts {
+            self.attempt = 0
+            self.place += 1
+        }
+        if self.place < self.sizes.count {
+            self.deadline = now
+        } else {
+            self.place = 0
+            self.deadline = now + Self.raiseInterval
+        }
+    }
+}

@@ -1,0 +1,53 @@
+import Primitives
+
+/// The UDP flows of a session.
+extension PeerSession {
+    func attach(_ flow: FlowPointer, id: UInt32) {
+        flow.pointee.session = Int32(self.slot)
+        flow.pointee.id = id
+        self.flowIDs.insert(id, flow.pointee.slot)
+    }
+
+    /// Client: gives a flow an id in this session; its OPEN travels with its next datagram.
+    func adopt(_ flow: FlowPointer) {
+        self.attach(flow, id: self.nextFlowID)
+        self.nextFlowID += 1
+        flow.pointee.isOpenAcknowledged = false
+        flow.pointee.lastOpenPacket = nil
+        flow.pointee.fragmentOffset = 0
+        flow.pointee.fragmentIndex = 0
+        self.scheduleDatagrams(flow)
+    }
+
+    func scheduleDatagrams(_ flow: FlowPointer) {
+        guard !flow.pointee.isQueued, !flow.pointee.queue.isEmpty else { return }
+        flow.pointee.isQueued = true
+        self.flowQueue.append(flow.pointee.slot)
+    }
+
+    /// Takes the flow out of this session; on a client it may join another.
+    func detach(_ flow: FlowPointer) {
+        self.flowIDs.remove(flow.pointee.id)
+        flow.pointee.session = -1
+        flow.pointee.isQueued = false
+    }
+
+    /// Tells the peer that an id means nothing here; lost ones are said again when asked again.
+    func refuse(_ kind: UInt8, _ id: UInt32, _ reason: ResetReason) {
+        guard self.strayResets.count < Self.strayResetLimit else { return }
+        self.strayResets.append((kind, id, reason))
+    }
+
+    /// The session is over: a client keeps its flows for the next one, a server ends them.
+    func dropFlows(reason: ResetReason) {
+        for slot in 0..<UInt32(self.board.flows.slotCount) {
+            guard let flow = self.board.flows.live(slot), flow.pointee.session == Int32(self.slot)
+            else { continue }
+            self.detach(flow)
+            if !self.isClient {
+                self.board.post(.flowClosed(flow.pointee.handle, reason))
+                self.board.flows.release(flow)
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+import KCP
+import Primitives
+
+/// The streams of a session: joining, scheduling, ending.
+extension PeerSession {
+    func attach(_ stream: StreamPointer, conversation: UInt32) {
+        stream.pointee.session = Int32(self.slot)
+        stream.pointee.conversation = conversation
+        self.conversations.insert(conversation, stream.pointee.slot)
+    }
+
+    /// Client: gives a stream that waited for a session its conversation.
+    func adopt(_ stream: StreamPointer) {
+        self.attach(stream, conversation: self.nextConversation)
+        self.nextConversation += 1
+        self.scheduleControl(stream, .open)
+        self.scheduleData(stream)
+        if stream.pointee.isReadyToClose { self.scheduleControl(stream, .close) }
+    }
+
+    func scheduleControl(_ stream: StreamPointer, _ pending: Stream.Pending) {
+        stream.pointee.pending.formUnion(pending)
+        guard !stream.pointee.isInControlQueue else { return }
+        stream.pointee.isInControlQueue = true
+        self.control.append(stream.pointee.slot)
+    }
+
+    /// Puts a stream that has something to send into the round, new ones first.
+    func scheduleData(_ stream: StreamPointer) {
+        guard !stream.pointee.isInDataQueue, stream.pointee.hasDataToSend else { return }
+        stream.pointee.isInDataQueue = true
+        stream.pointee.isFresh = true
+        stream.pointee.deficit = self.mtu.confirmed
+        self.fresh.append(stream.pointee.slot)
+    }
+
+    /// Room in the send buffer appeared: tells the driver if it waits for some.
+    func roomAppeared(_ stream: StreamPointer) {
+        guard stream.pointee.wantsRoom, self.roomForWriting(stream) > 0 else { return }
+        stream.pointee.wantsRoom = false
+        self.board.markReady(stream)
+    }
+
+    /// How many more bytes the local side may hand over now.
+    ///
+    /// Bytes that cannot leave soon stay in the local socket, where TCP's own back-pressure sees
+    /// them: at most ten milliseconds of the path's rate waits unsent (the idea of
+    /// TCP_NOTSENT_LOWAT).
+    func roomForWriting(_ stream: StreamPointer) -> Int {
+        let target = max(131_072, Int(clamping: self.recovery.pacingRate / 100))
+        let held = self.board.limits.streamBuffer - stream.pointee.sender.heldByteCount
+        return max(0, min(held, target - stream.pointee.sender.unsentByteCount))
+    }
+
+    /// The end was asked for: announces it once all bytes are cut.
+    func finishRequested(_ stream: StreamPointer) {
+        if stream.pointee.isReadyToClose { self.scheduleControl(stream, .close) }
+    }
+
+    /// Both directions are over and acknowledged: the stream is history.
+    func finishIfDone(_ stream: StreamPointer) {
+        guard stream.pointee.ending == .acknowledged, !stream.pointee.isReset,
+            stream.pointee.sender.isEverythingAcknowledged, stream.pointee.receiver.isFinished
+        else { return }
+        self.board.post(.streamClosed(stream.pointee.handle))
+        self.release(stream)
+    }
+
+    /// Takes the stream out of every table; queued slots are skipped when they come up.
+    func release(_ stream: StreamPointer) {
+        self.conversations.remove(stream.pointee.conversation)
+        self.grantedBytes -= stream.pointee.receiver.window - EngineLimits.initialWindow
+        self.board.streams.release(stream)
+    }
+
+    /// Ends a stream from this side; the slot lives until the peer has the RESET.
+    func reset(_ stream: StreamPointer, reason: ResetReason) {
+        stream.pointee.isReset = true
+        stream.pointee.resetReason = reason
+        stream.pointee.pending = []
+        self.scheduleControl(stream, .reset)
+    }
+
+    /// The local side consumed bytes: raises the peer's credit when that is worth a frame.
+    func updateCredit(_ stream: StreamPointer, at now: Instant) {
+        let before = stream.pointee.receiver.window
+        let limit = stream.pointee.receiver.creditUpdate(
+            roundTrip: self.recovery.smoothedRTT,
+            growth: self.board.limits.sessionBuffer - self.grantedBytes,
+            at: now
+        )
+        guard limit != nil else { return }
+        self.grantedBytes += stream.pointee.receiver.window - before
+        self.scheduleControl(stream, .window)
+    }
+
+    /// The session is over: no stream of it can be carried on.
+    func dropStreams(reason: ResetReason) {
+        for slot in 0..<UInt32(self.board.streams.slotCount) {
+            guard let stream = self.board.streams.live(slot),
+                stream.pointee.session == Int32(self.slot)
+            else { continue }
+            if !stream.pointee.isReset {
+                self.board.post(.streamReset(stream.pointee.handle, reason))
+            }
+            self.release(stream)
+        }
+    }
+}

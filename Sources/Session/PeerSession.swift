@@ -1,0 +1,266 @@
+import Primitives
+import Recovery
+import Sealing
+
+/// One end of an established tunnel to one peer: what both roles share.
+///
+/// Packet numbers, loss, rate and path belong to the session; its streams and flows only say what
+/// they want carried. The engine drives it and owns the tables it points into.
+final class PeerSession {
+    /// One handshake's keys; the session outlives them.
+    final class Keypair {
+        let keys: TransportKeys
+        let localIndex: UInt32
+        let remoteIndex: UInt32
+        let establishedAt: Instant
+        /// Packets sealed under these keys.
+        var sealedCount: UInt64 = 0
+
+        init(_ established: EstablishedKeys, at now: Instant) {
+            self.keys = established.keys
+            self.localIndex = established.localIndex
+            self.remoteIndex = established.remoteIndex
+            self.establishedAt = now
+        }
+    }
+
+    let slot: UInt32
+    let generation: UInt32
+    unowned(unsafe) let board: Switchboard
+    let isClient: Bool
+    /// The client's static key, on a server.
+    let clientKey: PublicKey?
+    /// The client process's name for this session.
+    let instance: UInt64
+    var peerName: String
+    var peerIndex: Int
+    let createdAt: Instant
+    /// The peer has shown that it holds the keys: before that a server sends nothing.
+    var isConfirmed: Bool
+
+    /// Sealing uses this one.
+    var current: Keypair
+    /// Still opened: what was current before, and on a server what will be once the client uses it.
+    var previous: Keypair?
+    var next: Keypair?
+
+    var nextNumber: UInt64 = 0
+    var replay = ReplayWindow()
+    var recovery: LossRecovery
+    var received = ReceivedPackets()
+    var log = FrameLog()
+    var path: Path
+    var mtu: MTUSearch
+    var liveness: Liveness
+
+    /// Streams by conversation, flows by id.
+    var conversations = IndexTable()
+    var flowIDs = IndexTable()
+    var openedStreams = OpenedIDs()
+    var openedFlows = OpenedIDs()
+    var nextConversation: UInt32 = 1
+    var nextFlowID: UInt32 = 1
+    var reassembly = Reassembly()
+
+    /// Streams with frames other than data to send.
+    var control = SlotQueue()
+    /// Streams with data to send: those that were idle until now, then the others (fq_codel's two
+    /// lists, RFC 8290 §4.2).
+    var fresh = SlotQueue()
+    var steady = SlotQueue()
+    /// Flows with datagrams to send.
+    var flowQueue = SlotQueue()
+    /// RESETs for ids that have no stream or flow here; not repeated.
+    var strayResets: [(kind: UInt8, id: UInt32, reason: ResetReason)] = []
+    var isPingDue = false
+    /// Path tokens to echo.
+    var pathReplies: [UInt64] = []
+    /// Receive windows granted above the initial one of each stream.
+    var grantedBytes = 0
+    /// In the engine's list of sessions to transmit for.
+    var isDirty = false
+    private var lostBefore: UInt64 = 0
+
+    static let strayResetLimit = 256
+    static let pathReplyLimit = 4
+
+    init(
+        slot: UInt32,
+        generation: UInt32,
+        board: Switchboard,
+        established: EstablishedKeys,
+        client: PublicKey?,
+        address: SocketAddress,
+        packetSizeLimit: Int?,
+        congestion: CongestionChoice,
+        at now: Instant
+    ) {
+        self.slot = slot
+        self.generation = generation
+        self.board = board
+        self.isClient = client == nil
+        self.clientKey = client
+        self.instance = established.peerHello.instance
+        self.peerName = ""
+        self.peerIndex = -1
+        self.createdAt = now
+        self.isConfirmed = client == nil
+        self.current = Keypair(established, at: now)
+        self.path = Path(address: address)
+        self.mtu = MTUSearch(
+            limit: min(packetSizeLimit ?? .max, Int(established.peerHello.maximumPacketSize)),
+            isFixed: packetSizeLimit != nil,
+            isIPv4: address.isIPv4
+        )
+        self.liveness = Liveness(at: now)
+        self.recovery = LossRecovery(
+            congestion: congestion,
+            maximumPacketSize: self.mtu.confirmed,
+            at: now
+        )
+    }
+
+    var handle: SessionHandle { SessionHandle(slot: self.slot, generation: self.generation) }
+
+    var info: SessionInfo {
+        SessionInfo(
+            peerName: self.peerName,
+            address: self.path.address,
+            cipher: self.current.keys.cipher,
+            peerIndex: self.peerIndex
+        )
+    }
+
+    /// When this session next has to be woken or may send again.
+    func deadline(at now: Instant) -> Instant {
+        var earliest = min(self.recovery.deadline, self.received.ackDeadline)
+        if !self.fresh.isEmpty || !self.steady.isEmpty || !self.flowQueue.isEmpty {
+            earliest = min(earliest, self.recovery.pacingDeadline)
+        }
+        earliest = min(earliest, self.path.deadline)
+        earliest = min(earliest, self.mtu.deadline)
+        return min(earliest, self.liveness.deadline)
+    }
+
+    func snapshot() -> SessionSnapshot {
+        SessionSnapshot(
+            peer: self.peerName,
+            address: self.path.address,
+            roundTrip: self.recovery.smoothedRTT,
+            lossRate: self.recovery.lossRate,
+            cipher: self.current.keys.cipher,
+            streams: self.conversations.count,
+            flows: self.flowIDs.count,
+            packetSize: self.mtu.confirmed,
+            congestionWindow: self.recovery.congestionWindow,
+            pacingRate: UInt64(self.recovery.pacingRate)
+        )
+    }
+
+    // MARK: - Keys
+
+    /// The keys that `index` names on this side.
+    func keypair(index: UInt32) -> Keypair? {
+        if self.current.localIndex == index { return self.current }
+        if let next = self.next, next.localIndex == index { return next }
+        if let previous = self.previous, previous.localIndex == index { return previous }
+        return nil
+    }
+
+    /// Starts to seal with `keypair`; returns the index that is no longer in use, if any.
+    func promote(_ keypair: Keypair) -> UInt32? {
+        let retired = self.previous?.localIndex
+        self.previous = self.current
+        self.current = keypair
+        if self.next === keypair { self.next = nil }
+        return retired
+    }
+
+    // MARK: - Fate of packets
+
+    /// Gives every acknowledged or lost packet's frames back to their owners.
+    func settle(at now: Instant) {
+        while let packet = self.recovery.nextAcknowledged() {
+            if let largest = packet.acknowledgedLargest {
+                self.received.ackWasAcknowledged(largest: largest)
+            }
+            for index in 0..<UInt64(packet.frameCount) {
+                let place = packet.firstFrame + index
+                guard place >= self.log.head else { continue }
+                self.acknowledged(self.log[place], at: now)
+            }
+        }
+        while let packet = self.recovery.nextLost() {
+            for index in 0..<UInt64(packet.frameCount) {
+                let place = packet.firstFrame + index
+                guard place >= self.log.head else { continue }
+                self.lost(self.log[place], at: now)
+            }
+        }
+        self.log.trim(below: self.recovery.leastUnacknowledged)
+        let lost = self.recovery.lostPacketCount
+        self.board.counters.packetsLost &+= lost &- self.lostBefore
+        self.lostBefore = lost
+    }
+
+    private func acknowledged(_ frame: FrameRecord, at now: Instant) {
+        switch frame.kind {
+        case .mtuProbe:
+            if self.mtu.probeArrived(size: Int(frame.value), at: now) {
+                self.recovery.maximumPacketSize = self.mtu.confirmed
+            }
+        case .flowOpen:
+            if let flow = self.flow(frame) { flow.pointee.isOpenAcknowledged = true }
+        case .segment:
+            guard let stream = self.stream(frame) else { return }
+            if stream.pointee.sender.acknowledge(frame.value) { self.roomAppeared(stream) }
+            self.finishIfDone(stream)
+        case .open:
+            if let stream = self.stream(frame) { stream.pointee.isOpenAcknowledged = true }
+        case .close:
+            guard let stream = self.stream(frame) else { return }
+            stream.pointee.ending = .acknowledged
+            self.finishIfDone(stream)
+        case .reset:
+            if let stream = self.stream(frame), stream.pointee.isReset { self.release(stream) }
+        case .window:
+            return
+        }
+    }
+
+    private func lost(_ frame: FrameRecord, at now: Instant) {
+        switch frame.kind {
+        case .mtuProbe: self.mtu.probeLost(size: Int(frame.value), at: now)
+        case .flowOpen: return
+        case .segment:
+            guard let stream = self.stream(frame), !stream.pointee.isReset else { return }
+            if stream.pointee.sender.lose(frame.value) { self.scheduleData(stream) }
+        case .open: self.repeatControl(frame, .open)
+        case .close: self.repeatControl(frame, .close)
+        case .reset: self.repeatControl(frame, .reset)
+        case .window: self.repeatControl(frame, .window)
+        }
+    }
+
+    private func repeatControl(_ frame: FrameRecord, _ pending: Stream.Pending) {
+        guard let stream = self.stream(frame) else { return }
+        if pending == .open, stream.pointee.isOpenAcknowledged { return }
+        if pending == .close, stream.pointee.ending == .acknowledged { return }
+        if stream.pointee.isReset, pending != .reset { return }
+        self.scheduleControl(stream, pending)
+    }
+
+    private func stream(_ frame: FrameRecord) -> StreamPointer? {
+        guard let stream = self.board.streams.live(frame.slot),
+            stream.pointee.conversation == frame.id, stream.pointee.session == Int32(self.slot)
+        else { return nil }
+        return stream
+    }
+
+    private func flow(_ frame: FrameRecord) -> FlowPointer? {
+        guard let flow = self.board.flows.live(frame.slot), flow.pointee.id == frame.id,
+            flow.pointee.session == Int32(self.slot)
+        else { return nil }
+        return flow
+    }
+}

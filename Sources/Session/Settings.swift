@@ -1,0 +1,112 @@
+public import Primitives
+public import Recovery
+public import Sealing
+
+/// Bounds on what one engine holds, whatever its peers do.
+public struct EngineLimits: Sendable {
+    /// Bytes held per stream and direction, a power of two of at least 64 KiB.
+    public var streamBuffer = 4 << 20
+    /// Receive windows of one session above the first ``initialWindow`` of each stream.
+    public var sessionBuffer = 64 << 20
+    public var maximumStreams = 65_536
+    public var maximumFlows = 65_536
+    /// Datagrams that wait for the driver.
+    public var inbox = 4 << 20
+
+    /// What every stream may receive before its window has been tuned.
+    public static let initialWindow = 65_536
+
+    public init() {}
+}
+
+public struct ClientSettings {
+    /// Tried in order.
+    public var servers: [SocketAddress]
+    public var serverPublicKey: PublicKey
+    public var privateKey: SecretKey
+    public var cipher = CipherPreference.auto
+    /// How long a stream may wait for a session.
+    public var connectTimeout = Instant.Interval.seconds(10)
+    /// UDP payload of the largest packet; `nil` finds out.
+    public var maximumPacketSize: Int?
+    public var congestion = CongestionChoice.auto
+    public var worker = 0
+
+    public init(servers: [SocketAddress], serverPublicKey: PublicKey, privateKey: SecretKey) {
+        self.servers = servers
+        self.serverPublicKey = serverPublicKey
+        self.privateKey = privateKey
+    }
+}
+
+public struct ServerSettings {
+    public var privateKey: SecretKey
+    public var directory: PeerDirectory
+    public var cipher = CipherPreference.auto
+    public var maximumPacketSize: Int?
+    public var congestion = CongestionChoice.auto
+    /// This engine's number among the workers of its process, below 256.
+    public var worker = 0
+    /// The process's number among its predecessors and successors, below 16.
+    public var generation = 0
+    /// Scrambles receiver indices; the same for all workers of a process.
+    public var indexKey: UInt64 = 0
+    public var maximumSessions = 4096
+
+    public init(privateKey: SecretKey, directory: PeerDirectory) {
+        self.privateKey = privateKey
+        self.directory = directory
+    }
+}
+
+/// Someone who may connect, and to what.
+public struct Peer: Sendable, Hashable {
+    public var name: String
+    public var publicKey: PublicKey
+    /// Names of services, or `*` for all.
+    public var services: [String]
+
+    public init(name: String, publicKey: PublicKey, services: [String]) {
+        self.name = name
+        self.publicKey = publicKey
+        self.services = services
+    }
+
+    func mayUse(_ service: String) -> Bool {
+        self.services.contains("*") || self.services.contains(service)
+    }
+}
+
+/// The peers and services a server knows; never changed, only replaced.
+public final class PeerDirectory: Sendable {
+    public struct Service: Sendable, Hashable {
+        public var name: String
+        public var serviceProtocol: ServiceProtocol
+        public var allowsCompression: Bool
+
+        public init(name: String, serviceProtocol: ServiceProtocol, allowsCompression: Bool) {
+            self.name = name
+            self.serviceProtocol = serviceProtocol
+            self.allowsCompression = allowsCompression
+        }
+    }
+
+    public let peers: [Peer]
+    public let services: [Service]
+    private let byKey: [PublicKey: Int]
+
+    public init(peers: [Peer], services: [Service]) {
+        self.peers = peers
+        self.services = services
+        self.byKey = Dictionary(
+            peers.enumerated().map { ($1.publicKey, $0) },
+            uniquingKeysWith: { first, _ in first }
+        )
+    }
+
+    func index(of key: PublicKey) -> Int? { self.byKey[key] }
+
+    func service(_ name: String, _ kind: ServiceProtocol) -> Service? {
+        self.services.first { $0.name == name && $0.serviceProtocol == kind }
+    }
+}

@@ -1,0 +1,154 @@
+import KCP
+import Primitives
+
+/// One TCP connection inside a session.
+struct Stream: ~Copyable {
+    struct Pending: OptionSet {
+        let rawValue: UInt8
+        static let open = Self(rawValue: 1)
+        static let window = Self(rawValue: 2)
+        static let close = Self(rawValue: 4)
+        static let reset = Self(rawValue: 8)
+    }
+
+    /// How far our own end of the stream has got.
+    enum Ending: UInt8 { case open, requested, sent, acknowledged }
+
+    let slot: UInt32
+    let generation: UInt32
+    /// The session's slot, or -1 while the client waits for a session.
+    var session: Int32 = -1
+    /// The KCP conversation: the stream's id on the wire, unique in its session.
+    var conversation: UInt32 = 0
+    var request: OpenRequest
+    var sender: HostedSender
+    var receiver: HostedReceiver
+    var compression: StreamCompression?
+    var openedAt: Instant
+    /// Frames that wait for the next packet.
+    var pending: Pending = []
+    var ending = Ending.open
+    var isOpenAcknowledged = false
+    /// The packet that carried OPEN last: until one is acknowledged, each packet with bytes of this
+    /// stream carries it too, so that the first to arrive opens it.
+    var lastOpenPacket: UInt64?
+    /// The handle is dead for the driver; the slot waits for its RESET to be acknowledged.
+    var isReset = false
+    var resetReason = ResetReason.aborted
+    /// The driver saw no room and waits to be told of some.
+    var wantsRoom = false
+    var isReady = false
+    var isInControlQueue = false
+    var isInDataQueue = false
+    var isFresh = false
+    /// Bytes this stream may still send in its turn (deficit round robin).
+    var deficit = 0
+
+    init(
+        slot: UInt32,
+        generation: UInt32,
+        request: OpenRequest,
+        limits: EngineLimits,
+        at now: Instant
+    ) {
+        self.slot = slot
+        self.generation = generation
+        self.request = request
+        self.openedAt = now
+        self.sender = HostedSender(
+            capacity: limits.streamBuffer,
+            credit: UInt64(EngineLimits.initialWindow)
+        )
+        self.receiver = HostedReceiver(
+            window: EngineLimits.initialWindow,
+            limit: limits.streamBuffer
+        )
+        if request.isCompressed { self.compression = StreamCompression() }
+    }
+
+    var handle: StreamHandle { StreamHandle(slot: self.slot, generation: self.generation) }
+
+    /// Something could go into a packet if window and pacing let it.
+    var hasDataToSend: Bool { self.sender.hasLost || self.sender.sendableByteCount > 0 }
+
+    /// All we will ever send has been cut, so the end may be announced.
+    var isReadyToClose: Bool { self.ending == .requested && self.sender.unsentByteCount == 0 }
+}
+
+typealias StreamPointer = UnsafeMutablePointer<Stream>
+
+/// The streams of one engine at addresses that do not move.
+final class StreamTable {
+    private var pages: [UnsafeMutablePointer<Stream>] = []
+    private var generations: [UInt32] = []
+    private var isLive: [Bool] = []
+    private var free: [UInt32] = []
+    private(set) var count = 0
+    private let limit: Int
+    private static let pageSize = 64
+
+    init(limit: Int) { self.limit = limit }
+
+    deinit {
+        for slot in self.isLive.indices where self.isLive[slot] {
+            self[UInt32(slot)].deinitialize(count: 1)
+        }
+        for page in self.pages { page.deallocate() }
+    }
+
+    /// One past the highest slot ever used.
+    var slotCount: Int { self.generations.count }
+
+    subscript(slot: UInt32) -> StreamPointer {
+        self.pages[Int(slot) / Self.pageSize] + Int(slot) % Self.pageSize
+    }
+
+    func allocate(_ request: OpenRequest, limits: EngineLimits, at now: Instant) -> StreamPointer? {
+        guard self.count < self.limit else { return nil }
+        if self.free.isEmpty {
+            let slot = UInt32(self.generations.count)
+            if Int(slot) % Self.pageSize == 0 { self.pages.append(.allocate(capacity: Self.pageSize)) }
+            self.generations.append(1)
+            self.isLive.append(false)
+            self.free.append(slot)
+        }
+        let slot = self.free.removeLast()
+        self.count += 1
+        self.isLive[Int(slot)] = true
+        let stream = self[slot]
+        stream.initialize(
+            to: Stream(
+                slot: slot,
+                generation: self.generations[Int(slot)],
+                request: request,
+                limits: limits,
+                at: now
+            )
+        )
+        return stream
+    }
+
+    func release(_ stream: StreamPointer) {
+        let slot = stream.pointee.slot
+        precondition(self.isLive[Int(slot)])
+        stream.deinitialize(count: 1)
+        self.isLive[Int(slot)] = false
+        self.generations[Int(slot)] &+= 1
+        self.free.append(slot)
+        self.count -= 1
+    }
+
+    /// The stream in `slot`, if there is one.
+    func live(_ slot: UInt32) -> StreamPointer? {
+        guard Int(slot) < self.isLive.count, self.isLive[Int(slot)] else { return nil }
+        return self[slot]
+    }
+
+    /// The stream a driver's handle names, if it is still alive for the driver.
+    func find(_ handle: StreamHandle) -> StreamPointer? {
+        guard let stream = self.live(handle.slot), stream.pointee.generation == handle.generation,
+            !stream.pointee.isReset
+        else { return nil }
+        return stream
+    }
+}

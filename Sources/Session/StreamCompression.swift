@@ -1,0 +1,2 @@
+/// Placeholder until the Compression module joins.
+final class StreamCompression {}

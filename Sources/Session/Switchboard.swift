@@ -1,0 +1,75 @@
+import Primitives
+
+/// The tables and queues that an engine and its sessions share.
+final class Switchboard {
+    let limits: EngineLimits
+    let streams: StreamTable
+    let flows: FlowTable
+    var inbox: Inbox
+    /// Streams with something new for the driver.
+    var ready = SlotQueue()
+    private var events: [EngineEvent] = []
+    private var eventHead = 0
+    /// Packets for addresses other than a session's own: handshake replies, path checks.
+    private var outbox: [(destination: SocketAddress, packet: [UInt8])] = []
+    private var outboxHead = 0
+    var counters = EngineCounters()
+
+    private static let outboxLimit = 256
+
+    init(limits: EngineLimits) {
+        self.limits = limits
+        self.streams = StreamTable(limit: limits.maximumStreams)
+        self.flows = FlowTable(limit: limits.maximumFlows)
+        self.inbox = Inbox(capacity: limits.inbox)
+    }
+
+    func post(_ event: EngineEvent) { self.events.append(event) }
+
+    func nextEvent() -> EngineEvent? {
+        guard self.eventHead < self.events.count else {
+            if !self.events.isEmpty { self.events.removeAll(keepingCapacity: true) }
+            self.eventHead = 0
+            return nil
+        }
+        defer { self.eventHead += 1 }
+        return self.events[self.eventHead]
+    }
+
+    /// Queues one packet; when too many wait, it is lost, as any packet may be.
+    func send(_ packet: UnsafeRawBufferPointer, to destination: SocketAddress) {
+        guard self.outbox.count - self.outboxHead < Self.outboxLimit else { return }
+        self.outbox.append((destination, [UInt8](packet)))
+    }
+
+    func nextOutboxPacket(into buffer: UnsafeMutableRawBufferPointer) -> Transmit? {
+        guard self.outboxHead < self.outbox.count else {
+            if !self.outbox.isEmpty { self.outbox.removeAll(keepingCapacity: true) }
+            self.outboxHead = 0
+            return nil
+        }
+        let (destination, packet) = self.outbox[self.outboxHead]
+        self.outboxHead += 1
+        packet.withUnsafeBytes { buffer.copyMemory(from: $0) }
+        self.countSent(packets: 1, bytes: packet.count)
+        return Transmit(
+            destination: destination,
+            byteCount: packet.count,
+            segmentSize: packet.count
+        )
+    }
+
+    func countSent(packets: Int, bytes: Int) {
+        self.counters.packetsSent &+= UInt64(packets)
+        self.counters.wireBytesSent &+= UInt64(bytes)
+    }
+
+    /// Tells the driver that `stream` has something new.
+    func markReady(_ stream: StreamPointer) {
+        guard !stream.pointee.isReady, !stream.pointee.isReset else { return }
+        stream.pointee.isReady = true
+        self.ready.append(stream.pointee.slot)
+    }
+
+    func drop(_ reason: DropReason) { self.counters.drops.count(reason) }
+}
