@@ -30,17 +30,29 @@ let package = Package(
             pkgConfig: "libsodium",
             providers: [.apt(["libsodium-dev"])]
         ),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
 
         // Layer 1: words everyone shares.
         .target(name: "Primitives", swiftSettings: strict),
 
         // Layer 2: one protocol idea each; siblings never import each other.
+        .target(name: "Compression", dependencies: ["CZlib", "Primitives"], swiftSettings: strict),
         .target(name: "KCP", dependencies: ["Primitives"], swiftSettings: strict),
+        .target(name: "Recovery", dependencies: ["Primitives"], swiftSettings: strict),
+        .target(name: "Sealing", dependencies: ["CSodium", "Primitives"], swiftSettings: strict),
 
         // Layer 3: the engine.
-        .target(name: "Session", dependencies: ["Primitives"], swiftSettings: strict),
+        .target(
+            name: "Session",
+            dependencies: ["Compression", "KCP", "Primitives", "Recovery", "Sealing"],
+            swiftSettings: strict
+        ),
 
-        .testTarget(name: "PrimitivesTests", dependencies: ["Primitives"], swiftSettings: strict),
+        tests("Compression"),
         tests("KCP"),
+        .testTarget(name: "PrimitivesTests", dependencies: ["Primitives"], swiftSettings: strict),
+        tests("Recovery"),
+        tests("Sealing", ["CSodium"]),
+        tests("Session", ["Recovery", "Sealing"]),
     ]
 )

@@ -1,0 +1,306 @@
+/// The default controller: a BBR-like model of the path that guards the standing queue and takes
+/// loss for congestion only where it comes together with delay.
+///
+/// `bandwidth` is what arrives; `base` is the loss rate of the path itself, learned while the queue
+/// is short, by which the sending rate is raised so that the link stays full. Times are nanoseconds,
+/// rates bytes a second.
+struct DelayGuardedModel: Sendable {
+    enum Phase: Sendable { case startup, drain, cruise, up, down, probeRTT }
+
+    /// Rounds and silences shorter than this carry no information: schedulers stall for longer.
+    static let shortestRound: UInt64 = 5_000_000
+    static let filterRounds = 10
+    static let minimumWindow: UInt64 = 10_000_000_000
+
+    private(set) var phase = Phase.startup
+    private(set) var window: Int
+    private(set) var pacingRate: Double
+    /// The path's own loss rate.
+    private(set) var base = 0.0
+    /// The least round trip of the last round above the path's minimum.
+    private(set) var queue: UInt64 = 0
+    private(set) var isCompeting = false
+
+    private var packetSize: Double
+    private var filter = MaximumFilter()
+    /// A ceiling on the bandwidth after congestion loss.
+    private var cap = Double.infinity
+    private var minimum: UInt64 = 0
+    private var minimumAt: UInt64 = 0
+
+    private var round = 0
+    private var roundEnd: UInt64 = 0
+    private var roundStartedAt: UInt64
+    private var roundMinimum: UInt64 = .max
+    private var roundAcked = 0
+    private var roundLost = 0
+    private var roundBest = 0.0
+    private var previousBest = 0.0
+
+    private var phaseStartedAt: UInt64
+    private var phaseRounds = 0
+    private var cruiseRounds = 4
+    /// The bandwidth when the present step of growth began.
+    private var stepBandwidth = 0.0
+    private var stepRounds = 0
+    private var excess = 0.1
+    private var probeMinimum: UInt64 = .max
+
+    private var lowQueueAt: UInt64
+    private var competeSince: UInt64 = 0
+    private var competeSlot = 0
+    private var slotStartedAt: UInt64 = 0
+    private var isRestarting = false
+    private var dice: UInt64 = 0x9E37_79B9_7F4A_7C15
+
+    init(packetSize: Int, at now: UInt64) {
+        self.packetSize = Double(packetSize)
+        self.window = packetSize * 32
+        self.pacingRate = Double(packetSize) * 32 / 0.02
+        self.roundStartedAt = now
+        self.phaseStartedAt = now
+        self.lowQueueAt = now
+        self.minimumAt = now
+    }
+
+    /// What the path delivers, as far as we know.
+    var bandwidth: Double { min(self.filter.value, self.cap) }
+
+    /// The standing queue aimed at.
+    private var target: UInt64 { min(max(self.minimum / 10, 3_000_000), 12_000_000) }
+    /// A queue which others must be filling.
+    private var foreignQueue: UInt64 { max(20_000_000, self.minimum / 5 * 2) }
+    /// The bytes in flight that fill the path without a queue, lost ones included.
+    private var product: Double {
+        self.bandwidth / (1 - self.base) * Double(self.minimum) * 1e-9
+    }
+
+    mutating func update(_ event: AckEvent) {
+        self.packetSize = Double(event.packetSize)
+        if event.roundTrip > 0 { self.sampleRoundTrip(event.roundTrip, at: event.now) }
+        self.roundAcked += event.acked
+        self.roundLost += event.lost
+        if event.bandwidth > 0, !event.isAppLimited || event.bandwidth >= self.filter.value {
+            self.filter.update(event.bandwidth, round: self.round, window: Self.filterRounds)
+            self.roundBest = max(self.roundBest, event.bandwidth)
+        }
+        if event.priorDelivered >= self.roundEnd,
+            event.now &- self.roundStartedAt >= Self.shortestRound || self.round == 0
+        {
+            self.endRound(event)
+        }
+        guard self.filter.value > 0, self.minimum > 0 else { return }
+        self.step(event)
+        self.setRates()
+    }
+
+    mutating func spuriousLoss(_ bytes: Int) {
+        self.roundLost = max(0, self.roundLost - bytes)
+    }
+
+    mutating func restart(afterIdle idle: UInt64, at now: UInt64) {
+        self.lowQueueAt = now
+        self.minimumAt = min(now, self.minimumAt + idle)
+        guard idle > 1_000_000_000, self.filter.value > 0 else { return }
+        self.isRestarting = true
+        self.window = min(self.window, Int(10 * self.packetSize))
+    }
+
+    private mutating func sampleRoundTrip(_ sample: UInt64, at now: UInt64) {
+        self.roundMinimum = min(self.roundMinimum, sample)
+        if self.minimum == 0 || sample <= self.minimum + self.minimum / 20 {
+            if self.minimum == 0 || sample < self.minimum { self.minimum = sample }
+            self.minimumAt = now
+        }
+        if self.phase == .probeRTT { self.probeMinimum = min(self.probeMinimum, sample) }
+        if sample <= self.minimum + self.foreignQueue { self.lowQueueAt = now }
+    }
+
+    private mutating func endRound(_ event: AckEvent) {
+        if self.roundMinimum != .max { self.queue = self.roundMinimum &- self.minimum }
+        let sent = self.roundAcked + self.roundLost
+        let loss = sent > 0 ? Double(self.roundLost) / Double(sent) : 0
+        if self.queue < self.target {
+            if self.phase == .cruise || self.phase == .down {
+                self.base += (min(loss, 0.3) - self.base) / 10
+            }
+            if self.phase == .up, loss > self.base + 0.05, self.roundLost > 3 * event.packetSize {
+                self.cap = 0.95 * self.bandwidth
+            }
+        } else if loss > 1.5 * self.base + 0.02, self.phase != .startup {
+            self.cap = 0.85 * self.bandwidth
+        }
+        if self.cap < .infinity, loss <= 1.5 * self.base + 0.02 {
+            self.cap *= 1.05
+            if self.cap >= self.filter.value { self.cap = .infinity }
+        }
+        if self.phase == .cruise, self.queue > 2 * self.target, !event.isAppLimited {
+            let best = max(self.roundBest, self.previousBest)
+            if best > 0, best < 0.8 * self.filter.value {
+                self.filter.reset(to: best, round: self.round)
+            }
+        }
+        self.round += 1
+        self.phaseRounds += 1
+        self.stepRounds += 1
+        self.roundEnd = event.delivered
+        self.roundStartedAt = event.now
+        self.roundMinimum = .max
+        self.roundAcked = 0
+        self.roundLost = 0
+        self.previousBest = self.roundBest
+        self.roundBest = 0
+        self.isRestarting = false
+        if self.phase == .startup { self.checkFull(event) }
+    }
+
+    private mutating func checkFull(_ event: AckEvent) {
+        if self.filter.value >= 1.25 * self.stepBandwidth {
+            self.stepBandwidth = self.filter.value
+            self.stepRounds = 0
+            return
+        }
+        if event.isAppLimited { return }
+        let crowded = self.queue > 2 * self.target + self.minimum / 4
+        if self.stepRounds >= 3 || (self.stepRounds >= 1 && crowded) {
+            self.enter(.drain, at: event.now)
+        }
+    }
+
+    private mutating func enter(_ phase: Phase, at now: UInt64) {
+        self.phase = phase
+        self.phaseStartedAt = now
+        self.phaseRounds = 0
+        self.stepRounds = 0
+        self.stepBandwidth = self.bandwidth
+        switch phase {
+        case .up: self.excess = 0.1
+        case .cruise:
+            self.dice = self.dice &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            self.dice ^= self.filter.value.bitPattern
+            self.cruiseRounds = 3 + Int(self.dice >> 33 & 3)
+        case .probeRTT: self.probeMinimum = .max
+        default: break
+        }
+    }
+
+    /// A time the path needs to answer.
+    private var response: UInt64 { max(self.minimum, Self.shortestRound) }
+
+    private mutating func step(_ event: AckEvent) {
+        let now = event.now
+        let elapsed = now &- self.phaseStartedAt
+        self.updateCompetition(at: now)
+        switch self.phase {
+        case .startup: break
+        case .drain:
+            if Double(event.inFlight) <= self.product || elapsed > 4 * self.response {
+                self.enter(.cruise, at: now)
+            }
+        case .cruise:
+            if !self.isCompeting, self.mustProbeRTT(at: now) {
+                self.enter(.probeRTT, at: now)
+            } else if self.phaseRounds >= self.cruiseRounds, self.queue <= self.target,
+                !self.isCompeting
+            {
+                self.enter(.up, at: now)
+            }
+        case .up:
+            self.stepUp(event, elapsed: elapsed)
+        case .down:
+            if Double(event.inFlight) <= 0.98 * self.product || elapsed > 2 * self.response {
+                self.enter(.cruise, at: now)
+            }
+        case .probeRTT:
+            if elapsed > max(self.response, 50_000_000), self.probeMinimum != .max {
+                self.minimum = self.probeMinimum
+                self.minimumAt = now
+                self.enter(.cruise, at: now)
+            }
+        }
+    }
+
+    private mutating func stepUp(_ event: AckEvent, elapsed: UInt64) {
+        if self.cap < .infinity || self.queue > 2 * self.target {
+            self.enter(.down, at: event.now)
+            return
+        }
+        guard elapsed > self.response * 3 / 2 else { return }
+        if self.bandwidth > 1.02 * self.stepBandwidth, self.queue <= self.target {
+            let excess = min(self.excess * 2, 1)
+            self.enter(.up, at: event.now)
+            self.excess = excess
+        } else {
+            self.enter(.down, at: event.now)
+        }
+    }
+
+    private mutating func mustProbeRTT(at now: UInt64) -> Bool {
+        guard now > self.minimumAt &+ Self.minimumWindow else { return false }
+        guard self.minimum < 2_000_000 else { return true }
+        // On a path this short the minimum drifts with the schedulers and matters little.
+        self.minimum = min(self.minimum + self.queue, 2_000_000)
+        self.minimumAt = now
+        return false
+    }
+
+    private mutating func updateCompetition(at now: UInt64) {
+        if self.isCompeting {
+            self.minimumAt = now
+            if now &- self.slotStartedAt > self.response {
+                self.competeSlot = (self.competeSlot + 1) & 7
+                self.slotStartedAt = now
+            }
+            if now &- self.competeSince > 3_000_000_000, self.queue <= self.foreignQueue / 2 {
+                self.isCompeting = false
+                self.lowQueueAt = now
+                self.enter(.cruise, at: now)
+            }
+        } else if self.phase == .cruise,
+            now &- self.lowQueueAt > max(8 * self.minimum, 500_000_000)
+        {
+            self.isCompeting = true
+            self.competeSince = now
+            self.slotStartedAt = now
+            self.competeSlot = 0
+        }
+    }
+
+    private var gain: Double {
+        if self.isCompeting {
+            return self.competeSlot == 0 ? 1.25 : self.competeSlot == 1 ? 0.75 : 1
+        }
+        switch self.phase {
+        case .startup: return 2.77
+        case .drain: return 0.4
+        case .up: return 1 + self.excess
+        case .down: return 0.85
+        case .probeRTT: return 0.9
+        case .cruise:
+            guard self.queue > self.target else {
+                return self.minimum < 3_000_000 ? 1.1 : 0.99
+            }
+            let over = Double(self.queue - self.target) / Double(max(self.minimum, 1))
+            return max(0.8, 0.95 - 0.5 * over)
+        }
+    }
+
+    private mutating func setRates() {
+        let sending = self.bandwidth / (1 - self.base)
+        let slack = sending * Double(max(self.minimum / 2, Self.shortestRound)) * 1e-9
+        let product = self.product
+        self.pacingRate = max(self.gain * sending, self.packetSize * 10)
+        var window: Double
+        switch self.phase {
+        case .startup: window = max(2.77 * product, 32 * self.packetSize) + slack
+        case .probeRTT: window = 0.5 * product + 4 * self.packetSize
+        case .up: window = max(product + slack, (1.25 + self.excess) * product)
+        case .drain, .cruise, .down: window = product + slack
+        }
+        if self.isCompeting { window = 2 * product + slack }
+        window += 4 * self.packetSize
+        if self.minimum < 1_000_000 { window = max(window, 64 * self.packetSize) }
+        if self.isRestarting { window = min(window, 10 * self.packetSize) }
+        self.window = Int(min(window, 1e9))
+    }
+}

@@ -1,0 +1,251 @@
+public import Primitives
+
+/// What the receiver saw missing, for the sender's redundancy control.
+///
+/// Counters are cumulative. A packet that comes late is taken back out of `missing`.
+public struct LossStatistics: Sendable, Hashable {
+    /// Packets up to the largest number seen, from the first one.
+    public var expected: UInt64 = 0
+    /// Of those, packets not (yet) seen.
+    public var missing: UInt64 = 0
+    /// Packets that came after a larger number.
+    public var late: UInt64 = 0
+    /// Runs of consecutive missing packets.
+    public var bursts: UInt64 = 0
+    /// Mean length of such a run in packets, an exponential average over 16 runs.
+    public var meanBurstPackets = 0.0
+    /// Mean silence around such a run, likewise, in milliseconds.
+    public var meanBurstMilliseconds = 0.0
+    /// The longest run lately: decays by 1/64 with every run.
+    public var peakBurstPackets = 0.0
+    public var peakBurstMilliseconds = 0.0
+
+    public init() {}
+}
+
+/// The receiver's side: which packet numbers arrived, and when an ACK frame is due.
+///
+/// Keeps at most ``ReceivedPackets/rangeLimit`` ranges; older ones are forgotten, newest kept.
+public struct ReceivedPackets: ~Copyable {
+    /// Ranges remembered at most.
+    static let rangeLimit = 256
+
+    /// Ranges ascending in `start..<end` of a buffer of twice the limit, so that dropping the
+    /// oldest moves nothing until the end of the buffer is reached.
+    private let ranges: UnsafeMutablePointer<NumberRange>
+    private var start = 0
+    private var end = 0
+    private var largestAt = Instant(nanoseconds: 0)
+    private var ackEvery = 2
+    private var maximumDelay = Instant.Interval.milliseconds(5)
+    private var elicitingSinceAck = 0
+    private var hasNews = false
+    /// When the next ACK is due; ``Instant/never`` if nothing asks for one.
+    public private(set) var ackDeadline = Instant.never
+    /// Gaps seen so far.
+    public private(set) var lossStatistics = LossStatistics()
+
+    public init() {
+        self.ranges = .allocate(capacity: Self.rangeLimit * 2)
+    }
+
+    deinit { self.ranges.deallocate() }
+
+    /// The largest number received; 0 before any.
+    public var largest: UInt64 { self.start == self.end ? 0 : self.ranges[self.end - 1].last }
+
+    /// There is something the peer has not been told: an ACK may ride along with data.
+    public var hasAnythingToAck: Bool { self.hasNews }
+
+    /// How many ranges are remembered.
+    public var rangeCount: Int { self.end - self.start }
+
+    /// True if an ACK should leave now.
+    public func isAckDue(at now: Instant) -> Bool { self.ackDeadline <= now }
+
+    /// An ACK is due after `packets` ack-eliciting packets, and `maximumDelay` after the first.
+    public mutating func configure(ackEvery packets: Int, maximumDelay: Instant.Interval) {
+        self.ackEvery = max(packets, 1)
+        self.maximumDelay = maximumDelay
+    }
+
+    /// True if `number` is among the ranges still remembered.
+    public func contains(_ number: UInt64) -> Bool {
+        let index = self.position(of: number)
+        return index < self.end && self.ranges[index].first <= number
+    }
+
+    /// A packet passed authentication. Duplicates are ignored. An urgent packet, a new gap and a
+    /// late packet are acknowledged at once (RFC 9000 §13.2.1), others within the configured delay.
+    public mutating func received(
+        _ number: UInt64,
+        isAckEliciting: Bool,
+        isUrgent: Bool,
+        at now: Instant
+    ) {
+        let inOrder: Bool
+        if self.end > self.start, number == self.ranges[self.end - 1].last &+ 1 {
+            self.ranges[self.end - 1].last = number
+            self.lossStatistics.expected &+= 1
+            self.largestAt = now
+            inOrder = true
+        } else {
+            guard number < 1 << 62 else { return }
+            if self.start == self.end {
+                self.appendRange(number)
+                self.lossStatistics.expected &+= 1
+                self.largestAt = now
+                inOrder = true
+            } else if number > self.ranges[self.end - 1].last {
+                self.noteGap(number - self.ranges[self.end - 1].last - 1, at: now)
+                self.appendRange(number)
+                self.largestAt = now
+                inOrder = false
+            } else {
+                guard self.insertLate(number) else { return }
+                inOrder = false
+            }
+        }
+        self.hasNews = true
+        guard isAckEliciting else { return }
+        self.elicitingSinceAck += 1
+        if isUrgent || !inOrder || self.elicitingSinceAck >= self.ackEvery {
+            self.ackDeadline = min(self.ackDeadline, now)
+        } else if self.elicitingSinceAck == 1 {
+            self.ackDeadline = now + self.maximumDelay
+        }
+    }
+
+    /// Writes the body of an ACK frame and returns its length; 0 if there is nothing to
+    /// acknowledge or `capacity` is too small for one range.
+    public mutating func writeAck(
+        into target: UnsafeMutableRawPointer,
+        capacity: Int,
+        at now: Instant
+    ) -> Int {
+        guard self.start < self.end else { return 0 }
+        let newest = self.ranges[self.end - 1]
+        let delay = min(now.since(self.largestAt).microseconds, 1 << 30 - 1)
+        let fixed =
+            AckBody.integerLength(newest.last) + AckBody.integerLength(delay) + 1
+            + AckBody.integerLength(newest.last - newest.first)
+        guard capacity >= fixed else { return 0 }
+        // The count comes before the ranges: see first how many fit.
+        var length = fixed
+        var count = 1
+        let limit = min(AckBody.writtenRanges, self.rangeCount)
+        while count < limit {
+            let above = self.ranges[self.end - count]
+            let range = self.ranges[self.end - 1 - count]
+            length +=
+                AckBody.integerLength(above.first - range.last - 2)
+                + AckBody.integerLength(range.last - range.first)
+            if length > capacity { break }
+            count += 1
+        }
+        var offset = 0
+        _ = AckBody.writeInteger(newest.last, target, &offset, capacity)
+        _ = AckBody.writeInteger(delay, target, &offset, capacity)
+        _ = AckBody.writeInteger(UInt64(count - 1), target, &offset, capacity)
+        _ = AckBody.writeInteger(newest.last - newest.first, target, &offset, capacity)
+        for index in 1..<count {
+            let above = self.ranges[self.end - index]
+            let range = self.ranges[self.end - 1 - index]
+            _ = AckBody.writeInteger(above.first - range.last - 2, target, &offset, capacity)
+            _ = AckBody.writeInteger(range.last - range.first, target, &offset, capacity)
+        }
+        self.hasNews = false
+        self.elicitingSinceAck = 0
+        self.ackDeadline = .never
+        return offset
+    }
+
+    /// The peer has seen an ACK of ours whose largest number was `largest`: what lies below the
+    /// newest range it told of need not be told again.
+    public mutating func ackWasAcknowledged(largest: UInt64) {
+        let index = self.position(of: largest)
+        guard index < self.end else { return }
+        self.forget(below: min(self.ranges[index].first, largest))
+    }
+
+    /// Drops every range that lies wholly below `number`. A late packet from there counts as new:
+    /// telling a duplicate apart is the replay window's office.
+    public mutating func forget(below number: UInt64) {
+        while self.start < self.end, self.ranges[self.start].last < number { self.start += 1 }
+    }
+
+    /// The first range whose last number is not below `number`, searched from the newest.
+    private func position(of number: UInt64) -> Int {
+        var index = self.end
+        while index > self.start, self.ranges[index - 1].last >= number { index -= 1 }
+        return index
+    }
+
+    private mutating func appendRange(_ number: UInt64) {
+        self.makeRoom()
+        self.ranges[self.end] = NumberRange(first: number, last: number)
+        self.end += 1
+    }
+
+    /// Makes room for one more range behind `end`.
+    private mutating func makeRoom() {
+        if self.rangeCount == Self.rangeLimit {
+            self.start += 1
+        }
+        guard self.end == Self.rangeLimit * 2 else { return }
+        let count = self.rangeCount
+        self.ranges.update(from: self.ranges + self.start, count: count)
+        self.start = 0
+        self.end = count
+    }
+
+    /// Enters a number below the largest; false if it was known.
+    private mutating func insertLate(_ number: UInt64) -> Bool {
+        var index = self.position(of: number)
+        guard self.ranges[index].first > number else { return false }
+        let joinsBelow = index > self.start && self.ranges[index - 1].last + 1 == number
+        let joinsAbove = self.ranges[index].first == number + 1
+        if joinsBelow, joinsAbove {
+            self.ranges[index - 1].last = self.ranges[index].last
+            let tail = self.end - index - 1
+            (self.ranges + index).update(from: self.ranges + index + 1, count: tail)
+            self.end -= 1
+        } else if joinsBelow {
+            self.ranges[index - 1].last = number
+        } else if joinsAbove {
+            self.ranges[index].first = number
+        } else {
+            let fromEnd = self.end - index
+            if fromEnd == Self.rangeLimit { return false }
+            self.makeRoom()
+            index = self.end - fromEnd
+            (self.ranges + index + 1).update(from: self.ranges + index, count: fromEnd)
+            self.ranges[index] = NumberRange(first: number, last: number)
+            self.end += 1
+        }
+        self.lossStatistics.late &+= 1
+        if self.lossStatistics.missing > 0 { self.lossStatistics.missing -= 1 }
+        return true
+    }
+
+    private mutating func noteGap(_ packets: UInt64, at now: Instant) {
+        self.lossStatistics.expected &+= packets &+ 1
+        self.lossStatistics.missing &+= packets
+        self.lossStatistics.bursts &+= 1
+        let length = Double(packets)
+        let silence = Double(now.since(self.largestAt).microseconds) / 1_000
+        let weight = 1 / Double(min(self.lossStatistics.bursts, 16))
+        self.lossStatistics.meanBurstPackets +=
+            (length - self.lossStatistics.meanBurstPackets) * weight
+        self.lossStatistics.meanBurstMilliseconds +=
+            (silence - self.lossStatistics.meanBurstMilliseconds) * weight
+        self.lossStatistics.peakBurstPackets = max(
+            length,
+            self.lossStatistics.peakBurstPackets * 63 / 64
+        )
+        self.lossStatistics.peakBurstMilliseconds = max(
+            silence,
+            self.lossStatistics.peakBurstMilliseconds * 63 / 64
+        )
+    }
+}

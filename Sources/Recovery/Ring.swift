@@ -1,0 +1,43 @@
+/// A first-in, first-out queue of plain values that doubles when full and never shrinks.
+struct Ring<Element: BitwiseCopyable>: ~Copyable {
+    private var storage: UnsafeMutablePointer<Element>
+    private var mask: Int
+    private var head = 0
+    private(set) var count = 0
+
+    /// `capacity` is a power of two.
+    init(capacity: Int) {
+        precondition(capacity > 0 && capacity & (capacity - 1) == 0)
+        self.storage = .allocate(capacity: capacity)
+        self.mask = capacity - 1
+    }
+
+    deinit { self.storage.deallocate() }
+
+    var isEmpty: Bool { self.count == 0 }
+
+    mutating func append(_ element: Element) {
+        if self.count > self.mask { self.grow() }
+        (self.storage + (self.head &+ self.count & self.mask)).initialize(to: element)
+        self.count &+= 1
+    }
+
+    mutating func popFirst() -> Element? {
+        guard self.count > 0 else { return nil }
+        let element = self.storage[self.head]
+        self.head = self.head &+ 1 & self.mask
+        self.count &-= 1
+        return element
+    }
+
+    private mutating func grow() {
+        let larger = UnsafeMutablePointer<Element>.allocate(capacity: (self.mask + 1) * 2)
+        for index in 0..<self.count {
+            (larger + index).initialize(to: self.storage[self.head + index & self.mask])
+        }
+        self.storage.deallocate()
+        self.storage = larger
+        self.mask = self.mask * 2 + 1
+        self.head = 0
+    }
+}

@@ -1,0 +1,50 @@
+public import Primitives
+
+/// What a sent packet means to loss detection and congestion control.
+@frozen
+public struct SentPacketFlags: OptionSet, Sendable, Hashable {
+    public let rawValue: UInt16
+
+    @inlinable
+    public init(rawValue: UInt16) { self.rawValue = rawValue }
+
+    /// The peer answers it with an ACK; without this the packet is never declared lost.
+    public static let ackEliciting = Self(rawValue: 1)
+    /// Its bytes count against the congestion window and the pacer.
+    public static let countsInFlight = Self(rawValue: 2)
+    /// A path MTU probe: its loss says something about its size, nothing about congestion.
+    public static let isProbe = Self(rawValue: 4)
+    /// Carries interactive data: arms the shorter tail probe, and may overdraw the pacer.
+    public static let isInteractive = Self(rawValue: 8)
+    /// Carries an ACK frame, whose largest number is ``SentPacket/largestAcked``.
+    public static let ackCarrier = Self(rawValue: 16)
+
+    /// An ordinary data packet.
+    public static let data: Self = [.ackEliciting, .countsInFlight]
+}
+
+/// One packet we sent: what loss detection needs, and an opaque tag that leads the engine back to
+/// its frames. One cache line.
+@frozen
+public struct SentPacket: Sendable {
+    /// The packet number, which is the AEAD counter.
+    public var number: UInt64
+    public var sentAt: Instant
+    /// Opaque tag of the engine.
+    public var firstFrame: UInt64
+    /// The largest number acknowledged by the ACK frame inside, if ``SentPacketFlags/ackCarrier``.
+    public var largestAcked: UInt64
+    /// Bytes delivered in the whole session when this packet left.
+    var delivered: UInt64
+    public var byteCount: UInt32
+    /// How long before `sentAt` the last delivery happened, in nanoseconds, saturating.
+    var deliveryAge: UInt32
+    /// How long before `sentAt` the sampling interval began, in nanoseconds, saturating.
+    var flightAge: UInt32
+    public var frameCount: UInt16
+    public var flags: SentPacketFlags
+    /// Low bits of the session's count of lost bytes when this packet left.
+    var lostBefore: UInt32
+    var isAppLimited: Bool
+    var wasLost: Bool
+}
