@@ -31,12 +31,18 @@ let package = Package(
             providers: [.apt(["libsodium-dev"])]
         ),
 
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+
         // Layer 1: words everyone shares.
         .target(name: "Primitives", swiftSettings: strict),
+
+        // Layer 2: one protocol idea each.
+        .target(name: "Compression", dependencies: ["Primitives", "CZlib"], swiftSettings: strict),
 
         // Layer 3: the engine.
         .target(name: "Session", dependencies: ["Primitives"], swiftSettings: strict),
 
+        tests("Compression"),
         .testTarget(name: "PrimitivesTests", dependencies: ["Primitives"], swiftSettings: strict),
     ]
 )
