@@ -1,0 +1,95 @@
+/// Turns framed blocks, arriving in pieces of any size, back into the bytes of one direction.
+///
+/// Buffers nothing but a block header; the inflater (about 16 KiB) is made when the first deflated
+/// block arrives. Hostile input sets ``isCorrupt`` and nothing else.
+public final class CompressedStreamReader {
+    /// Once set it stays set and nothing more comes out: reset the stream.
+    public private(set) var isCorrupt = false
+
+    private var inflater: StreamInflater?
+    private var header: (UInt8, UInt8, UInt8) = (0, 0, 0)
+    private var headerCount = 0
+    private var remaining = 0
+    /// The last step filled the room given, so that the inflater may hold more.
+    private var mayHoldMore = false
+
+    public init() {}
+
+    /// Whether the input so far ends with a whole block, as a clean end of stream does.
+    public var isBetweenBlocks: Bool {
+        self.headerCount == 0 && self.remaining == 0 && !self.mayHoldMore
+    }
+
+    /// Decodes a prefix of `input` into at most `output.count` bytes.
+    ///
+    /// While it fills `output` to its end there may be more: call again, with no input if need be.
+    public func read(
+        _ input: UnsafeRawBufferPointer,
+        into output: UnsafeMutableRawBufferPointer
+    ) -> (consumed: Int, produced: Int, isCorrupt: Bool) {
+        var consumed = 0
+        var produced = 0
+        while !self.isCorrupt {
+            let rest = UnsafeRawBufferPointer(rebasing: input[consumed...])
+            let room = UnsafeMutableRawBufferPointer(rebasing: output[produced...])
+            guard self.remaining > 0 || self.mayHoldMore else {
+                guard let byte = rest.first else { break }
+                self.takeHeader(byte)
+                consumed += 1
+                continue
+            }
+            guard !room.isEmpty else { break }
+            let step =
+                self.header.0 == BlockFormat.stored
+                ? self.copy(rest, into: room) : self.inflate(rest, into: room)
+            consumed += step.consumed
+            produced += step.produced
+            if step.consumed == 0 && step.produced == 0 && !self.isCorrupt
+                && (rest.isEmpty || self.remaining > 0)
+            {
+                break
+            }
+        }
+        return (consumed, produced, self.isCorrupt)
+    }
+
+    private func takeHeader(_ byte: UInt8) {
+        switch self.headerCount {
+        case 0: self.header.0 = byte
+        case 1: self.header.1 = byte
+        default: self.header.2 = byte
+        }
+        self.headerCount += 1
+        guard self.headerCount == BlockFormat.headerByteCount else { return }
+        self.headerCount = 0
+        self.remaining = Int(self.header.1) | Int(self.header.2) << 8
+        self.isCorrupt = self.remaining == 0 || self.header.0 > BlockFormat.deflated
+    }
+
+    private func copy(
+        _ input: UnsafeRawBufferPointer,
+        into output: UnsafeMutableRawBufferPointer
+    ) -> (consumed: Int, produced: Int) {
+        let count = min(self.remaining, input.count, output.count)
+        output.copyMemory(from: UnsafeRawBufferPointer(rebasing: input[..<count]))
+        self.remaining -= count
+        return (count, count)
+    }
+
+    private func inflate(
+        _ input: UnsafeRawBufferPointer,
+        into output: UnsafeMutableRawBufferPointer
+    ) -> (consumed: Int, produced: Int) {
+        let inflater = self.inflater ?? StreamInflater()
+        self.inflater = inflater
+        let offered = min(self.remaining, input.count)
+        let step = inflater.decompress(
+            UnsafeRawBufferPointer(rebasing: input[..<offered]),
+            into: output
+        )
+        self.remaining -= step.consumed
+        self.mayHoldMore = step.produced == output.count
+        self.isCorrupt = step.isCorrupt
+        return (step.consumed, step.produced)
+    }
+}

@@ -1,0 +1,110 @@
+/// The framing of a compressed direction: `u8 kind | u16 length (little endian) | bytes`.
+///
+/// All deflated blocks of a direction are pieces of one raw deflate stream, cut anywhere; stored
+/// blocks lie between them and are no part of it. A length of zero is malformed.
+enum BlockFormat {
+    static let headerByteCount = 3
+    static let largestBlock = 65535
+    static let stored: UInt8 = 0
+    static let deflated: UInt8 = 1
+
+    static func writeHeader(_ kind: UInt8, _ count: Int, to output: UnsafeMutableRawBufferPointer) {
+        output[0] = kind
+        output[1] = UInt8(truncatingIfNeeded: count)
+        output[2] = UInt8(truncatingIfNeeded: count >> 8)
+    }
+}
+
+/// Turns the bytes of one direction into framed blocks, compressed for as long as that pays.
+///
+/// While compression runs it owns one ``StreamDeflater`` of about 100 KiB, afterwards nothing.
+public final class CompressedStreamWriter {
+    /// With less room than this nothing is written.
+    public static let leastRoom = 32
+
+    private var probe = CompressionProbe()
+    private var deflater: StreamDeflater?
+    private var isUnflushed = false
+
+    public init() {}
+
+    /// Whether it still compresses; false once it was found not to pay.
+    public var isCompressing: Bool { self.probe.isPaying || self.isUnflushed }
+
+    /// Whether bytes were taken that have not come out yet: ask again with `flush` and more room.
+    public var holdsBack: Bool { self.isUnflushed }
+
+    /// Frames a prefix of `input` into `output`.
+    ///
+    /// Pass `flush` whenever the source pauses: then everything taken comes out, as far as there is
+    /// room; ``holdsBack`` says whether a further call, with no input if need be, is necessary.
+    /// Incompressible input grows by three bytes per 64 KiB or call, whichever comes more often.
+    public func write(
+        _ input: UnsafeRawBufferPointer,
+        into output: UnsafeMutableRawBufferPointer,
+        flush: Bool
+    ) -> (consumed: Int, produced: Int) {
+        var consumed = 0
+        var produced = 0
+        self.probe.inspect(input)
+        while output.count - produced >= Self.leastRoom {
+            let rest = UnsafeRawBufferPointer(rebasing: input[consumed...])
+            let room = UnsafeMutableRawBufferPointer(rebasing: output[produced...])
+            let step: (consumed: Int, produced: Int)
+            if self.isCompressing {
+                step = self.deflate(rest, into: room, flush: flush)
+            } else {
+                self.deflater = nil
+                step = self.store(rest, into: room)
+            }
+            guard step.consumed > 0 || step.produced > 0 else { break }
+            consumed += step.consumed
+            produced += step.produced
+        }
+        return (consumed, produced)
+    }
+
+    private func store(
+        _ input: UnsafeRawBufferPointer,
+        into output: UnsafeMutableRawBufferPointer
+    ) -> (consumed: Int, produced: Int) {
+        let header = BlockFormat.headerByteCount
+        let count = min(input.count, output.count - header, BlockFormat.largestBlock)
+        guard count > 0 else { return (0, 0) }
+        BlockFormat.writeHeader(BlockFormat.stored, count, to: output)
+        UnsafeMutableRawBufferPointer(rebasing: output[header...])
+            .copyMemory(from: UnsafeRawBufferPointer(rebasing: input[..<count]))
+        return (count, header + count)
+    }
+
+    /// One block of the deflate stream, ending where the next decision is due.
+    private func deflate(
+        _ input: UnsafeRawBufferPointer,
+        into output: UnsafeMutableRawBufferPointer,
+        flush: Bool
+    ) -> (consumed: Int, produced: Int) {
+        let untilDecision = self.probe.isPaying ? self.probe.bytesUntilDecision : 0
+        let offered = min(input.count, untilDecision)
+        let flushes = offered == untilDecision || (flush && offered == input.count)
+        guard offered > 0 || (flushes && self.isUnflushed) else { return (0, 0) }
+
+        let header = BlockFormat.headerByteCount
+        let room = min(output.count - header, BlockFormat.largestBlock)
+        let deflater = self.deflater ?? StreamDeflater()
+        self.deflater = deflater
+        let step = deflater.compress(
+            UnsafeRawBufferPointer(rebasing: input[..<offered]),
+            into: UnsafeMutableRawBufferPointer(rebasing: output[header..<(header + room)]),
+            flush: flushes
+        )
+        let produced = step.produced > 0 ? header + step.produced : 0
+        if produced > 0 { BlockFormat.writeHeader(BlockFormat.deflated, step.produced, to: output) }
+
+        self.isUnflushed = !(flushes && step.consumed == offered && step.produced < room)
+        self.probe.record(taken: step.consumed, produced: produced)
+        if self.probe.isPaying, self.probe.bytesUntilDecision == 0, !self.isUnflushed {
+            self.probe.decide()
+        }
+        return (step.consumed, produced)
+    }
+}
