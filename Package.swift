@@ -34,9 +34,13 @@ let package = Package(
         // Layer 1: words everyone shares.
         .target(name: "Primitives", swiftSettings: strict),
 
+        // Layer 2: one protocol idea each.
+        .target(name: "Sealing", dependencies: ["CSodium", "Primitives"], swiftSettings: strict),
+
         // Layer 3: the engine.
         .target(name: "Session", dependencies: ["Primitives"], swiftSettings: strict),
 
         .testTarget(name: "PrimitivesTests", dependencies: ["Primitives"], swiftSettings: strict),
+        tests("Sealing", ["CSodium"]),
     ]
 )
