@@ -181,8 +181,8 @@ final class PeerSession {
     /// Gives every acknowledged or lost packet's frames back to their owners.
     func settle(at now: Instant) {
         while let packet = self.recovery.nextAcknowledged() {
-            if let largest = packet.acknowledgedLargest {
-                self.received.ackWasAcknowledged(largest: largest)
+            if packet.flags.contains(.ackCarrier) {
+                self.received.ackWasAcknowledged(largest: packet.largestAcked)
             }
             for index in 0..<UInt64(packet.frameCount) {
                 let place = packet.firstFrame + index
@@ -198,7 +198,7 @@ final class PeerSession {
             }
         }
         self.log.trim(below: self.recovery.leastUnacknowledged)
-        let lost = self.recovery.lostPacketCount
+        let lost = self.recovery.totalLost
         self.board.counters.packetsLost &+= lost &- self.lostBefore
         self.lostBefore = lost
     }
