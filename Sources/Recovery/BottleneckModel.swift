@@ -1,5 +1,7 @@
 /// After BBR version 1 (draft-cardwell-iccrg-bbr-congestion-control-00): loss-blind, with the
-/// classic gain cycle. For comparison, and for paths whose delay is too noisy to guard.
+/// classic gain cycle.
+///
+/// For comparison, and for paths whose delay is too noisy to guard.
 struct BottleneckModel: Sendable {
     enum Phase: Sendable { case startup, drain, probeBandwidth, probeRTT }
 

@@ -10,7 +10,9 @@ public enum CongestionChoice: Sendable, Hashable {
     case fixed(bitsPerSecond: UInt64)
 }
 
-/// One ACK as a congestion controller sees it. Times in nanoseconds, rates in bytes a second.
+/// One ACK as a congestion controller sees it.
+///
+/// Times in nanoseconds, rates in bytes a second.
 struct AckEvent {
     var now: UInt64 = 0
     /// Newly acknowledged bytes.

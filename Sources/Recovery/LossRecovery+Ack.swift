@@ -10,8 +10,9 @@ extension LossRecovery {
         var lateness: UInt64 = 0
     }
 
-    /// Takes the body of an ACK frame. False if it is malformed or acknowledges what was never
-    /// sent; then nothing has changed.
+    /// Takes the body of an ACK frame.
+    ///
+    /// False if it is malformed or acknowledges what was never sent; then nothing has changed.
     public mutating func receivedAck(_ body: UnsafeRawBufferPointer, at now: Instant) -> Bool {
         guard let (count, delay) = AckBody.read(body, into: self.ranges),
             self.ranges[0].last < self.nextNumber

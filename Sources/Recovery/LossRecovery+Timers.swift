@@ -27,8 +27,9 @@ extension LossRecovery {
     }
 
     /// Declares lost what is overdue; if nothing is but the probe timeout has passed, raises
-    /// ``probesDue``. The window stays: after a stall of this process the ACKs may only be waiting
-    /// in the socket.
+    /// ``probesDue``.
+    ///
+    /// The window stays: after a stall of this process the ACKs may only be waiting in the socket.
     public mutating func wake(at now: Instant) {
         if self.lossTime <= now {
             var event = AckEvent()
@@ -51,8 +52,9 @@ extension LossRecovery {
         return min(window, max(self.roundTrip.smoothed, 1_000_000))
     }
 
-    /// RACK (RFC 8985 §6.2): lost is what left before a packet that arrived, and is overdue. While
-    /// no reordering was seen, three later packets are proof enough.
+    /// RACK (RFC 8985 §6.2): lost is what left before a packet that arrived, and is overdue.
+    ///
+    /// While no reordering was seen, three later packets are proof enough.
     mutating func detectLosses(_ event: inout AckEvent) {
         self.lossTime = .never
         guard self.newestAcked > 0 else { return }

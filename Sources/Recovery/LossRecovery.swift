@@ -100,13 +100,17 @@ public struct LossRecovery: ~Copyable {
         }
     }
 
-    /// A packet that was acknowledged. A packet declared lost before is not reported again.
+    /// A packet that was acknowledged.
+    ///
+    /// A packet declared lost before is not reported again.
     public mutating func nextAcknowledged() -> SentPacket? { self.acknowledged.popFirst() }
 
     /// A packet that was declared lost: what it carried goes back to whom it came from.
     public mutating func nextLost() -> SentPacket? { self.lost.popFirst() }
 
-    /// A packet left. Numbers rise strictly; gaps are allowed.
+    /// A packet left.
+    ///
+    /// Numbers rise strictly; gaps are allowed.
     public mutating func sent(
         number: UInt64,
         byteCount: Int,
@@ -162,8 +166,9 @@ public struct LossRecovery: ~Copyable {
         self.appLimitedUntil = max(self.delivered + UInt64(self.bytesInFlight), 1)
     }
 
-    /// The peer is reached another way: forget what was learned of the old path. Packets in flight
-    /// stay known.
+    /// The peer is reached another way: forget what was learned of the old path.
+    ///
+    /// Packets in flight stay known.
     public mutating func pathChanged(at now: Instant) {
         let time = now.nanoseconds
         self.roundTrip = RoundTrip()

@@ -75,8 +75,10 @@ public struct ReceivedPackets: ~Copyable {
         return index < self.end && self.ranges[index].first <= number
     }
 
-    /// A packet passed authentication. Duplicates are ignored. An urgent packet, a new gap and a
-    /// late packet are acknowledged at once (RFC 9000 §13.2.1), others within the configured delay.
+    /// A packet passed authentication.
+    ///
+    /// Duplicates are ignored. An urgent packet, a new gap and a late packet are acknowledged at
+    /// once (RFC 9000 §13.2.1), others within the configured delay.
     public mutating func received(
         _ number: UInt64,
         isAckEliciting: Bool,
@@ -168,8 +170,10 @@ public struct ReceivedPackets: ~Copyable {
         self.forget(below: min(self.ranges[index].first, largest))
     }
 
-    /// Drops every range that lies wholly below `number`. A late packet from there counts as new:
-    /// telling a duplicate apart is the replay window's office.
+    /// Drops every range that lies wholly below `number`.
+    ///
+    /// A late packet from there counts as new: telling a duplicate apart is the replay window's
+    /// office.
     public mutating func forget(below number: UInt64) {
         while self.start < self.end, self.ranges[self.start].last < number { self.start += 1 }
     }

@@ -82,7 +82,9 @@ struct SentLog: ~Copyable {
         self.entries[Int(truncatingIfNeeded: index) & (self.capacity - 1)].wasLost = true
     }
 
-    /// The oldest live packet, or `tail`. Amortised constant: the hint only moves forward.
+    /// The oldest live packet, or `tail`.
+    ///
+    /// Amortised constant: the hint only moves forward.
     mutating func firstLive() -> UInt64 {
         self.liveHint = self.next(self.live, from: max(self.liveHint, self.head), to: self.tail)
         return self.liveHint

@@ -24,7 +24,9 @@ public struct SentPacketFlags: OptionSet, Sendable, Hashable {
 }
 
 /// One packet we sent: what loss detection needs, and an opaque tag that leads the engine back to
-/// its frames. One cache line.
+/// its frames.
+///
+/// One cache line.
 @frozen
 public struct SentPacket: Sendable {
     /// The packet number, which is the AEAD counter.
