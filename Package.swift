@@ -51,7 +51,6 @@ let package = Package(
         tests("Compression"),
         tests("KCP"),
         .testTarget(name: "PrimitivesTests", dependencies: ["Primitives"], swiftSettings: strict),
-        tests("Recovery"),
         tests("Sealing", ["CSodium"]),
         tests("Session", ["Recovery", "Sealing"]),
     ]

@@ -10,6 +10,8 @@ public final class TransportKeys {
     public private(set) var openFailures: UInt64 = 0
     /// The lowest counter that may still seal: every nonce is used once.
     public private(set) var nextCounter: UInt64 = 0
+    /// Packets sealed under these keys, whatever counter they began with.
+    public private(set) var sealedCount: UInt64 = 0
 
     private let arena: KeyArena
     private let mask: HeaderMask
@@ -71,11 +73,11 @@ public final class TransportKeys {
 
     /// Whether the key has sealed or rejected as much as its cipher allows: it must not be used.
     public var isExhausted: Bool {
-        self.nextCounter >= self.sealLimit || self.openFailures >= self.openFailureLimit
+        self.sealedCount >= self.sealLimit || self.openFailures >= self.openFailureLimit
     }
 
     /// Whether the key has sealed so many packets that a new handshake should start.
-    public var needsRekey: Bool { self.nextCounter >= KeyLifetime.rekeyAfterPackets }
+    public var needsRekey: Bool { self.sealedCount >= KeyLifetime.rekeyAfterPackets }
 
     /// Seals in place and masks the header.
     ///
@@ -88,8 +90,9 @@ public final class TransportKeys {
         receiverIndex: UInt32,
         counter: UInt64
     ) {
-        precondition(counter >= self.nextCounter && counter < self.sealLimit)
+        precondition(counter >= self.nextCounter && self.sealedCount < self.sealLimit)
         self.nextCounter = counter + 1
+        self.sealedCount += 1
         let type = RecordType.data.rawValue
         RecordHeader(receiverIndex: receiverIndex, counter: counter, type: type).write(to: packet)
         let nonce = self.slot + Self.sendingNonce

@@ -1,4 +1,6 @@
 import Primitives
+import Recovery
+import KCP
 import Sealing
 
 /// Taking packets apart. Whatever an authentic peer sends is checked as if it were hostile.
@@ -54,6 +56,7 @@ extension PeerSession {
         self.settle(at: now)
         self.received.received(number, isAckEliciting: isEliciting, isUrgent: false, at: now)
         self.liveness.heard(isTraffic: isTraffic, at: now)
+        self.suspectAt = nil
         self.path.arrived(byteCount)
         return consequence
     }
@@ -124,7 +127,7 @@ extension PeerSession {
         guard let stream = self.stream(id) else { return self.receiveStray(id) }
         guard !stream.pointee.isReset else { return }
         switch stream.pointee.receiver.finish(at: final) {
-        case .accepted: self.board.markReady(stream)
+        case .accepted(_): self.board.markReady(stream)
         case .duplicate: return
         case .violation: self.fail(stream, .protocolViolation)
         }

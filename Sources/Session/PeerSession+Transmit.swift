@@ -1,4 +1,5 @@
 import Primitives
+import KCP
 import Recovery
 import Sealing
 
@@ -358,11 +359,15 @@ extension PeerSession {
         total: Int,
         to packet: inout PacketBuilder
     ) -> Bool {
-        // All fragments but the last are equally long, whatever else the first packet carries, so
-        // that their number is known from the start.
-        let chunk =
-            MTUSearch.base - RecordLayout.header - RecordLayout.tag - FrameSize.fragmentHeader
-            - FrameSize.open - 64
+        if flow.pointee.fragmentOffset == 0 {
+            // All fragments but the last are equally long, so that their number is known from the
+            // start; some room is left for what else the packets carry.
+            let others = FrameSize.fragmentHeader + 48
+            let open = self.isClient && !flow.pointee.isOpenAcknowledged ? FrameSize.open : 0
+            flow.pointee.fragmentByteCount =
+                self.mtu.confirmed - RecordLayout.header - RecordLayout.tag - others - open
+        }
+        let chunk = flow.pointee.fragmentByteCount
         let count = (total + chunk - 1) / chunk
         let offset = flow.pointee.fragmentOffset
         let length = min(chunk, total - offset)

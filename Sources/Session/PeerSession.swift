@@ -1,4 +1,5 @@
 import Primitives
+import KCP
 import Recovery
 import Sealing
 
@@ -77,6 +78,10 @@ final class PeerSession {
     var pathReplies: [UInt64] = []
     /// Receive windows granted above the initial one of each stream.
     var grantedBytes = 0
+    /// The highest packet number that authenticated, for roaming.
+    var highestReceived: UInt64 = 0
+    /// Its client has come back as another process: over at this time unless heard before.
+    var suspectAt: Instant?
     /// In the engine's list of sessions to transmit for.
     var isDirty = false
     private var lostBefore: UInt64 = 0

@@ -12,7 +12,7 @@ struct Reassembly: ~Copyable {
         case complete(UnsafeRawBufferPointer)
     }
 
-    private struct Place {
+    struct Place {
         var flow: UInt32 = 0
         var number: UInt32 = 0
         var total = 0

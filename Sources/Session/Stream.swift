@@ -29,6 +29,8 @@ struct Stream: ~Copyable {
     var pending: Pending = []
     var ending = Ending.open
     var isOpenAcknowledged = false
+    /// The service lets this end compress what it sends.
+    var allowsOutboundCompression = true
     /// The packet that carried OPEN last: until one is acknowledged, each packet with bytes of this
     /// stream carries it too, so that the first to arrive opens it.
     var lastOpenPacket: UInt64?
@@ -71,6 +73,20 @@ struct Stream: ~Copyable {
     /// Something could go into a packet if window and pacing let it.
     var hasDataToSend: Bool { self.sender.hasLost || self.sender.sendableByteCount > 0 }
 
+    // MARK: - Bytes of the local side
+
+    mutating func writableRegion() -> UnsafeMutableRawBufferPointer { self.sender.writableRegion() }
+
+    mutating func wrote(_ count: Int) { self.sender.wrote(count) }
+
+    mutating func flushForEnd() {}
+
+    func readableRegion() -> UnsafeRawBufferPointer { self.receiver.readableRegion() }
+
+    mutating func consumed(_ count: Int) { self.receiver.consumed(count) }
+
+    var isReceiveFinished: Bool { self.receiver.isFinished }
+
     /// All we will ever send has been cut, so the end may be announced.
     var isReadyToClose: Bool { self.ending == .requested && self.sender.unsentByteCount == 0 }
 }
@@ -107,7 +123,9 @@ final class StreamTable {
         guard self.count < self.limit else { return nil }
         if self.free.isEmpty {
             let slot = UInt32(self.generations.count)
-            if Int(slot) % Self.pageSize == 0 { self.pages.append(.allocate(capacity: Self.pageSize)) }
+            if Int(slot) % Self.pageSize == 0 {
+                self.pages.append(.allocate(capacity: Self.pageSize))
+            }
             self.generations.append(1)
             self.isLive.append(false)
             self.free.append(slot)
