@@ -3,7 +3,7 @@ import CSodium
 /// The two keys one handshake made: one seals what we send, one opens what the peer sends.
 ///
 /// Belongs to one thread. The keys lie in guarded memory and are wiped when the last owner lets go.
-/// Neither ``seal(_:plaintextByteCount:receiverIndex:counter:)`` nor ``open(_:counter:)`` allocates.
+/// Sealing and opening allocate nothing.
 public final class TransportKeys {
     public let cipher: Cipher
     /// Packets that came under this key and were not authentic.
@@ -131,7 +131,9 @@ public final class TransportKeys {
     }
 
     /// Opens in place a packet whose header is unmasked; on success the plaintext is at offset 12,
-    /// `packet.count - 28` bytes. On failure the packet's content is lost.
+    /// `packet.count - 28` bytes.
+    ///
+    /// On failure the packet's content is lost.
     ///
     /// Ask the ``ReplayWindow`` before, and tell it after.
     public func open(_ packet: UnsafeMutableRawBufferPointer, counter: UInt64) -> Bool {
