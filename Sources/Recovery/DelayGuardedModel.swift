@@ -11,6 +11,7 @@ struct DelayGuardedModel: Sendable {
     static let shortestRound: UInt64 = 5_000_000
     static let filterRounds = 10
     static let minimumWindow: UInt64 = 10_000_000_000
+    private static let yieldSlot = 8
 
     private(set) var phase = Phase.startup
     private(set) var window: Int
@@ -50,6 +51,8 @@ struct DelayGuardedModel: Sendable {
     private var competeSince: UInt64 = 0
     private var competeSlot = 0
     private var slotStartedAt: UInt64 = 0
+    private var yieldedAt: UInt64 = 0
+    private var drainedAt: UInt64 = 0
     private var isRestarting = false
     private var dice: UInt64 = 0x9E37_79B9_7F4A_7C15
 
@@ -127,8 +130,12 @@ struct DelayGuardedModel: Sendable {
             if self.phase == .up, loss > self.base + 0.05, self.roundLost > 3 * event.packetSize {
                 self.cap = 0.95 * self.bandwidth
             }
-        } else if loss > 1.5 * self.base + 0.02, self.phase != .startup {
-            self.cap = 0.85 * self.bandwidth
+        } else {
+            // Loss that stays whatever we do becomes the path's own in the end.
+            self.base += (min(loss, 0.3) - self.base) / (loss < self.base ? 10 : 40)
+            if loss > 1.5 * self.base + 0.02, self.phase != .startup {
+                self.cap = max(0.85 * self.bandwidth, 0.5 * self.filter.value)
+            }
         }
         if self.cap < .infinity, loss <= 1.5 * self.base + 0.02 {
             self.cap *= 1.05
@@ -190,7 +197,7 @@ struct DelayGuardedModel: Sendable {
     private mutating func step(_ event: AckEvent) {
         let now = event.now
         let elapsed = now &- self.phaseStartedAt
-        self.updateCompetition(at: now)
+        self.updateCompetition(event)
         switch self.phase {
         case .startup: break
         case .drain:
@@ -244,31 +251,58 @@ struct DelayGuardedModel: Sendable {
         return false
     }
 
-    private mutating func updateCompetition(at now: UInt64) {
-        if self.isCompeting {
-            self.minimumAt = now
-            if now &- self.slotStartedAt > self.response {
-                self.competeSlot = (self.competeSlot + 1) & 7
+    /// Others that fill the queue whatever the delay would leave a delay-guarded flow nothing: while
+    /// the queue never empties, compete like BBR. Every few seconds yield for a moment: if the
+    /// queue falls then, it was our own doing, or that of our like, who see it fall as well.
+    private mutating func updateCompetition(_ event: AckEvent) {
+        let now = event.now
+        guard self.isCompeting else {
+            if self.phase == .cruise,
+                now &- self.lowQueueAt > max(8 * self.minimum, 500_000_000)
+            {
+                self.isCompeting = true
+                self.competeSince = now
                 self.slotStartedAt = now
+                self.yieldedAt = now
+                self.competeSlot = 0
             }
-            if now &- self.competeSince > 3_000_000_000, self.queue <= self.foreignQueue / 2 {
-                self.isCompeting = false
-                self.lowQueueAt = now
-                self.enter(.cruise, at: now)
+            return
+        }
+        self.minimumAt = now
+        let inSlot = now &- self.slotStartedAt
+        if self.competeSlot == Self.yieldSlot {
+            if Double(event.inFlight) > 0.6 * self.product, inSlot < 3 * self.response {
+                self.drainedAt = now
+            } else if now &- self.drainedAt > self.response {
+                self.competeSlot = 2
+                self.slotStartedAt = now
+                self.yieldedAt = now
             }
-        } else if self.phase == .cruise,
-            now &- self.lowQueueAt > max(8 * self.minimum, 500_000_000)
-        {
-            self.isCompeting = true
-            self.competeSince = now
+        } else if now &- self.yieldedAt > 2_500_000_000 {
+            self.competeSlot = Self.yieldSlot
             self.slotStartedAt = now
-            self.competeSlot = 0
+            self.drainedAt = now
+        } else if inSlot > self.response {
+            self.competeSlot = (self.competeSlot + 1) & 7
+            self.slotStartedAt = now
+        }
+        if now &- self.competeSince > 1_000_000_000, event.roundTrip > 0,
+            event.roundTrip <= self.minimum + self.foreignQueue / 2
+        {
+            self.isCompeting = false
+            self.lowQueueAt = now
+            self.enter(.cruise, at: now)
         }
     }
 
     private var gain: Double {
         if self.isCompeting {
-            return self.competeSlot == 0 ? 1.25 : self.competeSlot == 1 ? 0.75 : 1
+            switch self.competeSlot {
+            case 0: return 1.25
+            case 1: return 0.75
+            case Self.yieldSlot: return 0.5
+            default: return 1
+            }
         }
         switch self.phase {
         case .startup: return 2.77
@@ -297,7 +331,9 @@ struct DelayGuardedModel: Sendable {
         case .up: window = max(product + slack, (1.25 + self.excess) * product)
         case .drain, .cruise, .down: window = product + slack
         }
-        if self.isCompeting { window = 2 * product + slack }
+        if self.isCompeting {
+            window = (self.competeSlot == Self.yieldSlot ? 0.5 : 2) * product
+        }
         window += 4 * self.packetSize
         if self.minimum < 1_000_000 { window = max(window, 64 * self.packetSize) }
         if self.isRestarting { window = min(window, 10 * self.packetSize) }
