@@ -11,7 +11,6 @@ struct DelayGuardedModel: Sendable {
     static let shortestRound: UInt64 = 5_000_000
     static let filterRounds = 10
     static let minimumWindow: UInt64 = 10_000_000_000
-    private static let yieldSlot = 8
 
     private(set) var phase = Phase.startup
     private(set) var window: Int
@@ -49,8 +48,10 @@ struct DelayGuardedModel: Sendable {
 
     private var lowQueueAt: UInt64
     private var competeSince: UInt64 = 0
-    private var competeSlot = 0
-    private var slotStartedAt: UInt64 = 0
+    private var isYielding = false
+    /// The highest queue seen lately.
+    private var queueLevel = 0.0
+    private var rival: Cubic
     private var yieldedAt: UInt64 = 0
     private var drainedAt: UInt64 = 0
     private var isRestarting = false
@@ -58,6 +59,7 @@ struct DelayGuardedModel: Sendable {
 
     init(packetSize: Int, at now: UInt64) {
         self.packetSize = Double(packetSize)
+        self.rival = Cubic(packetSize: packetSize)
         self.window = packetSize * 32
         self.pacingRate = Double(packetSize) * 32 / 0.02
         self.roundStartedAt = now
@@ -72,7 +74,7 @@ struct DelayGuardedModel: Sendable {
     /// The standing queue aimed at.
     private var target: UInt64 { min(max(self.minimum / 10, 3_000_000), 12_000_000) }
     /// A queue which others must be filling.
-    private var foreignQueue: UInt64 { max(20_000_000, self.minimum / 5 * 2) }
+    private var foreignQueue: UInt64 { max(15_000_000, self.minimum / 4) }
     /// The bytes in flight that fill the path without a queue, lost ones included.
     private var product: Double {
         self.bandwidth / (1 - self.base) * Double(self.minimum) * 1e-9
@@ -252,57 +254,82 @@ struct DelayGuardedModel: Sendable {
     }
 
     /// Others that fill the queue whatever the delay would leave a delay-guarded flow nothing: while
-    /// the queue never empties, compete like BBR. Every few seconds yield for a moment: if the
-    /// queue falls then, it was our own doing, or that of our like, who see it fall as well.
+    /// the queue never empties, compete as CUBIC does.
+    ///
+    /// Every few seconds yield for a moment, and follow when another one seems to yield: if the
+    /// queue empties then, it was our own doing, or that of our like, and the guard takes over again.
     private mutating func updateCompetition(_ event: AckEvent) {
         let now = event.now
         guard self.isCompeting else {
             if self.phase == .cruise,
                 now &- self.lowQueueAt > max(8 * self.minimum, 500_000_000)
             {
-                self.isCompeting = true
-                self.competeSince = now
-                self.slotStartedAt = now
-                self.yieldedAt = now
-                self.competeSlot = 0
+                self.startCompeting(event)
             }
             return
         }
         self.minimumAt = now
-        let inSlot = now &- self.slotStartedAt
-        if self.competeSlot == Self.yieldSlot {
-            if Double(event.inFlight) > 0.6 * self.product, inSlot < 3 * self.response {
+        self.feedRival(event)
+        if self.isYielding {
+            if Double(event.inFlight) > 0.6 * self.product,
+                now &- self.yieldedAt < 3 * self.response
+            {
                 self.drainedAt = now
-            } else if now &- self.drainedAt > self.response {
-                self.competeSlot = 2
-                self.slotStartedAt = now
-                self.yieldedAt = now
+            } else if now &- self.drainedAt > 3 * self.response {
+                self.isYielding = false
+                self.queueLevel = 0
             }
-        } else if now &- self.yieldedAt > 2_500_000_000 {
-            self.competeSlot = Self.yieldSlot
-            self.slotStartedAt = now
+        } else if now &- self.yieldedAt > 4_000_000_000 || self.seesYield(event) {
+            self.isYielding = true
+            self.yieldedAt = now
             self.drainedAt = now
-        } else if inSlot > self.response {
-            self.competeSlot = (self.competeSlot + 1) & 7
-            self.slotStartedAt = now
         }
-        if now &- self.competeSince > 1_000_000_000, event.roundTrip > 0,
+        if self.isYielding || now &- self.competeSince > 1_000_000_000, event.roundTrip > 0,
             event.roundTrip <= self.minimum + self.foreignQueue / 2
         {
             self.isCompeting = false
+            self.isYielding = false
             self.lowQueueAt = now
             self.enter(.cruise, at: now)
         }
     }
 
+    private mutating func startCompeting(_ event: AckEvent) {
+        let now = event.now
+        self.isCompeting = true
+        self.competeSince = now
+        // First see whether the queue is not our own.
+        self.isYielding = true
+        self.yieldedAt = now
+        self.drainedAt = now
+        self.queueLevel = 0
+        let window = self.bandwidth * Double(max(event.smoothedRoundTrip, self.minimum)) * 1e-9
+        self.rival = Cubic(packetSize: event.packetSize, window: window)
+    }
+
+    /// The queue fell by more than a loss-based flow's reduction explains.
+    private mutating func seesYield(_ event: AckEvent) -> Bool {
+        guard event.roundTrip > 0 else { return false }
+        let queue = Double(event.roundTrip - self.minimum)
+        self.queueLevel = max(self.queueLevel * 0.999, queue)
+        return queue < 0.55 * self.queueLevel && event.now &- self.yieldedAt > 1_000_000_000
+    }
+
+    /// The path's own losses are none of CUBIC's business.
+    private mutating func feedRival(_ event: AckEvent) {
+        guard !self.isYielding else { return }
+        var event = event
+        if self.base > 0.005 {
+            let sent = self.roundAcked + self.roundLost
+            let expected = (1.5 * self.base + 0.02) * Double(max(sent, 64 * event.packetSize))
+            if Double(self.roundLost) < expected { event.lost = 0 }
+        }
+        self.rival.update(event)
+    }
+
     private var gain: Double {
         if self.isCompeting {
-            switch self.competeSlot {
-            case 0: return 1.25
-            case 1: return 0.75
-            case Self.yieldSlot: return 0.5
-            default: return 1
-            }
+            return self.isYielding ? 0.5 : 1.1
         }
         switch self.phase {
         case .startup: return 2.77
@@ -332,7 +359,8 @@ struct DelayGuardedModel: Sendable {
         case .drain, .cruise, .down: window = product + slack
         }
         if self.isCompeting {
-            window = (self.competeSlot == Self.yieldSlot ? 0.5 : 2) * product
+            window = self.isYielding ? 0.5 * product : Double(self.rival.window)
+            if !self.isYielding { self.pacingRate = self.rival.pacingRate }
         }
         window += 4 * self.packetSize
         if self.minimum < 1_000_000 { window = max(window, 64 * self.packetSize) }
