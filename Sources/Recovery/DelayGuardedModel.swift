@@ -262,7 +262,7 @@ struct DelayGuardedModel: Sendable {
         let now = event.now
         guard self.isCompeting else {
             if self.phase == .cruise,
-                now &- self.lowQueueAt > max(8 * self.minimum, 500_000_000)
+                now &- self.lowQueueAt > max(5 * self.minimum, 300_000_000)
             {
                 self.startCompeting(event)
             }
@@ -279,7 +279,7 @@ struct DelayGuardedModel: Sendable {
                 self.isYielding = false
                 self.queueLevel = 0
             }
-        } else if now &- self.yieldedAt > 4_000_000_000 || self.seesYield(event) {
+        } else if now &- self.yieldedAt > 5_000_000_000 || self.seesYield(event) {
             self.isYielding = true
             self.yieldedAt = now
             self.drainedAt = now
