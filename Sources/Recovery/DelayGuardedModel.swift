@@ -21,6 +21,10 @@ struct DelayGuardedModel: Sendable {
     private(set) var queue: UInt64 = 0
     private(set) var isCompeting = false
 
+    /// How many gentle packets `base` rests on.
+    private var gentlePackets = 0.0
+    /// Rounds for which cruising must not press, because the last time cost packets.
+    private var calmRounds = 0
     private var packetSize: Double
     private var filter = MaximumFilter()
     /// A ceiling on the bandwidth after congestion loss.
@@ -83,6 +87,7 @@ struct DelayGuardedModel: Sendable {
     mutating func update(_ event: AckEvent) {
         self.packetSize = Double(event.packetSize)
         if event.roundTrip > 0 { self.sampleRoundTrip(event.roundTrip, at: event.now) }
+        self.learnBase(event)
         self.roundAcked += event.acked
         self.roundLost += event.lost
         if event.bandwidth > 0, !event.isAppLimited || event.bandwidth >= self.filter.value {
@@ -121,20 +126,36 @@ struct DelayGuardedModel: Sendable {
         if sample <= self.minimum + self.foreignQueue { self.lowQueueAt = now }
     }
 
+    /// The path's own loss shows in packets that left at a rate below its capacity. Taken from all
+    /// packets, the losses of a short queue or of a policer would raise the rate that causes them.
+    private mutating func learnBase(_ event: AckEvent) {
+        let count = Double(event.gentleAcked + event.gentleLost)
+        guard count > 0 else { return }
+        self.gentlePackets = min(self.gentlePackets + count, 600)
+        let weight = min(count / (self.gentlePackets + 60), 1)
+        self.base += (Double(event.gentleLost) / count - self.base) * weight
+        self.base = min(self.base, 0.3)
+    }
+
+    /// Draining, or sending a good deal less than the path was seen to take.
+    var isGentle: Bool {
+        switch self.phase {
+        case .down, .drain: !self.isCompeting
+        case .startup, .cruise, .up, .probeRTT: false
+        }
+    }
+
     private mutating func endRound(_ event: AckEvent) {
         if self.roundMinimum != .max { self.queue = self.roundMinimum &- self.minimum }
         let sent = self.roundAcked + self.roundLost
         let loss = sent > 0 ? Double(self.roundLost) / Double(sent) : 0
         if self.queue < self.target {
-            if self.phase == .cruise || self.phase == .down {
-                self.base += (min(loss, 0.3) - self.base) / 10
-            }
             if self.phase == .up, loss > self.base + 0.05, self.roundLost > 3 * event.packetSize {
                 self.cap = 0.95 * self.bandwidth
             }
         } else {
             // Loss that stays whatever we do becomes the path's own in the end.
-            self.base += (min(loss, 0.3) - self.base) / (loss < self.base ? 10 : 40)
+            if loss > self.base { self.base += (min(loss, 0.3) - self.base) / 40 }
             if loss > 1.5 * self.base + 0.02, self.phase != .startup {
                 self.cap = max(0.85 * self.bandwidth, 0.5 * self.filter.value)
             }
@@ -149,6 +170,9 @@ struct DelayGuardedModel: Sendable {
                 self.filter.reset(to: best, round: self.round)
             }
         }
+        self.calmRounds =
+            loss > self.base + 0.01 && self.roundLost > 4 * event.packetSize
+            ? 32 : max(0, self.calmRounds - 1)
         self.round += 1
         self.phaseRounds += 1
         self.stepRounds += 1
@@ -160,10 +184,12 @@ struct DelayGuardedModel: Sendable {
         self.previousBest = self.roundBest
         self.roundBest = 0
         self.isRestarting = false
-        if self.phase == .startup { self.checkFull(event) }
+        if self.phase == .startup {
+            self.checkFull(event, isOverrun: loss > 0.15 && sent > 100_000)
+        }
     }
 
-    private mutating func checkFull(_ event: AckEvent) {
+    private mutating func checkFull(_ event: AckEvent, isOverrun: Bool) {
         if self.filter.value >= 1.25 * self.stepBandwidth {
             self.stepBandwidth = self.filter.value
             self.stepRounds = 0
@@ -171,7 +197,7 @@ struct DelayGuardedModel: Sendable {
         }
         if event.isAppLimited { return }
         let crowded = self.queue > 2 * self.target + self.minimum / 4
-        if self.stepRounds >= 3 || (self.stepRounds >= 1 && crowded) {
+        if self.stepRounds >= 3 || (self.stepRounds >= 1 && (crowded || isOverrun)) {
             self.enter(.drain, at: event.now)
         }
     }
@@ -339,7 +365,7 @@ struct DelayGuardedModel: Sendable {
         case .probeRTT: return 0.9
         case .cruise:
             guard self.queue > self.target else {
-                return self.minimum < 3_000_000 ? 1.1 : 0.99
+                return self.minimum < 3_000_000 && self.calmRounds == 0 ? 1.1 : 0.99
             }
             let over = Double(self.queue - self.target) / Double(max(self.minimum, 1))
             return max(0.8, 0.95 - 0.5 * over)
@@ -351,6 +377,11 @@ struct DelayGuardedModel: Sendable {
         let slack = sending * Double(max(self.minimum / 2, Self.shortestRound)) * 1e-9
         let product = self.product
         self.pacingRate = max(self.gain * sending, self.packetSize * 10)
+        if self.phase == .startup {
+            // What little an idle application sent says nothing about the path.
+            let first = 32 * self.packetSize * 1e9 / Double(max(self.minimum, 1_000_000))
+            self.pacingRate = max(self.pacingRate, first)
+        }
         var window: Double
         switch self.phase {
         case .startup: window = max(2.77 * product, 32 * self.packetSize) + slack

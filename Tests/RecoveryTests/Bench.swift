@@ -17,6 +17,8 @@ struct PathSettings {
     /// Every so often the receiver's process stalls for so long.
     var stallEveryMicroseconds: UInt64 = 0
     var stallMicroseconds: UInt64 = 0
+    /// The stalls hold up the bottleneck itself: a receiver whose socket buffer is the queue.
+    var stallsService = false
     /// The sender's timers fire late by a uniform draw up to this.
     var timerLatenessMicroseconds: UInt64 = 20
 
@@ -272,7 +274,8 @@ final class Bench {
     private func startService() {
         self.isServing = true
         let time = UInt64(Self.wireSize) * 8_000_000_000 / self.rate(at: self.now)
-        self.push(self.now + time, .served, 0, 0)
+        let start = self.path.stallsService ? self.stalled(self.now) : self.now
+        self.push(start + time, .served, 0, 0)
     }
 
     private func serve() {
@@ -284,7 +287,9 @@ final class Bench {
         }
         if self.queueHead < self.queue.count { self.startService() } else { self.isServing = false }
         if !self.isLost(0) {
-            self.push(self.stalled(self.now + self.delay()), .arrival, index, number)
+            let arrival = self.now + self.delay()
+            let handled = self.path.stallsService ? arrival : self.stalled(arrival)
+            self.push(handled, .arrival, index, number)
         }
     }
 
