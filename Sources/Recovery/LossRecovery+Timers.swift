@@ -3,6 +3,8 @@ public import Primitives
 extension LossRecovery {
     /// Reordering in packets that is taken for loss while none was ever seen (RFC 9002 §6.1.1).
     static var packetThreshold: UInt64 { 3 }
+    /// Schedulers stall for milliseconds: an earlier probe would mostly be one too many.
+    static var shortestProbeInterval: UInt64 { 10_000_000 }
     static var longestProbeInterval: UInt64 { 4_000_000_000 }
 
     /// When ``wake(at:)`` has something to do.
@@ -15,12 +17,13 @@ extension LossRecovery {
 
     /// The probe timeout (RFC 9002 §6.2); shorter for the first probe after interactive data.
     private var probeTime: Instant {
-        guard self.elicitingInFlight > 0, self.probesDue == 0 else { return .never }
+        guard self.elicitingInFlight > 0 else { return .never }
         let smoothed = self.roundTrip.smoothed
         let delay = self.acknowledgementDelay
         var interval = smoothed + max(4 * self.roundTrip.variance, 1_000_000) + delay
+        interval = max(interval, Self.shortestProbeInterval)
         if self.probeCount == 0, self.interactiveInFlight > 0 {
-            interval = min(interval, smoothed + smoothed / 4 + delay)
+            interval = min(interval, max(smoothed + smoothed / 4 + delay, 3_000_000))
         }
         interval = min(interval << min(self.probeCount, 8), Self.longestProbeInterval)
         return self.lastElicitingAt + .init(nanoseconds: interval)
@@ -88,7 +91,9 @@ extension LossRecovery {
         }
         self.lostBytes &+= UInt64(packet.byteCount)
         self.lossRate += (1 - self.lossRate) / 256
+        guard index >= self.pathStart else { return }
         event.lost += Int(packet.byteCount)
+        if packet.isGentle { event.gentleLost += 1 }
         event.lostSentAt = max(event.lostSentAt, packet.sentAt.nanoseconds)
     }
 

@@ -12,7 +12,7 @@ struct SentLog: ~Copyable {
     private var entries: UnsafeMutablePointer<SentPacket>
     private var live: UnsafeMutablePointer<UInt64>
     private var open: UnsafeMutablePointer<UInt64>
-    private var capacity = 256
+    private var capacity = 64
     /// Send index of the oldest remembered packet.
     private(set) var head: UInt64 = 0
     /// Send index of the next packet.

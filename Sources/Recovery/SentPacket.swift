@@ -48,5 +48,7 @@ public struct SentPacket: Sendable {
     /// Low bits of the session's count of lost bytes when this packet left.
     var lostBefore: UInt32
     var isAppLimited: Bool
+    /// Sent at a rate the path can surely take: its loss is the path's own.
+    var isGentle: Bool
     var wasLost: Bool
 }
