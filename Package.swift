@@ -48,6 +48,13 @@ let package = Package(
             swiftSettings: strict
         ),
 
+        // Partners of other implementations in Tests/Interop, in no product.
+        .executableTarget(
+            name: "kcp-peer",
+            dependencies: ["KCP", "Primitives"],
+            swiftSettings: strict
+        ),
+
         tests("Compression"),
         tests("KCP"),
         .testTarget(name: "PrimitivesTests", dependencies: ["Primitives"], swiftSettings: strict),
