@@ -38,6 +38,7 @@ let package = Package(
         // Layer 2: one protocol idea each; siblings never import each other.
         .target(name: "Compression", dependencies: ["CZlib", "Primitives"], swiftSettings: strict),
         .target(name: "KCP", dependencies: ["Primitives"], swiftSettings: strict),
+        .target(name: "Netem", dependencies: ["Primitives"], swiftSettings: strict),
         .target(name: "Recovery", dependencies: ["Primitives"], swiftSettings: strict),
         .target(name: "Sealing", dependencies: ["CSodium", "Primitives"], swiftSettings: strict),
 
@@ -50,6 +51,7 @@ let package = Package(
 
         tests("Compression"),
         tests("KCP"),
+        tests("Netem"),
         .testTarget(name: "PrimitivesTests", dependencies: ["Primitives"], swiftSettings: strict),
         tests("Recovery"),
         tests("Sealing", ["CSodium"]),
