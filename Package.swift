@@ -38,6 +38,7 @@ let package = Package(
         // Layer 2: one protocol idea each; siblings never import each other.
         .target(name: "Compression", dependencies: ["CZlib", "Primitives"], swiftSettings: strict),
         .target(name: "KCP", dependencies: ["Primitives"], swiftSettings: strict),
+        .target(name: "Netem", dependencies: ["Primitives"], swiftSettings: strict),
         .target(name: "Recovery", dependencies: ["Primitives"], swiftSettings: strict),
         .target(name: "Sealing", dependencies: ["CSodium", "Primitives"], swiftSettings: strict),
 
@@ -57,6 +58,7 @@ let package = Package(
 
         tests("Compression"),
         tests("KCP"),
+        tests("Netem"),
         .testTarget(name: "PrimitivesTests", dependencies: ["Primitives"], swiftSettings: strict),
         tests("Sealing", ["CSodium"]),
         tests("Session", ["Recovery", "Sealing"]),
