@@ -22,7 +22,10 @@ func tests(_ module: String, _ dependencies: [Target.Dependency] = []) -> Target
 let package = Package(
     name: "fairlead",
     products: [],
-    dependencies: [],
+    dependencies: [
+        .package(url: "https://github.com/LebJe/TOMLKit", exact: "0.6.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+    ],
     targets: [
         // Layer 0: C declarations, never a decision.
         .systemLibrary(
@@ -48,7 +51,15 @@ let package = Package(
             swiftSettings: strict
         ),
 
+        // Layer 5: words from and for humans.
+        .target(
+            name: "Configuration",
+            dependencies: ["Primitives", .product(name: "TOMLKit", package: "TOMLKit")],
+            swiftSettings: strict
+        ),
+
         tests("Compression"),
+        tests("Configuration"),
         tests("KCP"),
         .testTarget(name: "PrimitivesTests", dependencies: ["Primitives"], swiftSettings: strict),
         tests("Recovery"),
