@@ -1,5 +1,8 @@
 /// Where a private key lies; the key itself is read when it is needed and never kept here.
 public struct KeyFile: Hashable, Sendable {
+    /// What a key file's one line begins with.
+    static let label = "FAIRLEAD-SECRET-KEY:"
+
     /// As written in the configuration.
     public var path: String
     /// The path to open: relative ones are relative to the configuration file's folder.
