@@ -49,10 +49,19 @@ enum Document {
                 expected: "a text in TOML"
             )
         }
+        let locator = KeyLocator(text)
+        if let flaw = locator.flaw {
+            // If what stands before it is no TOML either, that is what to tell.
+            _ = try Self.table(String(decoding: text.utf8.prefix(flaw.offset), as: UTF8.self))
+            throw Complaint(line: flaw.line, key: "syntax", got: flaw.got, expected: "TOML 1.0")
+        }
+        let table = try Self.table(text)
+        return Self.node(.table(Self.entries(table, [], locator)), [], locator)
+    }
+
+    private static func table(_ text: String) throws(Complaint) -> TOMLTable {
         do {
-            let table = try TOMLTable(string: text)
-            let locator = KeyLocator(text)
-            return Self.node(.table(Self.entries(table, [], locator)), [], locator)
+            return try TOMLTable(string: text)
         } catch let error as TOMLParseError {
             throw Complaint(
                 line: max(1, error.source.begin.line),

@@ -1,8 +1,8 @@
 /// Where in a TOML text each key and each element of a list stands, as a line number.
 ///
-/// The parser proper forgets lines once a document is well formed, so this walks the text a second
-/// time and notes nothing but places. It expects a text the parser has accepted; with any other it
-/// may note nonsense, but it always ends and never traps.
+/// The parser proper forgets lines once a document is well formed, so this walks the text beside it
+/// and notes nothing but places. In a text the parser does not accept it may note nonsense, but it
+/// always ends and never traps.
 struct KeyLocator {
     /// One step of a path through a document.
     enum Step: Hashable, Sendable {
@@ -10,13 +10,25 @@ struct KeyLocator {
         case index(Int)
     }
 
+    /// Something the parser must never see, because it aborts the process or builds a tree too deep
+    /// to walk.
+    struct Flaw {
+        let line: Int
+        /// The byte at which the statement begins; everything before it is harmless.
+        let offset: Int
+        let got: String
+    }
+
+    /// The first of its kind.
+    private(set) var flaw: Flaw?
+    private var statement = 0
     private let bytes: [UInt8]
     private var position = 0
     private var line = 1
     private var lines: [[Step]: Int] = [:]
     /// How many elements each array of tables has so far.
     private var elementCounts: [[Step]: Int] = [:]
-    /// Deeper values than this are skipped, not followed: the parser refuses them anyway.
+    /// Paths longer than this are refused, values deeper than this not followed.
     private static let deepest = 64
 
     init(_ text: String) {
@@ -32,6 +44,7 @@ struct KeyLocator {
         while true {
             self.skipBlank(newlines: true)
             guard let byte = self.peek() else { return }
+            self.statement = self.position
             if byte == UInt8(ascii: "[") {
                 table = self.header()
             } else {
@@ -47,6 +60,13 @@ struct KeyLocator {
         self.position += 1
         let isElement = self.peek() == UInt8(ascii: "[")
         if isElement { self.position += 1 }
+        while self.peek() == UInt8(ascii: " ") || self.peek() == UInt8(ascii: "\t") {
+            self.position += 1
+        }
+        // TOMLKit 0.6.0 asserts here what it should check: `[=` would end the process.
+        if self.peek().map({ !Self.beginsKey($0) && $0 != UInt8(ascii: "]") }) == true {
+            self.refuse("a table header without a name")
+        }
         let keys = self.dottedKey()
         var path: [Step] = []
         for (index, key) in keys.enumerated() {
@@ -129,7 +149,19 @@ struct KeyLocator {
         self.position += 1
     }
 
+    private mutating func refuse(_ got: String) {
+        guard self.flaw == nil else { return }
+        self.flaw = Flaw(line: self.line, offset: self.statement, got: got)
+    }
+
+    private static func beginsKey(_ byte: UInt8) -> Bool {
+        (48...57).contains(byte) || (65...90).contains(byte) || (97...122).contains(byte)
+            || [UInt8(ascii: "_"), UInt8(ascii: "-"), UInt8(ascii: "\""), UInt8(ascii: "'")]
+                .contains(byte)
+    }
+
     private mutating func note(_ path: [Step], at line: Int) {
+        if path.count > Self.deepest { return self.refuse("tables too deep in each other") }
         if self.lines[path] == nil { self.lines[path] = line }
     }
 }
@@ -177,7 +209,8 @@ extension KeyLocator {
         while true {
             self.skipBlank(newlines: false)
             guard let key = self.simpleKey() else { return keys }
-            keys.append(key)
+            // Enough to be refused; the rest would only take time.
+            if keys.count <= Self.deepest { keys.append(key) }
             self.skipBlank(newlines: false)
             guard self.peek() == UInt8(ascii: ".") else { return keys }
             self.position += 1
