@@ -1,0 +1,148 @@
+/// What each side tells the other inside the handshake, encrypted and authenticated.
+public struct Hello: Hashable, Sendable {
+    /// Names this process or session. A server continues a session (a rekey) iff it still has one
+    /// for this client key and instance.
+    public var instance: UInt64
+    /// The largest UDP payload this end accepts.
+    public var maximumPacketSize: UInt16
+    /// Filled in by the initiator and the responder from their own preference.
+    public var ciphers: CipherSet
+    public var preference: CipherPreference
+    public var minimumVersion: UInt8
+    public var maximumVersion: UInt8
+    /// Wall-clock time, advisory: nobody is locked out for a wrong clock. 0 is "no clock".
+    public var unixMilliseconds: UInt64
+    /// Which worker the sender would like to be served by; has no meaning to this module.
+    public var workerHint: UInt32
+
+    /// The only version there is.
+    public static let version: UInt8 = 1
+    static let byteCount = 32
+
+    public init(
+        instance: UInt64 = 0,
+        maximumPacketSize: UInt16 = 1200,
+        unixMilliseconds: UInt64 = 0,
+        workerHint: UInt32 = 0
+    ) {
+        self.instance = instance
+        self.maximumPacketSize = maximumPacketSize
+        self.ciphers = []
+        self.preference = .auto
+        self.minimumVersion = Self.version
+        self.maximumVersion = Self.version
+        self.unixMilliseconds = unixMilliseconds
+        self.workerHint = workerHint
+    }
+}
+
+/// Why a server says no to somebody who has proved to know its public key.
+public enum RefusalReason: UInt8, Sendable, CaseIterable {
+    case unknownKey = 1
+    case noPermission, cipherMismatch, versionMismatch, limit
+
+    public var label: String {
+        switch self {
+        case .unknownKey: "unknown-key"
+        case .noPermission: "no-permission"
+        case .cipherMismatch: "cipher-mismatch"
+        case .versionMismatch: "version-mismatch"
+        case .limit: "limit"
+        }
+    }
+}
+
+/// The server's verdict, as it travels in a response.
+struct Answer {
+    var cipher: Cipher?
+    var refusal: RefusalReason?
+    var continuesSession = false
+    /// The server's receiver index once more, because the header is not part of Noise's transcript.
+    var senderIndex: UInt32 = 0
+}
+
+extension Hello {
+    /// `0 ms u64 | 8 instance u64 | 16 version u8, u8 | 18 size u16 | 20 ciphers u8, preference u8,
+    /// 0, 0 | 24 worker u32 | 28 0`
+    func write(to target: UnsafeMutableRawPointer) {
+        target.storeBytes(of: self.unixMilliseconds.littleEndian, as: UInt64.self)
+        target.storeBytes(of: self.instance.littleEndian, toByteOffset: 8, as: UInt64.self)
+        target.storeBytes(of: self.minimumVersion, toByteOffset: 16, as: UInt8.self)
+        target.storeBytes(of: self.maximumVersion, toByteOffset: 17, as: UInt8.self)
+        let size = self.maximumPacketSize.littleEndian
+        target.storeBytes(of: size, toByteOffset: 18, as: UInt16.self)
+        target.storeBytes(of: self.ciphers.rawValue, toByteOffset: 20, as: UInt8.self)
+        target.storeBytes(of: self.preference.rawValue, toByteOffset: 21, as: UInt8.self)
+        target.storeBytes(of: 0, toByteOffset: 22, as: UInt16.self)
+        target.storeBytes(of: self.workerHint.littleEndian, toByteOffset: 24, as: UInt32.self)
+        target.storeBytes(of: 0, toByteOffset: 28, as: UInt32.self)
+    }
+
+    /// Reads the 32 bytes of an initiation's hello. Unknown preferences count as `auto`.
+    init(initiation source: UnsafeRawPointer) {
+        self.init(common: source)
+        self.ciphers = CipherSet(rawValue: source.load(fromByteOffset: 20, as: UInt8.self))
+        let preference = source.load(fromByteOffset: 21, as: UInt8.self)
+        self.preference = CipherPreference(rawValue: preference) ?? .auto
+        let hint = source.loadUnaligned(fromByteOffset: 24, as: UInt32.self)
+        self.workerHint = UInt32(littleEndian: hint)
+    }
+
+    private init(common source: UnsafeRawPointer) {
+        self.init()
+        self.unixMilliseconds = UInt64(littleEndian: source.loadUnaligned(as: UInt64.self))
+        let instance = source.loadUnaligned(fromByteOffset: 8, as: UInt64.self)
+        self.instance = UInt64(littleEndian: instance)
+        self.minimumVersion = source.load(fromByteOffset: 16, as: UInt8.self)
+        self.maximumVersion = source.load(fromByteOffset: 17, as: UInt8.self)
+        let size = source.loadUnaligned(fromByteOffset: 18, as: UInt16.self)
+        self.maximumPacketSize = UInt16(littleEndian: size)
+    }
+
+    /// `0 ms u64 | 8 instance u64 | 16 version u8, cipher u8 | 18 size u16 | 20 status u8 (0 or a
+    /// ``RefusalReason``), flags u8 (1: continues), 0, 0 | 24 sender index u32 | 28 0`
+    func write(answer: Answer, to target: UnsafeMutableRawPointer) {
+        self.write(to: target)
+        target.storeBytes(of: Self.version, toByteOffset: 16, as: UInt8.self)
+        target.storeBytes(of: answer.cipher?.rawValue ?? 0, toByteOffset: 17, as: UInt8.self)
+        target.storeBytes(of: answer.refusal?.rawValue ?? 0, toByteOffset: 20, as: UInt8.self)
+        let flags: UInt8 = answer.continuesSession ? 1 : 0
+        target.storeBytes(of: flags, toByteOffset: 21, as: UInt8.self)
+        target.storeBytes(of: answer.senderIndex.littleEndian, toByteOffset: 24, as: UInt32.self)
+    }
+
+    /// Reads the 32 bytes of a response's hello; `nil` if they contradict themselves.
+    static func parse(response source: UnsafeRawPointer) -> (hello: Self, answer: Answer)? {
+        var hello = Self(common: source)
+        var answer = Answer()
+        let status = source.load(fromByteOffset: 20, as: UInt8.self)
+        if status != 0 {
+            answer.refusal = RefusalReason(rawValue: status) ?? .limit
+        } else {
+            guard hello.minimumVersion == Self.version,
+                let cipher = Cipher(rawValue: hello.maximumVersion)
+            else { return nil }
+            answer.cipher = cipher
+            hello.ciphers = CipherSet(cipher)
+        }
+        hello.maximumVersion = hello.minimumVersion
+        answer.continuesSession = source.load(fromByteOffset: 21, as: UInt8.self) & 1 == 1
+        let index = source.loadUnaligned(fromByteOffset: 24, as: UInt32.self)
+        answer.senderIndex = UInt32(littleEndian: index)
+        return (hello, answer)
+    }
+}
+
+/// What a completed handshake hands over.
+public struct EstablishedKeys {
+    public var keys: TransportKeys
+    /// The peer's receiver index: goes into every packet we send.
+    public var remoteIndex: UInt32
+    /// Our receiver index, as given to the handshake.
+    public var localIndex: UInt32
+    public var peerHello: Hello
+    /// Whether the server still has the session this handshake belongs to.
+    public var continuesSession: Bool
+    /// The same 64 bytes at both ends, never secret: names the handshake.
+    public var handshakeHash: [UInt8]
+}

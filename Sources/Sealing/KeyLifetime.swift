@@ -1,0 +1,24 @@
+public import Primitives
+
+/// How long things last. Whoever drives the handshakes keeps these times; this module keeps no
+/// timers but the retransmission of an initiation.
+public enum KeyLifetime {
+    /// Start a new handshake when a key has been in use this long, or has sealed this many packets.
+    public static let rekeyAfter = Instant.Interval.seconds(120)
+    public static let rekeyAfterPackets: UInt64 = 1 << 26
+    /// Neither send nor accept under a key that is older.
+    public static let rejectAfter = Instant.Interval.seconds(180)
+    /// Let go of keys, which wipes them.
+    public static let wipeAfter = Instant.Interval.seconds(360)
+    /// A responder's keys that no data packet has confirmed.
+    public static let pendingLifetime = Instant.Interval.seconds(10)
+    public static let pendingPerClient = 4
+    public static let pendingTotal = 4096
+    /// Keep a NAT's mapping alive while streams are open; answer data with nothing to say.
+    public static let keepaliveAfter = Instant.Interval.seconds(15)
+    public static let passiveKeepaliveAfter = Instant.Interval.seconds(10)
+    /// A cookie is good for at least this long, at most twice.
+    public static let cookieLifetime = Instant.Interval.seconds(120)
+    /// How long an accepted initiation is remembered.
+    public static let replayMemory = Instant.Interval.seconds(180)
+}

@@ -1,0 +1,88 @@
+import Primitives
+
+/// The initiations accepted lately and what was answered, so that a copy costs one lookup and no
+/// Diffie-Hellman, and makes nothing new.
+///
+/// A ring of fixed size: the oldest makes room. Memory is touched only as far as it is used.
+struct ReplayMemory: ~Copyable {
+    enum Finding {
+        case unseen
+        case resend(UnsafeRawBufferPointer)
+        case spent
+    }
+
+    private struct Entry {
+        var hash: UInt64 = 0
+        var acceptedAt = Instant(nanoseconds: 0)
+        var byteCount = 0
+        var resends = 0
+    }
+
+    private static let capacity = 4096
+    private static let maximumResends = 3
+    private static let slotByteCount = Layout.responseByteCount + Layout.maximumPadding
+
+    private let entries: UnsafeMutablePointer<Entry>
+    private let responses: UnsafeMutableRawPointer
+    private var slots: [UInt64: Int] = [:]
+    private var next = 0
+    private let hashKey: (UInt64, UInt64)
+
+    init(entropy: EntropySource) {
+        Sodium.start()
+        self.entries = .allocate(capacity: Self.capacity)
+        self.responses = .allocate(
+            byteCount: Self.capacity * Self.slotByteCount,
+            alignment: 16
+        )
+        self.hashKey = (entropy.next(), entropy.next())
+    }
+
+    deinit {
+        self.entries.deallocate()
+        self.responses.deallocate()
+    }
+
+    /// `ephemeral` points to the 32 bytes that make an initiation unique.
+    func hash(of ephemeral: UnsafeRawPointer) -> UInt64 {
+        let low = ephemeral.loadUnaligned(as: (UInt64, UInt64).self)
+        let high = ephemeral.loadUnaligned(fromByteOffset: 16, as: (UInt64, UInt64).self)
+        let first = SipHash.hash(low, key: self.hashKey)
+        return SipHash.hash((high.0 ^ first, high.1), key: self.hashKey)
+    }
+
+    /// Looks up a copy and, if it may be answered once more, counts that.
+    mutating func find(_ hash: UInt64, at now: Instant) -> Finding {
+        guard let slot = self.slots[hash] else { return .unseen }
+        guard now.since(self.entries[slot].acceptedAt) < KeyLifetime.replayMemory else {
+            return .unseen
+        }
+        guard self.entries[slot].resends < Self.maximumResends else { return .spent }
+        self.entries[slot].resends += 1
+        return .resend(
+            UnsafeRawBufferPointer(
+                start: self.responses + slot * Self.slotByteCount,
+                count: self.entries[slot].byteCount
+            )
+        )
+    }
+
+    mutating func remember(_ hash: UInt64, response: UnsafeRawBufferPointer, at now: Instant) {
+        precondition(response.count <= Self.slotByteCount)
+        let slot = self.next % Self.capacity
+        if self.next >= Self.capacity, self.slots[self.entries[slot].hash] == slot {
+            self.slots[self.entries[slot].hash] = nil
+        }
+        self.next += 1
+        var entry = Entry()
+        entry.hash = hash
+        entry.acceptedAt = now
+        entry.byteCount = response.count
+        self.entries[slot] = entry
+        UnsafeMutableRawBufferPointer(
+            start: self.responses + slot * Self.slotByteCount,
+            count: response.count
+        ).copyMemory(from: response)
+        self.slots[hash] = slot
+    }
+}
