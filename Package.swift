@@ -30,6 +30,7 @@ let package = Package(
             pkgConfig: "libsodium",
             providers: [.apt(["libsodium-dev"])]
         ),
+        .target(name: "CLinuxShims", cSettings: [.define("_GNU_SOURCE")]),
 
         // Layer 1: words everyone shares.
         .target(name: "Primitives", swiftSettings: strict),
@@ -37,6 +38,14 @@ let package = Package(
         // Layer 3: the engine.
         .target(name: "Session", dependencies: ["Primitives"], swiftSettings: strict),
 
+        // Layer 4: the kernel.
+        .target(
+            name: "LinuxIO",
+            dependencies: ["CLinuxShims", "Primitives"],
+            swiftSettings: strict
+        ),
+
+        tests("LinuxIO"),
         .testTarget(name: "PrimitivesTests", dependencies: ["Primitives"], swiftSettings: strict),
     ]
 )
