@@ -28,6 +28,7 @@ let package = Package(
     ],
     targets: [
         // Layer 0: C declarations, never a decision.
+        .target(name: "CLinuxShims", cSettings: [.define("_GNU_SOURCE")]),
         .systemLibrary(
             name: "CSodium",
             pkgConfig: "libsodium",
@@ -51,16 +52,51 @@ let package = Package(
             swiftSettings: strict
         ),
 
-        // Layer 5: words from and for humans.
+        // Layer 4: the kernel.
         .target(
-            name: "Configuration",
-            dependencies: ["Primitives", .product(name: "TOMLKit", package: "TOMLKit")],
+            name: "LinuxIO",
+            dependencies: ["CLinuxShims", "Primitives"],
             swiftSettings: strict
         ),
 
+        // Layer 5: words from and for humans.
+        .target(name: "Admin", dependencies: ["LinuxIO", "Primitives"], swiftSettings: strict),
+        .target(
+            name: "Configuration",
+            dependencies: [
+                "Primitives", "Sealing", .product(name: "TOMLKit", package: "TOMLKit"),
+            ],
+            swiftSettings: strict
+        ),
+
+        // Layers 6 and 7: what is started from a shell.
+        .target(
+            name: "Commands",
+            dependencies: [
+                "Admin", "Configuration", "LinuxIO", "Primitives", "Sealing",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict
+        ),
+        .executableTarget(name: "fairlead", dependencies: ["Commands"], swiftSettings: strict),
+        .executableTarget(
+            name: "fairlead-client",
+            dependencies: ["Commands"],
+            swiftSettings: strict
+        ),
+        .executableTarget(
+            name: "fairlead-server",
+            dependencies: ["Commands"],
+            swiftSettings: strict
+        ),
+
+        tests("Admin", ["LinuxIO"]),
+        tests("Commands", ["Configuration", "Sealing"]),
+
         tests("Compression"),
-        tests("Configuration"),
+        tests("Configuration", ["Sealing"]),
         tests("KCP"),
+        tests("LinuxIO"),
         .testTarget(name: "PrimitivesTests", dependencies: ["Primitives"], swiftSettings: strict),
         tests("Recovery"),
         tests("Sealing", ["CSodium"]),
