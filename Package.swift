@@ -22,9 +22,13 @@ func tests(_ module: String, _ dependencies: [Target.Dependency] = []) -> Target
 let package = Package(
     name: "fairlead",
     products: [],
-    dependencies: [],
+    dependencies: [
+        .package(url: "https://github.com/LebJe/TOMLKit", exact: "0.6.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+    ],
     targets: [
         // Layer 0: C declarations, never a decision.
+        .target(name: "CLinuxShims", cSettings: [.define("_GNU_SOURCE")]),
         .systemLibrary(
             name: "CSodium",
             pkgConfig: "libsodium",
@@ -38,7 +42,6 @@ let package = Package(
         // Layer 2: one protocol idea each; siblings never import each other.
         .target(name: "Compression", dependencies: ["CZlib", "Primitives"], swiftSettings: strict),
         .target(name: "KCP", dependencies: ["Primitives"], swiftSettings: strict),
-        .target(name: "Netem", dependencies: ["Primitives"], swiftSettings: strict),
         .target(name: "Recovery", dependencies: ["Primitives"], swiftSettings: strict),
         .target(name: "Sealing", dependencies: ["CSodium", "Primitives"], swiftSettings: strict),
 
@@ -49,17 +52,53 @@ let package = Package(
             swiftSettings: strict
         ),
 
-        // Partners of other implementations in Tests/Interop, in no product.
-        .executableTarget(
-            name: "kcp-peer",
-            dependencies: ["KCP", "Primitives"],
+        // Layer 4: the kernel.
+        .target(
+            name: "LinuxIO",
+            dependencies: ["CLinuxShims", "Primitives"],
             swiftSettings: strict
         ),
 
+        // Layer 5: words from and for humans.
+        .target(name: "Admin", dependencies: ["LinuxIO", "Primitives"], swiftSettings: strict),
+        .target(
+            name: "Configuration",
+            dependencies: [
+                "Primitives", "Sealing", .product(name: "TOMLKit", package: "TOMLKit"),
+            ],
+            swiftSettings: strict
+        ),
+
+        // Layers 6 and 7: what is started from a shell.
+        .target(
+            name: "Commands",
+            dependencies: [
+                "Admin", "Configuration", "LinuxIO", "Primitives", "Sealing",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict
+        ),
+        .executableTarget(name: "fairlead", dependencies: ["Commands"], swiftSettings: strict),
+        .executableTarget(
+            name: "fairlead-client",
+            dependencies: ["Commands"],
+            swiftSettings: strict
+        ),
+        .executableTarget(
+            name: "fairlead-server",
+            dependencies: ["Commands"],
+            swiftSettings: strict
+        ),
+
+        tests("Admin", ["LinuxIO"]),
+        tests("Commands", ["Configuration", "Sealing"]),
+
         tests("Compression"),
+        tests("Configuration", ["Sealing"]),
         tests("KCP"),
-        tests("Netem"),
+        tests("LinuxIO"),
         .testTarget(name: "PrimitivesTests", dependencies: ["Primitives"], swiftSettings: strict),
+        tests("Recovery"),
         tests("Sealing", ["CSodium"]),
         tests("Session", ["Recovery", "Sealing"]),
     ]

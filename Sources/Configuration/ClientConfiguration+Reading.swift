@@ -1,0 +1,226 @@
+import Primitives
+
+extension ClientConfiguration {
+    /// Reads and checks a client's file without touching the key file it names.
+    ///
+    /// `file` is the name for messages; relative paths are relative to `folder`.
+    public static func parse(
+        _ text: String,
+        file: String,
+        folder: String = ""
+    ) throws(ConfigurationError) -> Self {
+        try Source(text: text, file: file, folder: folder).read { root, _ in
+            Self(root, folder: folder)
+        }
+    }
+
+    static let keys =
+        [
+            "server", "server_public_key", "private_key", "admin", "control", "forward",
+        ] + Section.transportKeys + Section.limitKeys
+
+    /// `nil` only after a complaint.
+    init?(_ root: Section, folder: String) {
+        root.refuseUnknown(Self.keys, in: "a client's file")
+        let servers = Self.servers(root)
+        let serverPublicKey = root.publicKey("server_public_key")
+        let privateKey = root.keyFile("private_key", relativeTo: folder)
+        let admin = root.admin()
+        let control = root.control(relativeTo: folder)
+        let transport = root.transport()
+        let limits = root.limits()
+        let sections = root.tables("forward")
+        let forwards = sections.map { Forward($0) }
+        Self.refuseDuplicates(forwards, sections)
+        guard let servers, let serverPublicKey, let privateKey else { return nil }
+        self.init(servers: servers, serverPublicKey: serverPublicKey, privateKey: privateKey)
+        self.admin = admin
+        self.control = control ?? .automatic
+        self.transport = transport
+        self.limits = limits
+        self.forwards = forwards.compactMap { $0 }
+    }
+
+    private static func servers(_ root: Section) -> [Endpoint]? {
+        if !root.has("server") {
+            root.complainMissing("server", expected: Section.endpointForm)
+        }
+        let servers = root.values("server", expected: Section.endpointForm, single: true) { text in
+            Endpoint(text).flatMap { $0.port == 0 ? nil : $0 }
+        }
+        guard let servers, servers.isEmpty else { return servers }
+        root.complain("server", got: "an empty list", expected: Section.endpointForm)
+        return nil
+    }
+
+    private static func refuseDuplicates(_ forwards: [Forward?], _ sections: [Section]) {
+        for (index, forward) in forwards.enumerated() {
+            guard let forward else { continue }
+            let earlier = forwards[..<index].firstIndex { other in
+                guard let other else { return false }
+                return other.transportProtocol == forward.transportProtocol
+                    && other.listen.overlaps(forward.listen)
+            }
+            guard let earlier, let line = sections[earlier]["listen"]?.line else { continue }
+            sections[index].complain(
+                "listen",
+                got: "\"\(forward.listen)\" a second time (first on line \(line))",
+                expected: "one \(forward.transportProtocol.rawValue) forward for each address"
+            )
+        }
+    }
+}
+
+extension Forward {
+    static let keys = [
+        "listen", "protocol", "service", "class", "compression", "delivery", "max_age",
+        "idle_timeout", "accept", "trusted", "dialect", "fec",
+    ]
+
+    /// `nil` only after a complaint.
+    init?(_ section: Section) {
+        section.refuseUnknown(Self.keys, in: "[[forward]]")
+        let listen = Self.listen(section)
+        let transportProtocol = section.forwardedProtocol()
+        let service = section.name("service")
+        let trafficClass: TrafficClass? = section.choice("class")
+        let compression: CompressionWish? = section.choice("compression")
+        let redundancy: Redundancy? = section.choice("fec")
+        let idleTimeout = section.duration("idle_timeout", in: .seconds(1)...(.seconds(86_400)))
+        let delivery = Self.delivery(section)
+        let accept: AcceptedHeader? = section.choice("accept")
+        let trusted = section.networks("trusted")
+        let dialect: DatagramDialect? = section.choice("dialect")
+        Self.checkTrust(section, accept: accept, trusted: trusted)
+        if let transportProtocol {
+            Self.check(section, accept: accept ?? .plain, dialect, transportProtocol)
+            if transportProtocol == .udp, compression == .auto {
+                section.complain(
+                    "compression",
+                    got: "\"auto\" with protocol \"udp\"",
+                    expected: "\"off\", or protocol \"tcp\""
+                )
+            }
+        }
+        guard let listen, let transportProtocol, let service else { return nil }
+        self.init(listen: listen, transportProtocol: transportProtocol, service: service)
+        self.trafficClass = trafficClass ?? .auto
+        self.isCompressed = compression == .auto
+        self.delivery = delivery ?? .datagram
+        self.idleTimeout = idleTimeout ?? self.idleTimeout
+        self.accept = accept ?? .plain
+        self.trusted = trusted ?? []
+        self.dialect = dialect ?? .every
+        self.redundancy = redundancy
+    }
+
+    private enum CompressionWish: String, CaseIterable { case off, auto }
+    private enum DeliveryName: String, CaseIterable { case datagram, deadline, reliable }
+
+    private static let listenForm =
+        "an IP address and port or ports such as"
+        + " \"0.0.0.0:25565\", \"[::]:25565\" or \"0.0.0.0:20000-20010\""
+
+    private static func listen(_ section: Section) -> ListenRange? {
+        if !section.has("listen") { section.complainMissing("listen", expected: Self.listenForm) }
+        guard let text = section.string("listen", expected: Self.listenForm) else { return nil }
+        if let single = Section.local(text) {
+            return ListenRange(first: single, lastPort: single.port)
+        }
+        guard let dash = text.lastIndex(of: "-"),
+            let first = Section.local(String(text[..<dash])),
+            let last = SocketAddress("0.0.0.0:" + text[text.index(after: dash)...])?.port
+        else {
+            section.complain("listen", got: Complaint.quoted(text), expected: Self.listenForm)
+            return nil
+        }
+        guard first.port > 0, let range = ListenRange(first: first, lastPort: last) else {
+            section.complain(
+                "listen",
+                got: Complaint.quoted(text),
+                expected: "a port range A-B with 1 <= A <= B"
+            )
+            return nil
+        }
+        guard range.count <= ListenRange.maximumCount else {
+            section.complain(
+                "listen",
+                got: "\(range.count) ports",
+                expected: "a range of at most \(ListenRange.maximumCount) ports"
+            )
+            return nil
+        }
+        return range
+    }
+
+    private static func delivery(_ section: Section) -> Delivery? {
+        let name: DeliveryName? = section.choice("delivery")
+        let age = section.duration("max_age", in: .milliseconds(1)...(.seconds(60)))
+        switch name {
+        case .deadline:
+            if !section.has("max_age") {
+                section.complain(
+                    "delivery",
+                    got: "\"deadline\" without max_age",
+                    expected: "max_age = \"150ms\" beside it"
+                )
+            }
+            return age.map { .deadline(maximumAge: $0) }
+        case .datagram, .reliable, nil:
+            if section.has("max_age"), name != nil || !section.has("delivery") {
+                let got = name.map { "it with delivery \"\($0.rawValue)\"" } ?? "it alone"
+                section.complain(
+                    "max_age",
+                    got: got,
+                    expected: "it only with delivery = \"deadline\""
+                )
+            }
+            return name == .reliable ? .reliable : .datagram
+        }
+    }
+
+    private static func checkTrust(
+        _ section: Section,
+        accept: AcceptedHeader?,
+        trusted: [AddressBlock]?
+    ) {
+        let form = "a list of networks that may send headers, such as [\"192.0.2.0/24\"]"
+        if let accept, accept != .plain {
+            if !section.has("trusted") {
+                section.complain(
+                    "accept",
+                    got: "\"\(accept.rawValue)\" without trusted",
+                    expected: "trusted beside it, \(form)"
+                )
+            } else if let trusted, trusted.isEmpty {
+                section.complain("trusted", got: "an empty list", expected: form)
+            }
+        } else if section.has("trusted"), !section.has("accept") {
+            // Beside an explicit accept = "plain" the list waits for the day it is needed.
+            section.complain(
+                "trusted",
+                got: "it without accept",
+                expected: "accept = \"proxy-v1\", \"proxy-v2\" or \"spp\" beside it"
+            )
+        }
+    }
+
+    /// What makes no sense together.
+    private static func check(
+        _ section: Section,
+        accept: AcceptedHeader,
+        _ dialect: DatagramDialect?,
+        _ transportProtocol: ForwardedProtocol
+    ) {
+        section.checkHeader("accept", accept.rawValue, with: transportProtocol)
+        section.checkDialect(dialect, beside: "accept", accept.rawValue, transportProtocol)
+        guard transportProtocol == .tcp else { return }
+        for key in ["delivery", "max_age", "idle_timeout"] where section.has(key) {
+            section.complain(
+                key,
+                got: "it with protocol \"tcp\"",
+                expected: "it only with protocol \"udp\""
+            )
+        }
+    }
+}

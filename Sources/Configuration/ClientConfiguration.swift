@@ -1,0 +1,70 @@
+public import Primitives
+
+/// A checked client file: whoever holds one needs to check nothing again.
+public struct ClientConfiguration: Hashable, Sendable {
+    /// Tried in order; never empty.
+    public var servers: [Endpoint]
+    public var serverPublicKey: PublicKeyText
+    public var privateKey: KeyFile
+    /// Where HTTP is served, if anywhere.
+    public var admin: SocketAddress?
+    public var control = ControlSocket.automatic
+    public var transport = TransportSettings()
+    public var limits = Limits()
+    public var forwards: [Forward] = []
+
+    public init(servers: [Endpoint], serverPublicKey: PublicKeyText, privateKey: KeyFile) {
+        self.servers = servers
+        self.serverPublicKey = serverPublicKey
+        self.privateKey = privateKey
+    }
+}
+
+/// One `[[forward]]` of a client: local listeners that lead to one service.
+public struct Forward: Hashable, Sendable {
+    /// `class`.
+    public enum TrafficClass: String, CaseIterable, Sendable {
+        case auto, interactive, realtime, bulk
+    }
+
+    /// How datagrams travel; UDP only.
+    public enum Delivery: Hashable, Sendable {
+        case datagram
+        /// Retransmit what is still younger than `maximumAge`.
+        case deadline(maximumAge: Instant.Interval)
+        case reliable
+    }
+
+    /// What arriving connections or datagrams begin with.
+    public enum AcceptedHeader: String, CaseIterable, Sendable {
+        case plain
+        case proxyV1 = "proxy-v1"
+        case proxyV2 = "proxy-v2"
+        case simpleProxy = "spp"
+    }
+
+    public var listen: ListenRange
+    public var transportProtocol: ForwardedProtocol
+    /// The service's name, 1...64 bytes of UTF-8.
+    public var service: String
+    public var trafficClass = TrafficClass.auto
+    public var isCompressed = false
+    public var delivery = Delivery.datagram
+    /// When a silent UDP flow is forgotten.
+    public var idleTimeout = Instant.Interval.seconds(120)
+    public var accept = AcceptedHeader.plain
+    /// Who may send headers; never empty when ``accept`` is not plain.
+    public var trusted: [AddressBlock] = []
+    public var dialect = DatagramDialect.every
+    /// Overrides ``TransportSettings/redundancy`` for this forward.
+    public var redundancy: Redundancy?
+
+    /// What makes a forward the same one after a reload.
+    public var identity: String { "\(self.transportProtocol.rawValue) \(self.listen)" }
+
+    public init(listen: ListenRange, transportProtocol: ForwardedProtocol, service: String) {
+        self.listen = listen
+        self.transportProtocol = transportProtocol
+        self.service = service
+    }
+}

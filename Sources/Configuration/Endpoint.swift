@@ -1,0 +1,133 @@
+public import Primitives
+
+/// Where something is reached: an address, or a name that the runtime resolves.
+public enum Endpoint: Hashable, Sendable, CustomStringConvertible {
+    case address(SocketAddress)
+    case name(String, port: UInt16)
+
+    public var port: UInt16 {
+        switch self {
+        case .address(let address): address.port
+        case .name(_, let port): port
+        }
+    }
+
+    /// The way it is written in a configuration file.
+    public var description: String {
+        switch self {
+        case .address(let address): address.description
+        case .name(let name, let port): "\(name):\(port)"
+        }
+    }
+
+    /// Reads `192.0.2.1:80`, `[2001:db8::1]:80` or `host.example:80`; `nil` for anything else.
+    public init?(_ text: String) {
+        if let address = SocketAddress(text) {
+            self = .address(address)
+            return
+        }
+        guard let colon = text.lastIndex(of: ":") else { return nil }
+        let portText = text[text.index(after: colon)...]
+        let host = String(text[..<colon])
+        guard portText.utf8.allSatisfy({ (48...57).contains($0) }), let port = UInt16(portText),
+            Self.isHostName(host)
+        else { return nil }
+        self = .name(host.lowercased(), port: port)
+    }
+
+    /// RFC 1123 §2.1, underscores tolerated; a last label of digits is a mistyped address instead.
+    static func isHostName(_ text: String) -> Bool {
+        guard (1...253).contains(text.utf8.count) else { return false }
+        let labels = text.utf8.split(separator: 46, omittingEmptySubsequences: false)
+        guard let last = labels.last, !last.allSatisfy({ (48...57).contains($0) }) else {
+            return false
+        }
+        return labels.allSatisfy { label in
+            (1...63).contains(label.count) && label.first != 45 && label.last != 45
+                && label.allSatisfy(Self.isHostNameByte)
+        }
+    }
+
+    private static func isHostNameByte(_ byte: UInt8) -> Bool {
+        (48...57).contains(byte) || (65...90).contains(byte) || (97...122).contains(byte)
+            || byte == 45 || byte == 95
+    }
+}
+
+/// What a forward listens on: one address and a run of ports, mostly a run of one.
+public struct ListenRange: Hashable, Sendable, CustomStringConvertible {
+    /// The address with the first port.
+    public let first: SocketAddress
+    public let lastPort: UInt16
+
+    public static let maximumCount = 1024
+
+    /// The number of sockets this makes.
+    public var count: Int { Int(self.lastPort) - Int(self.first.port) + 1 }
+
+    /// Every address to bind, in order of port.
+    public var addresses: [SocketAddress] {
+        (self.first.port...self.lastPort).map { self.first.with(port: $0) }
+    }
+
+    /// Whether binding both would collide: the same address and a port in common.
+    public func overlaps(_ other: Self) -> Bool {
+        guard self.first.port != 0, other.first.port != 0 else { return false }
+        return self.first.port <= other.lastPort && other.first.port <= self.lastPort
+            && self.first.isSameHost(as: other.first)
+    }
+
+    public var description: String {
+        self.count == 1 ? self.first.description : "\(self.first)-\(self.lastPort)"
+    }
+
+    /// Needs `first.port <= lastPort`.
+    public init?(first: SocketAddress, lastPort: UInt16) {
+        guard first.port <= lastPort else { return nil }
+        self.first = first
+        self.lastPort = lastPort
+    }
+}
+
+/// A block of addresses in CIDR notation.
+public struct AddressBlock: Hashable, Sendable, CustomStringConvertible {
+    /// The lowest address of the block, port 0.
+    public let base: SocketAddress
+    /// 0...32 for IPv4, 0...128 for IPv6.
+    public let prefixLength: Int
+
+    public var isIPv4: Bool { self.base.isIPv4 }
+    public var description: String { "\(self.base.hostText)/\(self.prefixLength)" }
+
+    /// Whether the address of `address` lies inside; an IPv4 block holds no IPv6 address.
+    public func contains(_ address: SocketAddress) -> Bool {
+        guard address.isIPv4 == self.isIPv4 else { return false }
+        let (high, low) = Self.mask(bits: self.prefixLength + (self.isIPv4 ? 96 : 0))
+        return address.high & high == self.base.high && address.low & low == self.base.low
+    }
+
+    /// Reads `10.0.0.0/8`, `2001:db8::/32` or a bare address; `nil` if bits below the mask are set.
+    public init?(_ text: String) {
+        let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
+        guard let host = parts.first, let base = SocketAddress(host: String(host), port: 0) else {
+            return nil
+        }
+        let width = base.isIPv4 ? 32 : 128
+        var length = width
+        if parts.count == 2 {
+            guard parts[1].utf8.allSatisfy({ (48...57).contains($0) }), let given = Int(parts[1]),
+                given <= width
+            else { return nil }
+            length = given
+        }
+        let (high, low) = Self.mask(bits: length + (base.isIPv4 ? 96 : 0))
+        guard base.high & ~high == 0, base.low & ~low == 0 else { return nil }
+        self.base = base
+        self.prefixLength = length
+    }
+
+    private static func mask(bits: Int) -> (high: UInt64, low: UInt64) {
+        // Shifts of 64 and more yield 0 in Swift, which is what an empty mask is.
+        (UInt64.max << UInt64(max(0, 64 - bits)), UInt64.max << UInt64(max(0, min(64, 128 - bits))))
+    }
+}

@@ -1,0 +1,71 @@
+/// What forwards and services check alike.
+extension Section {
+    func forwardedProtocol() -> ForwardedProtocol? {
+        if !self.has("protocol") {
+            self.complainMissing("protocol", expected: "\"tcp\" or \"udp\"")
+        }
+        return self.choice("protocol")
+    }
+
+    /// PROXY v1 is text at the head of a stream; Simple Proxy Protocol exists for datagrams only.
+    func checkHeader(_ key: String, _ header: String, with inner: ForwardedProtocol) {
+        switch (inner, header) {
+        case (.udp, "proxy-v1"):
+            self.complain(
+                key,
+                got: "\"proxy-v1\" with protocol \"udp\"",
+                expected: "\"proxy-v2\" or \"spp\", or protocol \"tcp\""
+            )
+        case (.tcp, "spp"):
+            self.complain(
+                key,
+                got: "\"spp\" with protocol \"tcp\"",
+                expected: "\"proxy-v1\" or \"proxy-v2\", or protocol \"udp\""
+            )
+        default: break
+        }
+    }
+
+    /// A dialect other than the default says something only about PROXY v2 over UDP.
+    func checkDialect(
+        _ dialect: DatagramDialect?,
+        beside key: String,
+        _ header: String,
+        _ inner: ForwardedProtocol
+    ) {
+        guard let dialect, dialect != .every, inner != .udp || header != "proxy-v2" else { return }
+        self.complain(
+            "dialect",
+            got: "\"\(dialect.rawValue)\" with protocol \"\(inner.rawValue)\" and"
+                + " \(key) \"\(header)\"",
+            expected: "it only with protocol \"udp\" and \(key) = \"proxy-v2\""
+        )
+    }
+}
+
+/// A text to read and where it came from.
+struct Source {
+    let text: String
+    let file: String
+    let folder: String
+
+    /// Parses the text and lets `body` make something of it; throws all complaints, if any.
+    func read<Value>(
+        _ body: (Section, Findings) -> Value?
+    ) throws(ConfigurationError) -> Value {
+        let findings = Findings()
+        var value: Value?
+        do {
+            let root = try Document.parse(self.text)
+            if case .table(let entries) = root.value {
+                value = body(Section(entries, line: 1, findings: findings), findings)
+            }
+        } catch {
+            findings.add(error)
+        }
+        guard let value, findings.complaints.isEmpty else {
+            throw ConfigurationError(file: self.file, complaints: findings.sorted)
+        }
+        return value
+    }
+}

@@ -1,0 +1,170 @@
+import Primitives
+
+/// The kinds of value that both files use.
+extension Section {
+    static let addressForm = "an IP address and port such as \"0.0.0.0:4600\" or \"[::]:4600\""
+    static let endpointForm =
+        "an address and port such as \"192.0.2.1:4600\", \"[2001:db8::1]:4600\" or \"host:4600\""
+    static let blockForm = "a network such as \"192.0.2.0/24\" or \"2001:db8::/32\""
+    static let keyForm = "a public key, 44 characters of base64"
+    static let pathForm = "the path of a key file"
+    static let nameForm = "a name of 1 to 64 bytes without control characters"
+
+    /// Names that end up in log lines and in OPEN frames, which hold 64 bytes.
+    static func checkedName(_ text: String) -> String? {
+        let isPlain = Complaint.oneLine(text) == text
+        return (1...64).contains(text.utf8.count) && isPlain ? text : nil
+    }
+
+    /// An address to bind; `localhost` is taken for 127.0.0.1.
+    static func local(_ text: String) -> SocketAddress? {
+        if text.hasPrefix("localhost:") {
+            return SocketAddress("127.0.0.1:" + text.dropFirst("localhost:".count))
+        }
+        return SocketAddress(text)
+    }
+
+    func name(_ key: String) -> String? {
+        if !self.has(key) { self.complainMissing(key, expected: Self.nameForm) }
+        return self.value(key, expected: Self.nameForm, Self.checkedName)
+    }
+
+    func publicKey(_ key: String) -> PublicKeyText? {
+        if !self.has(key) { self.complainMissing(key, expected: Self.keyForm) }
+        guard let text = self.string(key, expected: Self.keyForm) else { return nil }
+        if let publicKey = PublicKeyText(text) { return publicKey }
+        let isSecret = text.contains(KeyFile.label)
+        self.complain(
+            key,
+            got: isSecret ? "a private key (not shown; make a new one)" : Complaint.quoted(text),
+            expected: Self.keyForm
+        )
+        return nil
+    }
+
+    func keyFile(_ key: String, relativeTo folder: String) -> KeyFile? {
+        if !self.has(key) { self.complainMissing(key, expected: Self.pathForm) }
+        guard let text = self.string(key, expected: Self.pathForm) else { return nil }
+        // A key pasted in place of its path must not end up in a log.
+        guard !text.contains(KeyFile.label), PublicKeyText(text) == nil else {
+            self.complain(key, got: "a key itself (not shown)", expected: Self.pathForm)
+            return nil
+        }
+        guard !text.isEmpty else {
+            self.complain(key, got: "\"\"", expected: Self.pathForm)
+            return nil
+        }
+        return KeyFile(path: text, location: Self.resolve(text, relativeTo: folder))
+    }
+
+    static func resolve(_ path: String, relativeTo folder: String) -> String {
+        path.hasPrefix("/") || folder.isEmpty ? path : "\(folder)/\(path)"
+    }
+
+    func admin() -> SocketAddress? {
+        self.value("admin", expected: Self.addressForm, Self.local)
+    }
+
+    func control(relativeTo folder: String) -> ControlSocket? {
+        // A unix socket's name holds 107 bytes and a zero (unix(7)).
+        let expected = "a path of 1 to 107 bytes, or \"off\""
+        return self.value("control", expected: expected) { text in
+            if text == "off" { return .off }
+            let path = Self.resolve(text, relativeTo: folder)
+            return !text.isEmpty && path.utf8.count <= 107 ? .path(path) : nil
+        }
+    }
+
+    func networks(_ key: String) -> [AddressBlock]? {
+        self.values(key, expected: Self.blockForm, AddressBlock.init)
+    }
+}
+
+/// What governs sending, in both files.
+extension Section {
+    static let transportKeys = [
+        "congestion", "rate", "fec", "cipher", "mtu", "workers", "connect_timeout",
+    ]
+    static let limitKeys = ["max_flows", "stream_buffer", "session_buffer"]
+
+    func transport() -> TransportSettings {
+        var settings = TransportSettings()
+        settings.congestion = self.congestion() ?? settings.congestion
+        settings.redundancy = self.choice("fec") ?? settings.redundancy
+        settings.cipher = self.choice("cipher") ?? settings.cipher
+        settings.maximumPacketSize = self.maximumPacketSize()
+        settings.workers = self.integer("workers", in: 1...16)
+        settings.connectTimeout =
+            self.duration("connect_timeout", in: .milliseconds(100)...(.seconds(3_600)))
+            ?? settings.connectTimeout
+        return settings
+    }
+
+    private enum CongestionName: String, CaseIterable { case auto, bbr, cubic, fixed }
+
+    private func congestion() -> TransportSettings.Congestion? {
+        let name: CongestionName? = self.choice("congestion")
+        let rate = self.value("rate", expected: Self.rateForm) { text in
+            Units.rate(text).flatMap { Self.rates.contains($0) ? $0 : nil }
+        }
+        if self.has("rate"), name != .fixed, name != nil || !self.has("congestion") {
+            let got = name.map { "it with congestion \"\($0.rawValue)\"" } ?? "it alone"
+            self.complain("rate", got: got, expected: "it only with congestion = \"fixed\"")
+        }
+        switch name {
+        case .auto: return .auto
+        case .bbr: return .bbr
+        case .cubic: return .cubic
+        case .fixed:
+            if !self.has("rate") {
+                self.complain(
+                    "congestion",
+                    got: "\"fixed\" without rate",
+                    expected: "rate = \"50 mbps\" beside it"
+                )
+            }
+            return rate.map { .fixed(bitsPerSecond: $0) }
+        case nil: return nil
+        }
+    }
+
+    private static let rates: ClosedRange<UInt64> = 8_000...1_000_000_000_000
+    private static let rateForm =
+        "a rate from 8 kbps to 1000 gbps (number and kbps, mbps or gbps)"
+
+    private func maximumPacketSize() -> Int? {
+        guard let node = self["mtu"] else { return nil }
+        switch node.value {
+        case .string("auto"): return nil
+        case .integer(let size) where (1200...65_507).contains(size): return size
+        default:
+            self.complain(
+                "mtu",
+                got: node.shown,
+                expected: "\"auto\" or the bytes of a UDP payload, 1200 to 65507"
+            )
+            return nil
+        }
+    }
+
+    func limits() -> Limits {
+        var limits = Limits()
+        limits.maximumSessions =
+            self.integer("max_sessions", in: 1...1_000_000) ?? limits.maximumSessions
+        limits.maximumFlows = self.integer("max_flows", in: 1...10_000_000) ?? limits.maximumFlows
+        limits.streamBuffer =
+            self.size("stream_buffer", in: (64 << 10)...(1 << 30)) ?? limits.streamBuffer
+        limits.sessionBuffer =
+            self.size("session_buffer", in: (256 << 10)...(64 << 30)) ?? limits.sessionBuffer
+        if limits.sessionBuffer < limits.streamBuffer {
+            let stream = Units.text(byteCount: limits.streamBuffer)
+            self.complain(
+                self.has("session_buffer") ? "session_buffer" : "stream_buffer",
+                got: "session_buffer \(Units.text(byteCount: limits.sessionBuffer)) and"
+                    + " stream_buffer \(stream)",
+                expected: "session_buffer not smaller than stream_buffer"
+            )
+        }
+        return limits
+    }
+}

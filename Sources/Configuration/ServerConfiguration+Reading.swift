@@ -1,0 +1,133 @@
+import Primitives
+
+extension ServerConfiguration {
+    /// Reads and checks a server's file without touching the key file it names.
+    ///
+    /// `file` is the name for messages; relative paths are relative to `folder`.
+    public static func parse(
+        _ text: String,
+        file: String,
+        folder: String = ""
+    ) throws(ConfigurationError) -> Self {
+        try Source(text: text, file: file, folder: folder).read { root, _ in
+            Self(root, folder: folder)
+        }
+    }
+
+    static let keys =
+        [
+            "listen", "private_key", "admin", "control", "routes", "max_sessions", "peer",
+            "service",
+        ] + Section.transportKeys + Section.limitKeys
+
+    /// `nil` only after a complaint.
+    init?(_ root: Section, folder: String) {
+        root.refuseUnknown(Self.keys, in: "a server's file")
+        let listen = Self.listen(root)
+        let privateKey = root.keyFile("private_key", relativeTo: folder)
+        let admin = root.admin()
+        let control = root.control(relativeTo: folder)
+        let routes: Routes? = root.choice("routes")
+        let transport = root.transport()
+        let limits = root.limits()
+        let serviceSections = root.tables("service")
+        let services = serviceSections.map { Service($0) }
+        let peerSections = root.tables("peer")
+        let peers = peerSections.map { PeerEntry($0) }
+        Self.refuseDuplicates(serviceSections, "name", services.map { $0?.name })
+        Self.refuseDuplicates(peerSections, "name", peers.map { $0?.name })
+        Self.refuseDuplicates(
+            peerSections,
+            "public_key",
+            peers.map { $0?.publicKey.description }
+        )
+        Self.checkReferences(peerSections, to: serviceSections)
+        guard let listen, let privateKey else { return nil }
+        self.init(listen: listen, privateKey: privateKey)
+        self.admin = admin
+        self.control = control ?? .automatic
+        self.routes = routes ?? .auto
+        self.transport = transport
+        self.limits = limits
+        self.peers = peers.compactMap { $0 }
+        self.services = services.compactMap { $0 }
+    }
+
+    private static func listen(_ root: Section) -> [SocketAddress]? {
+        let form = Section.addressForm
+        if !root.has("listen") { root.complainMissing("listen", expected: form) }
+        guard let all = root.values("listen", expected: form, single: true, Section.local) else {
+            return nil
+        }
+        if all.isEmpty {
+            root.complain("listen", got: "an empty list", expected: form)
+            return nil
+        }
+        for (index, address) in all.enumerated()
+        where address.port != 0 && all[..<index].contains(address) {
+            root.complain("listen", got: "\"\(address)\" a second time", expected: "it once")
+        }
+        return all
+    }
+
+    private static func refuseDuplicates(_ sections: [Section], _ key: String, _ values: [String?])
+    {
+        for (index, value) in values.enumerated() {
+            guard let value, let earlier = values[..<index].firstIndex(of: value),
+                let line = sections[earlier][key]?.line
+            else { continue }
+            sections[index].complain(
+                key,
+                got: "\(Complaint.quoted(value)) a second time (first on line \(line))",
+                expected: "each \(key) once"
+            )
+        }
+    }
+
+    /// Every service a peer names must exist, were its own table ever so wrong otherwise.
+    private static func checkReferences(_ peers: [Section], to services: [Section]) {
+        let names = services.compactMap { service -> String? in
+            if case .string(let name)? = service["name"]?.value { name } else { nil }
+        }
+        for peer in peers {
+            guard case .list(let wanted)? = peer["services"]?.value else { continue }
+            for node in wanted {
+                guard case .string(let name) = node.value, name != "*", !names.contains(name) else {
+                    continue
+                }
+                peer.complain(
+                    at: node.line,
+                    "services",
+                    got: Complaint.quoted(name),
+                    expected: "the name of a [[service]], or [\"*\"] for all of them",
+                    suggestion: Spelling.nearest(to: name, among: names).map { "\"\($0)\"" }
+                )
+            }
+        }
+    }
+}
+
+extension PeerEntry {
+    static let keys = ["name", "public_key", "services", "origins"]
+
+    /// `nil` only after a complaint.
+    init?(_ section: Section) {
+        section.refuseUnknown(Self.keys, in: "[[peer]]")
+        let form = "a list of service names, or [\"*\"] for all of them"
+        let name = section.name("name")
+        let publicKey = section.publicKey("public_key")
+        if !section.has("services") { section.complainMissing("services", expected: form) }
+        let services = section.values("services", expected: Section.nameForm, Section.checkedName)
+        let origins = section.networks("origins")
+        if let services, services.count > 1, services.contains("*") {
+            section.complain(
+                "services",
+                got: "\"*\" beside other names",
+                expected: "[\"*\"] alone, or names"
+            )
+        }
+        guard let name, let publicKey, let services else { return nil }
+        self.init(name: name, publicKey: publicKey, services: services)
+        self.origins = origins
+    }
+}

@@ -1,0 +1,195 @@
+import Primitives
+
+extension Service {
+    static let keys = [
+        "name", "protocol", "backends", "balance", "origin", "dialect", "source_port", "health",
+        "fec", "compression",
+    ]
+
+    private enum CompressionRule: String, CaseIterable { case allow, never }
+
+    /// `nil` only after a complaint.
+    init?(_ section: Section) {
+        section.refuseUnknown(Self.keys, in: "[[service]]")
+        let name = section.name("name")
+        let transportProtocol = section.forwardedProtocol()
+        let backends = Self.backends(section)
+        let balance: Balance? = section.choice("balance")
+        let origin: Origin? = section.choice("origin")
+        let dialect: DatagramDialect? = section.choice("dialect", [.every, .first, .firstAlone])
+        let sourcePort: SourcePort? = section.choice("source_port")
+        let redundancy: Redundancy? = section.choice("fec")
+        let compression: CompressionRule? = section.choice("compression")
+        let health = section.table("health", expected: HealthCheck.form).flatMap { HealthCheck($0) }
+        let isOriginKnown = origin != nil || !section.has("origin")
+        if let transportProtocol, isOriginKnown {
+            let header = (origin ?? .none).rawValue
+            section.checkHeader("origin", header, with: transportProtocol)
+            section.checkDialect(dialect, beside: "origin", header, transportProtocol)
+        }
+        if let sourcePort, sourcePort != .keep, isOriginKnown, origin != .transparent {
+            section.complain(
+                "source_port",
+                got: "\"\(sourcePort.rawValue)\" with origin \"\((origin ?? .none).rawValue)\"",
+                expected: "it only with origin = \"transparent\""
+            )
+        }
+        if name == "*" {
+            section.complain(
+                "name",
+                got: "\"*\"",
+                expected: "a name that does not mean all services"
+            )
+        }
+        guard let name, let transportProtocol, let backends else { return nil }
+        self.init(name: name, transportProtocol: transportProtocol, backends: backends)
+        self.balance = balance ?? .roundRobin
+        self.origin = origin ?? .none
+        self.dialect = dialect ?? .every
+        self.sourcePort = sourcePort ?? .keep
+        self.health = health
+        self.redundancy = redundancy
+        self.allowsCompression = compression != .never
+    }
+
+    private static let backendForm =
+        "a list, each \"10.0.0.5:25565\" or { address = \"10.0.0.5:25565\", weight = 2 }"
+
+    private static func backends(_ section: Section) -> [Backend]? {
+        guard let node = section["backends"] else {
+            section.complainMissing("backends", expected: Self.backendForm)
+            return nil
+        }
+        guard case .list(let nodes) = node.value, !nodes.isEmpty else {
+            section.complain("backends", got: node.shown, expected: Self.backendForm)
+            return nil
+        }
+        let backends = nodes.compactMap { Backend($0, in: section) }
+        guard backends.count == nodes.count else { return nil }
+        if backends.allSatisfy(\.isBackup) {
+            section.complain(
+                "backends",
+                got: "backups only",
+                expected: "at least one without backup = true"
+            )
+        }
+        for (index, backend) in backends.enumerated()
+        where backends[..<index].contains(where: { $0.endpoint == backend.endpoint }) {
+            section.complain(
+                at: nodes[index].line,
+                "backends",
+                got: "\"\(backend.endpoint)\" a second time",
+                expected: "each backend once (use weight for a larger share)"
+            )
+        }
+        return backends
+    }
+}
+
+extension Backend {
+    static let keys = ["address", "weight", "backup"]
+
+    /// `nil` only after a complaint.
+    init?(_ node: Node, in service: Section) {
+        let form = Section.endpointForm
+        let parse = { (text: String) in Endpoint(text).flatMap { $0.port == 0 ? nil : $0 } }
+        if case .string(let text) = node.value {
+            guard let endpoint = parse(text) else {
+                service.complain(at: node.line, "backends", got: node.shown, expected: form)
+                return nil
+            }
+            self.init(endpoint: endpoint)
+            return
+        }
+        guard
+            let section = service.section(node, "backends", expected: form, prefix: "backends.")
+        else { return nil }
+        section.refuseUnknown(Self.keys, in: "a backend")
+        if !section.has("address") { section.complainMissing("address", expected: form) }
+        let endpoint = section.value("address", expected: form, parse)
+        let weight = section.integer("weight", in: 1...1000)
+        let isBackup = section.boolean("backup")
+        guard let endpoint else { return nil }
+        self.init(endpoint: endpoint)
+        self.weight = weight ?? 1
+        self.isBackup = isBackup ?? false
+    }
+}
+
+extension HealthCheck {
+    static let form = "a table such as { type = \"tcp\", interval = \"2s\", timeout = \"1s\" }"
+    static let keys = ["type", "interval", "timeout", "rise", "fall", "send", "expect"]
+
+    private enum Kind: String, CaseIterable {
+        case tcp, a2s, raknet, minecraft, dns
+        case sendExpect = "send-expect"
+    }
+
+    /// `nil` only after a complaint.
+    init?(_ section: Section) {
+        section.refuseUnknown(Self.keys, in: "health")
+        if !section.has("type") {
+            section.complainMissing("type", expected: Section.either(Kind.allCases.map(\.rawValue)))
+        }
+        let kind: Kind? = section.choice("type")
+        let interval = section.duration("interval", in: .milliseconds(100)...(.seconds(3_600)))
+        let timeout = section.duration("timeout", in: .milliseconds(10)...(.seconds(60)))
+        let rise = section.integer("rise", in: 1...100)
+        let fall = section.integer("fall", in: 1...100)
+        guard let kind, let probe = Self.probe(kind, section) else { return nil }
+        self.init(probe: probe)
+        self.interval = interval ?? self.interval
+        self.timeout = timeout ?? min(self.timeout, self.interval)
+        self.rise = rise ?? self.rise
+        self.fall = fall ?? self.fall
+        if self.timeout > self.interval {
+            section.complain(
+                "timeout",
+                got: "\(Units.text(self.timeout)) with interval \(Units.text(self.interval))",
+                expected: "it not longer than interval"
+            )
+        }
+    }
+
+    private static func probe(_ kind: Kind, _ section: Section) -> Probe? {
+        let form = "a text of 1 to 1024 bytes, or \"hex:\" and hexadecimal digits"
+        let send = section.value("send", expected: form, Self.payload)
+        let expect = section.value("expect", expected: form, Self.payload)
+        guard kind == .sendExpect else {
+            for key in ["send", "expect"] where section.has(key) {
+                section.complain(
+                    key,
+                    got: "it with type \"\(kind.rawValue)\"",
+                    expected: "it only with type = \"send-expect\""
+                )
+            }
+            switch kind {
+            case .tcp, .sendExpect: return .tcp
+            case .a2s: return .a2s
+            case .raknet: return .raknet
+            case .minecraft: return .minecraft
+            case .dns: return .dns
+            }
+        }
+        for key in ["send", "expect"] where !section.has(key) {
+            section.complainMissing(key, expected: form)
+        }
+        guard let send, let expect else { return nil }
+        return .sendExpect(send: send, expect: expect)
+    }
+
+    /// A text as it stands, or bytes after `hex:`.
+    private static func payload(_ text: String) -> [UInt8]? {
+        var bytes = Array(text.utf8)
+        if text.hasPrefix("hex:") {
+            let digits = bytes.dropFirst(4).filter { $0 != 32 }.map {
+                Character(Unicode.Scalar($0))
+            }
+            guard digits.count % 2 == 0, digits.allSatisfy(\.isHexDigit) else { return nil }
+            bytes = stride(from: 0, to: digits.count, by: 2).compactMap { index in
+                UInt8(String(digits[index...index + 1]), radix: 16)
+            }
+        }
+        return (1...1024).contains(bytes.count) ? bytes : nil
+    }
+}

@@ -1,0 +1,88 @@
+import CLinuxShims
+import Glibc
+public import Primitives
+
+/// One accepted connection.
+public struct AcceptedConnection: Sendable {
+    public var socket: TCPSocket
+    /// Who connected.
+    public var peer: SocketAddress
+    /// The address they connected to.
+    public var local: SocketAddress
+}
+
+/// A listening TCP socket.
+public final class TCPListener {
+    public let descriptor: Int32
+    /// What it is bound to, with the port the kernel chose.
+    public let localAddress: SocketAddress
+
+    public init(
+        binding address: SocketAddress,
+        sharing: PortSharing = .exclusive,
+        isDualStack: Bool = true,
+        backlog: Int32 = 4096
+    ) throws(IOError) {
+        let descriptor = try openSocket(address.family, SOCK_STREAM)
+        do throws(IOError) {
+            try setOption(descriptor, SOL_SOCKET, SO_REUSEADDR, 1, "setsockopt SO_REUSEADDR")
+            if address.family == AF_INET6 {
+                let only: Int32 = isDualStack ? 0 : 1
+                try setOption(descriptor, Int32(IPPROTO_IPV6), IPV6_V6ONLY, only, "IPV6_V6ONLY")
+            }
+            let share = { () throws(IOError) in
+                try setOption(descriptor, SOL_SOCKET, SO_REUSEPORT, 1, "setsockopt SO_REUSEPORT")
+            }
+            if sharing == .further { try share() }
+            try bindSocket(descriptor, to: address)
+            if sharing == .first { try share() }
+            _ = try plainCall("listen") { listen(descriptor, backlog) }
+        } catch {
+            closeDescriptor(descriptor)
+            throw error
+        }
+        self.descriptor = descriptor
+        self.localAddress = LinuxIO.localAddress(of: descriptor) ?? address
+    }
+
+    deinit { closeDescriptor(self.descriptor) }
+
+    /// Takes the next waiting connection.
+    ///
+    /// Connections that failed while they waited are skipped. What is thrown concerns this process,
+    /// such as `EMFILE`, and will not go away by trying at once again.
+    public func accept() throws(IOError) -> IOResult<AcceptedConnection> {
+        while true {
+            var storage = sockaddr_storage()
+            var length = socklen_t(addressCapacity)
+            let result = withUnsafeMutablePointer(to: &storage) {
+                CLinuxShims_accept4(self.descriptor, $0, &length)
+            }
+            guard result >= 0 else {
+                switch errno {
+                case EAGAIN: return .wouldBlock
+                // accept(2): errors of the connection, to be treated like no connection.
+                case EINTR, ECONNABORTED, ENETDOWN, EPROTO, ENOPROTOOPT, EHOSTDOWN, ENONET,
+                    EHOSTUNREACH, EOPNOTSUPP, ENETUNREACH, EPERM:
+                    continue
+                case let code: throw IOError(code: code, call: "accept4")
+                }
+            }
+            let peer = withUnsafeBytes(of: &storage) { bytes in
+                bytes.baseAddress.flatMap { SocketAddress(kernel: $0, length: length) }
+            }
+            guard let peer, let local = LinuxIO.localAddress(of: result) else {
+                closeDescriptor(result)
+                continue
+            }
+            tune(result)
+            return .done(
+                AcceptedConnection(
+                    socket: TCPSocket(descriptor: result),
+                    peer: peer,
+                    local: local
+                )
+            )
+        }
+    }
+}

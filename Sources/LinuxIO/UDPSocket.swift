@@ -1,0 +1,181 @@
+import CLinuxShims
+import Glibc
+public import Primitives
+
+/// How a UDP socket is made.
+public struct UDPOptions: Sendable {
+    /// Wanted kernel buffers in bytes; the kernel may grant less to an unprivileged process.
+    public var receiveBuffer = 4 << 20
+    public var sendBuffer = 4 << 20
+    public var sharing = PortSharing.exclusive
+    /// Whether a socket bound to `[::]` takes IPv4 as well.
+    public var isDualStack = true
+    /// Sets Don't Fragment and lets packets larger than the path be reported instead of cut.
+    public var forbidsFragments = false
+    /// Asks for the address each datagram was sent to.
+    public var reportsDestination = false
+
+    public init() {}
+}
+
+/// Whether other sockets of this process may be bound to the same address and port.
+///
+/// The first of a group is bound alone, so that a port somebody else already has is an error and
+/// not a silent sharing of traffic with, say, a forgotten second instance.
+public enum PortSharing: Sendable {
+    case exclusive
+    case first
+    case further
+}
+
+/// What a UDP socket could not do; all of it is weather, none of it closes the socket.
+@frozen
+public struct UDPCounters: Sendable {
+    /// Packets the kernel refused to send: no route, a firewall, no memory, a closed peer.
+    public var sendRefused: UInt64 = 0
+    /// Packets larger than the path to their destination.
+    public var sendTooLarge: UInt64 = 0
+    /// Errors reported while receiving, such as a connected peer's closed port.
+    public var receiveErrors: UInt64 = 0
+
+    public init() {}
+
+    public static func + (a: Self, b: Self) -> Self {
+        var sum = Self()
+        sum.sendRefused = a.sendRefused &+ b.sendRefused
+        sum.sendTooLarge = a.sendTooLarge &+ b.sendTooLarge
+        sum.receiveErrors = a.receiveErrors &+ b.receiveErrors
+        return sum
+    }
+}
+
+/// A non-blocking UDP socket that moves batches: `recvmmsg` with UDP_GRO, `sendmmsg` with
+/// UDP_SEGMENT.
+public final class UDPSocket {
+    public let descriptor: Int32
+    /// `AF_INET` or `AF_INET6`.
+    public let family: Int32
+    public let isConnected: Bool
+    /// What the socket is bound to, with the port the kernel chose.
+    public let localAddress: SocketAddress
+    /// Turns false for ever once the kernel or its device has refused UDP_SEGMENT.
+    public internal(set) var usesSegmentation: Bool
+    public internal(set) var counters = UDPCounters()
+
+    /// Opens a socket bound to `address`.
+    public init(binding address: SocketAddress, options: UDPOptions) throws(IOError) {
+        let descriptor = try Self.open(address.family, options)
+        do throws(IOError) {
+            if options.sharing == .further {
+                try setOption(descriptor, SOL_SOCKET, SO_REUSEPORT, 1, "setsockopt SO_REUSEPORT")
+            }
+            try bindSocket(descriptor, to: address)
+            if options.sharing == .first {
+                try setOption(descriptor, SOL_SOCKET, SO_REUSEPORT, 1, "setsockopt SO_REUSEPORT")
+            }
+        } catch {
+            closeDescriptor(descriptor)
+            throw error
+        }
+        self.descriptor = descriptor
+        self.family = address.family
+        self.isConnected = false
+        self.localAddress = LinuxIO.localAddress(of: descriptor) ?? address
+        self.usesSegmentation = true
+    }
+
+    /// Opens a socket that speaks with `address` only.
+    public init(connectingTo address: SocketAddress, options: UDPOptions) throws(IOError) {
+        let descriptor = try Self.open(address.family, options)
+        do throws(IOError) {
+            _ = try withKernelAddress(address, family: address.family, "connect") {
+                connect(descriptor, $0, $1)
+            }
+        } catch {
+            closeDescriptor(descriptor)
+            throw error
+        }
+        self.descriptor = descriptor
+        self.family = address.family
+        self.isConnected = true
+        self.localAddress = LinuxIO.localAddress(of: descriptor) ?? address
+        self.usesSegmentation = true
+    }
+
+    deinit { closeDescriptor(self.descriptor) }
+
+    private static func open(_ family: Int32, _ options: UDPOptions) throws(IOError) -> Int32 {
+        let descriptor = try openSocket(family, SOCK_DGRAM)
+        do throws(IOError) {
+            try Self.configure(descriptor, family, options)
+        } catch {
+            closeDescriptor(descriptor)
+            throw error
+        }
+        return descriptor
+    }
+
+    private static func configure(
+        _ descriptor: Int32,
+        _ family: Int32,
+        _ options: UDPOptions
+    ) throws(IOError) {
+        setBuffer(
+            descriptor,
+            options.receiveBuffer,
+            forced: CLinuxShims_SO_RCVBUFFORCE,
+            plain: SO_RCVBUF
+        )
+        setBuffer(
+            descriptor,
+            options.sendBuffer,
+            forced: CLinuxShims_SO_SNDBUFFORCE,
+            plain: SO_SNDBUF
+        )
+        // An old kernel without UDP_GRO delivers datagrams one by one, which is read as well.
+        try? setOption(descriptor, Int32(IPPROTO_UDP), CLinuxShims_UDP_GRO, 1, "UDP_GRO")
+        let ip = Int32(IPPROTO_IP)
+        let ip6 = Int32(IPPROTO_IPV6)
+        if family == AF_INET6 {
+            let only: Int32 = options.isDualStack ? 0 : 1
+            try setOption(descriptor, ip6, IPV6_V6ONLY, only, "setsockopt IPV6_V6ONLY")
+        }
+        if options.forbidsFragments {
+            let probe = Int32(CLinuxShims_PMTUDISC_PROBE)
+            // An IPv6 socket carries IPv4 too, and then obeys the IPv4 option.
+            try setOption(descriptor, ip, CLinuxShims_IP_MTU_DISCOVER, probe, "IP_MTU_DISCOVER")
+            if family == AF_INET6 {
+                let name = CLinuxShims_IPV6_MTU_DISCOVER
+                try setOption(descriptor, ip6, name, probe, "IPV6_MTU_DISCOVER")
+            }
+        }
+        if options.reportsDestination {
+            if family == AF_INET {
+                try setOption(descriptor, ip, IP_PKTINFO, 1, "setsockopt IP_PKTINFO")
+            } else {
+                let name = CLinuxShims_IPV6_RECVPKTINFO
+                try setOption(descriptor, ip6, name, 1, "setsockopt IPV6_RECVPKTINFO")
+            }
+        }
+    }
+
+    /// The kernel's receive buffer in bytes as it accounts for it (twice what was asked for).
+    public var receiveBufferSize: Int { Int(option(self.descriptor, SOL_SOCKET, SO_RCVBUF) ?? 0) }
+}
+
+/// Asks for a buffer beyond the system's limit, which root may, and else for as much as allowed.
+private func setBuffer(_ descriptor: Int32, _ size: Int, forced: Int32, plain: Int32) {
+    let size = Int32(clamping: size)
+    do throws(IOError) {
+        try setOption(descriptor, SOL_SOCKET, forced, size, "setsockopt BUFFORCE")
+    } catch {
+        // The kernel cuts a wish down to its limit instead of refusing it.
+        try? setOption(descriptor, SOL_SOCKET, plain, size, "setsockopt BUF")
+    }
+}
+
+func bindSocket(_ descriptor: Int32, to address: SocketAddress) throws(IOError) {
+    _ = try withKernelAddress(address, family: address.family, "bind") {
+        bind(descriptor, $0, $1)
+    }
+}
