@@ -2,7 +2,7 @@ public import Primitives
 
 /// What the driver does with UDP flows.
 extension Engine {
-    /// Client: opens a flow; it outlives sessions. `nil` at the limit.
+    /// Client: opens a flow, which outlives sessions; `nil` at the limit.
     public func openFlow(_ request: OpenRequest, at now: Instant) -> FlowHandle? {
         guard case .client(let client) = self.role else { return nil }
         guard let flow = self.board.flows.allocate(request, at: now) else {

@@ -3,7 +3,7 @@ public import Primitives
 
 /// What the driver does with streams.
 extension Engine {
-    /// Client: opens a stream; it waits for a session if there is none. `nil` at the limit.
+    /// Client: opens a stream, which waits for a session if there is none; `nil` at the limit.
     public func openStream(_ request: OpenRequest, at now: Instant) -> StreamHandle? {
         guard case .client(let client) = self.role,
             let stream = self.board.streams.allocate(request, limits: self.board.limits, at: now)

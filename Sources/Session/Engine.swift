@@ -257,7 +257,9 @@ public final class Engine {
         if case .client(let client) = self.role { client.stop() }
     }
 
-    /// The state of everything, for people and metrics. Allocates; not for the data path.
+    /// The state of everything, for people and metrics.
+    ///
+    /// Allocates: not for the data path.
     public func snapshot(at now: Instant) -> EngineSnapshot {
         var buffered = 0
         for slot in 0..<UInt32(self.board.streams.slotCount) {
