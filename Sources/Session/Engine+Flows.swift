@@ -23,14 +23,18 @@ extension Engine {
     /// Queues one datagram of 0 to 65,507 bytes; when too much waits, the oldest is dropped.
     public func send(_ datagram: UnsafeRawBufferPointer, on handle: FlowHandle, at now: Instant) {
         guard let flow = self.board.flows.find(handle) else { return }
-        guard datagram.count <= Reassembly.datagramLimit else {
+        guard datagram.count <= DatagramPacking.largest else {
             return self.board.drop(.datagramTooLarge)
         }
         flow.pointee.lastActivity = now
         let session = flow.pointee.session < 0 ? nil : self.sessions[Int(flow.pointee.session)]
         let before = flow.pointee.queue.count
+        let isPacked = flow.pointee.request.isCompressed
+        let content =
+            isPacked
+            ? self.board.packing.pack(datagram, mayCompress: flow.pointee.mayCompress) : datagram
         let dropped = flow.pointee.queue.append(
-            datagram,
+            content,
             countLimit: session == nil ? Self.waitingCount : Self.queuedCount,
             byteLimit: session == nil ? Self.waitingBytes : Self.queuedBytes,
             at: now

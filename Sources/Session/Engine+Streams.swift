@@ -48,12 +48,9 @@ extension Engine {
         } else {
             limit = EngineLimits.initialWindow - stream.pointee.sender.heldByteCount
         }
-        let region = limit > 0 ? stream.pointee.writableRegion() : none
-        guard limit > 0, !region.isEmpty else {
-            stream.pointee.wantsRoom = true
-            return none
-        }
-        return UnsafeMutableRawBufferPointer(rebasing: region[..<min(region.count, limit)])
+        let region = limit > 0 ? stream.pointee.writableRegion(room: limit) : none
+        if region.isEmpty { stream.pointee.wantsRoom = true }
+        return region
     }
 
     /// `count` bytes of the local side stand at the front of ``writableRegion(of:)``.
@@ -70,7 +67,6 @@ extension Engine {
         guard let stream = self.board.streams.find(handle), stream.pointee.ending == .open else {
             return
         }
-        stream.pointee.flushForEnd()
         stream.pointee.ending = .requested
         guard let session = self.session(of: stream) else { return }
         session.scheduleData(stream)
@@ -83,7 +79,12 @@ extension Engine {
         guard let stream = self.board.streams.find(handle) else {
             return UnsafeRawBufferPointer(start: nil, count: 0)
         }
-        return stream.pointee.readableRegion()
+        let region = stream.pointee.readableRegion()
+        if let compression = stream.pointee.compression, compression.isCorrupt {
+            self.session(of: stream)?.fail(stream, .compression)
+            return UnsafeRawBufferPointer(start: nil, count: 0)
+        }
+        return region
     }
 
     /// The local side took `count` bytes of ``readableRegion(of:)``.

@@ -17,6 +17,8 @@ struct Flow: ~Copyable {
     var fragmentIndex: UInt8 = 0
     var fragmentByteCount = 0
     var lastActivity: Instant
+    /// This end may send compressed datagrams, if the flow was opened so.
+    var mayCompress = true
     var isOpenAcknowledged = false
     var lastOpenPacket: UInt64?
     var isQueued = false

@@ -193,7 +193,10 @@ extension PeerSession {
             return self.refuse(ChannelKind.flow, id, .flowUnknown)
         }
         flow.pointee.lastActivity = now
-        guard bytes.count <= Reassembly.datagramLimit else {
+        guard !flow.pointee.request.isCompressed else {
+            return self.board.deliverPacked(bytes, to: flow.pointee.handle)
+        }
+        guard bytes.count <= DatagramPacking.largest else {
             return self.board.drop(.datagramTooLarge)
         }
         let target = self.board.inbox.reserve(bytes.count, for: flow.pointee.handle)

@@ -61,7 +61,7 @@ extension PeerSession {
     /// Both directions are over and acknowledged: the stream is history.
     func finishIfDone(_ stream: StreamPointer) {
         guard stream.pointee.ending == .acknowledged, !stream.pointee.isReset,
-            stream.pointee.sender.isEverythingAcknowledged, stream.pointee.receiver.isFinished
+            stream.pointee.sender.isEverythingAcknowledged, stream.pointee.isReceiveFinished
         else { return }
         self.board.post(.streamClosed(stream.pointee.handle))
         self.release(stream)

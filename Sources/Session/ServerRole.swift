@@ -228,7 +228,9 @@ extension Engine {
             session.openedStreams.insert(id)
             session.attach(stream, conversation: id)
             stream.pointee.isOpenAcknowledged = true
-            stream.pointee.allowsOutboundCompression = service.allowsCompression
+            if request.isCompressed, !service.allowsCompression {
+                stream.pointee.compression = StreamCompression(mayCompress: false)
+            }
             self.board.post(.streamOpened(stream.pointee.handle, session.handle, request))
         case .failure(let refusal):
             // A stream that exists only to carry its RESET until that is acknowledged.
@@ -252,7 +254,8 @@ extension Engine {
     ) {
         guard case .server(let server) = self.role else { return }
         session.openedFlows.insert(id)
-        if case .failure(let refusal) = self.permission(request, session, server) {
+        let permission = self.permission(request, session, server)
+        if case .failure(let refusal) = permission {
             self.board.post(
                 .openRefused(session.handle, session.info, request, refusal.reason)
             )
@@ -264,6 +267,9 @@ extension Engine {
         }
         session.attach(flow, id: id)
         flow.pointee.isOpenAcknowledged = true
+        if case .success(let service) = permission {
+            flow.pointee.mayCompress = service.allowsCompression
+        }
         self.board.post(.flowOpened(flow.pointee.handle, session.handle, request))
         self.armFlowSweep(request, at: now)
     }

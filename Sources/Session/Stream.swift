@@ -29,8 +29,6 @@ struct Stream: ~Copyable {
     var pending: Pending = []
     var ending = Ending.open
     var isOpenAcknowledged = false
-    /// The service lets this end compress what it sends.
-    var allowsOutboundCompression = true
     /// The packet that carried OPEN last: until one is acknowledged, each packet with bytes of this
     /// stream carries it too, so that the first to arrive opens it.
     var lastOpenPacket: UInt64?
@@ -65,7 +63,7 @@ struct Stream: ~Copyable {
             window: EngineLimits.initialWindow,
             limit: limits.streamBuffer
         )
-        if request.isCompressed { self.compression = StreamCompression() }
+        if request.isCompressed { self.compression = StreamCompression(mayCompress: true) }
     }
 
     var handle: StreamHandle { StreamHandle(slot: self.slot, generation: self.generation) }
@@ -75,17 +73,39 @@ struct Stream: ~Copyable {
 
     // MARK: - Bytes of the local side
 
-    mutating func writableRegion() -> UnsafeMutableRawBufferPointer { self.sender.writableRegion() }
+    mutating func writableRegion(room: Int) -> UnsafeMutableRawBufferPointer {
+        if let compression = self.compression { return compression.writableRegion(room: room) }
+        let region = self.sender.writableRegion()
+        return UnsafeMutableRawBufferPointer(rebasing: region[..<min(region.count, room)])
+    }
 
-    mutating func wrote(_ count: Int) { self.sender.wrote(count) }
+    mutating func wrote(_ count: Int) {
+        if let compression = self.compression {
+            compression.wrote(count, to: &self.sender)
+        } else {
+            self.sender.wrote(count)
+        }
+    }
 
-    mutating func flushForEnd() {}
+    mutating func readableRegion() -> UnsafeRawBufferPointer {
+        if let compression = self.compression {
+            return compression.readableRegion(from: &self.receiver)
+        }
+        return self.receiver.readableRegion()
+    }
 
-    func readableRegion() -> UnsafeRawBufferPointer { self.receiver.readableRegion() }
+    mutating func consumed(_ count: Int) {
+        if let compression = self.compression {
+            compression.consumed(count)
+        } else {
+            self.receiver.consumed(count)
+        }
+    }
 
-    mutating func consumed(_ count: Int) { self.receiver.consumed(count) }
-
-    var isReceiveFinished: Bool { self.receiver.isFinished }
+    var isReceiveFinished: Bool {
+        if let compression = self.compression { return compression.isFinished(self.receiver) }
+        return self.receiver.isFinished
+    }
 
     /// All we will ever send has been cut, so the end may be announced.
     var isReadyToClose: Bool { self.ending == .requested && self.sender.unsentByteCount == 0 }

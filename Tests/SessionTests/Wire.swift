@@ -7,16 +7,22 @@ import Sealing
 /// A client and a server engine joined by a wire of fixed delay in virtual time.
 final class Wire {
     let client: Engine
-    let server: Engine
-    let clientAddress = SocketAddress(ipv4: 0xC000_0201, port: 5000)
+    private(set) var server: Engine
+    private let makeServer: (Instant) -> Engine
+    var clientAddress = SocketAddress(ipv4: 0xC000_0201, port: 5000)
     let serverAddress = SocketAddress(ipv4: 0xC633_6401, port: 4600)
     var now = Instant(nanoseconds: 1_000_000_000)
     var delay = Instant.Interval.milliseconds(10)
+    /// Packets for this address go nowhere.
+    var lostDestination: SocketAddress?
     /// Says whether a packet arrives; asked for each.
     var passes: (_ fromClient: Bool) -> Bool = { _ in true }
     var clientEvents: [EngineEvent] = []
     var serverEvents: [EngineEvent] = []
     var onServerStream: (StreamHandle, OpenRequest) -> Void = { _, _ in }
+    /// Datagrams the server's flows got; each is sent back as it came.
+    var serverDatagrams: [[UInt8]] = []
+    var clientDatagrams: [[UInt8]] = []
     private var inFlight: [(at: Instant, toServer: Bool, from: SocketAddress, bytes: [UInt8])] = []
     private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 65_536, alignment: 64)
     var packetCount = 0
@@ -38,12 +44,15 @@ final class Wire {
                 .init(name: "voice", serviceProtocol: .udp, allowsCompression: true),
             ]
         )
-        self.server = Engine(
-            server: ServerSettings(privateKey: serverKey, directory: directory),
-            limits: limits,
-            entropy: entropy,
-            at: self.now
-        )
+        self.makeServer = { now in
+            Engine(
+                server: ServerSettings(privateKey: serverKey, directory: directory),
+                limits: limits,
+                entropy: entropy,
+                at: now
+            )
+        }
+        self.server = self.makeServer(self.now)
         self.client = Engine(
             client: ClientSettings(
                 servers: [self.serverAddress],
@@ -58,13 +67,16 @@ final class Wire {
 
     deinit { self.buffer.deallocate() }
 
+    /// The server's process dies and another takes its place, with nothing but the keys.
+    func restartServer() { self.server = self.makeServer(self.now) }
+
     private func drain(_ engine: Engine, fromClient: Bool) {
         while let transmit = engine.nextTransmit(into: self.buffer, at: self.now) {
             var start = 0
             while start < transmit.byteCount {
                 let end = min(transmit.byteCount, start + transmit.segmentSize)
                 self.packetCount += 1
-                if self.passes(fromClient) {
+                if self.passes(fromClient), transmit.destination != self.lostDestination {
                     self.inFlight.append(
                         (
                             self.now + self.delay, fromClient,
@@ -74,6 +86,15 @@ final class Wire {
                     )
                 }
                 start = end
+            }
+        }
+        while let (flow, bytes) = engine.nextDatagram() {
+            let copy = [UInt8](bytes)
+            if fromClient {
+                self.clientDatagrams.append(copy)
+            } else {
+                self.serverDatagrams.append(copy)
+                copy.withUnsafeBytes { engine.send($0, on: flow, at: self.now) }
             }
         }
         while let event = engine.nextEvent() {
