@@ -15,8 +15,10 @@ struct DelayGuardedModel: Sendable {
     private(set) var phase = Phase.startup
     private(set) var window: Int
     private(set) var pacingRate: Double
-    /// The path's own loss rate.
-    private(set) var base = 0.0
+    /// The path's own loss rate: what gentle packets lose, and never more than all do on average.
+    var base: Double { min(self.gentleLoss, self.overallLoss) }
+    private var gentleLoss = 0.0
+    private var overallLoss = 0.0
     /// The least round trip of the last round above the path's minimum.
     private(set) var queue: UInt64 = 0
     private(set) var isCompeting = false
@@ -133,8 +135,7 @@ struct DelayGuardedModel: Sendable {
         guard count > 0 else { return }
         self.gentlePackets = min(self.gentlePackets + count, 600)
         let weight = min(count / (self.gentlePackets + 60), 1)
-        self.base += (Double(event.gentleLost) / count - self.base) * weight
-        self.base = min(self.base, 0.3)
+        self.gentleLoss += (Double(event.gentleLost) / count - self.gentleLoss) * weight
     }
 
     /// Draining, or sending a good deal less than the path was seen to take.
@@ -149,13 +150,14 @@ struct DelayGuardedModel: Sendable {
         if self.roundMinimum != .max { self.queue = self.roundMinimum &- self.minimum }
         let sent = self.roundAcked + self.roundLost
         let loss = sent > 0 ? Double(self.roundLost) / Double(sent) : 0
+        self.overallLoss += (min(loss, 0.3) - self.overallLoss) / 16
         if self.queue < self.target {
             if self.phase == .up, loss > self.base + 0.05, self.roundLost > 3 * event.packetSize {
                 self.cap = 0.95 * self.bandwidth
             }
         } else {
             // Loss that stays whatever we do becomes the path's own in the end.
-            if loss > self.base { self.base += (min(loss, 0.3) - self.base) / 40 }
+            if loss > self.gentleLoss { self.gentleLoss += (loss - self.gentleLoss) / 40 }
             if loss > 1.5 * self.base + 0.02, self.phase != .startup {
                 self.cap = max(0.85 * self.bandwidth, 0.5 * self.filter.value)
             }
@@ -185,7 +187,7 @@ struct DelayGuardedModel: Sendable {
         self.roundBest = 0
         self.isRestarting = false
         if self.phase == .startup {
-            self.checkFull(event, isOverrun: loss > 0.15 && sent > 100_000)
+            self.checkFull(event, isOverrun: loss > 0.3 && sent > 100_000)
         }
     }
 

@@ -170,6 +170,9 @@ final class Bench {
         self.now = end
     }
 
+    /// The application has data again.
+    func resume(_ flow: Int) { self.transmit(flow) }
+
     func beginMeasurement() {
         self.measuredFrom = self.now
         self.queueDelaySum = 0

@@ -76,7 +76,7 @@ func acknowledged(by received: inout ReceivedPackets, capacity: Int = 1200) -> S
         let start = Instant(nanoseconds: 1_000)
         received.received(7, isAckEliciting: false, isUrgent: false, at: start)
         #expect(received.ackDeadline == .never)
-        #expect(received.hasAnythingToAck)
+        #expect(received.hasAnythingToAck == true)
         received.received(8, isAckEliciting: true, isUrgent: false, at: start)
         #expect(received.ackDeadline == start + .milliseconds(3))
         #expect(received.isAckDue(at: start) == false)
@@ -86,7 +86,7 @@ func acknowledged(by received: inout ReceivedPackets, capacity: Int = 1200) -> S
         received.received(11, isAckEliciting: true, isUrgent: false, at: start)
         #expect(received.isAckDue(at: start) == true)
         #expect(acknowledged(by: &received) == [7, 8, 9, 10, 11])
-        #expect(!received.hasAnythingToAck)
+        #expect(received.hasAnythingToAck == false)
         #expect(received.ackDeadline == .never)
         // A gap, and a packet that cannot wait.
         received.received(13, isAckEliciting: true, isUrgent: false, at: start)
