@@ -74,7 +74,6 @@ let package = Package(
         tests("LinuxIO"),
         tests("Netem"),
         .testTarget(name: "PrimitivesTests", dependencies: ["Primitives"], swiftSettings: strict),
-        tests("Recovery"),
         tests("Sealing", ["CSodium"]),
         tests("Session", ["Recovery", "Sealing"]),
     ]

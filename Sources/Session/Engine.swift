@@ -99,14 +99,8 @@ public final class Engine {
             session.settle(at: now)
         }
         if session.path.deadline <= now { session.path.giveUp() }
-        if session.liveness.deadline <= now, session.isConfirmed {
-            let isDue = session.liveness.isProbeDue(
-                roundTrip: session.recovery.smoothedRTT,
-                hasChannels: session.conversations.count + session.flowIDs.count > 0,
-                isClient: session.isClient,
-                at: now
-            )
-            if isDue { session.isPingDue = true }
+        if session.isConfirmed, session.liveness.takeProbe(session.circumstances, at: now) {
+            session.isPingDue = true
         }
         self.touch(session)
     }

@@ -144,7 +144,15 @@ final class PeerSession {
         }
         earliest = min(earliest, self.path.deadline)
         earliest = min(earliest, self.mtu.deadline)
-        return min(earliest, self.liveness.deadline)
+        return min(earliest, self.liveness.deadline(self.circumstances))
+    }
+
+    var circumstances: Liveness.Circumstances {
+        Liveness.Circumstances(
+            roundTrip: self.recovery.smoothedRTT,
+            hasChannels: self.conversations.count + self.flowIDs.count > 0,
+            isClient: self.isClient
+        )
     }
 
     func snapshot() -> SessionSnapshot {
