@@ -128,8 +128,10 @@ struct DelayGuardedModel: Sendable {
         if sample <= self.minimum + self.foreignQueue { self.lowQueueAt = now }
     }
 
-    /// The path's own loss shows in packets that left at a rate below its capacity. Taken from all
-    /// packets, the losses of a short queue or of a policer would raise the rate that causes them.
+    /// The path's own loss shows in packets that left at a rate below its capacity.
+    ///
+    /// Taken from all packets, the losses of a short queue or of a policer would raise the rate
+    /// that causes them.
     private mutating func learnBase(_ event: AckEvent) {
         let count = Double(event.gentleAcked + event.gentleLost)
         guard count > 0 else { return }

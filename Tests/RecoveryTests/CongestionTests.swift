@@ -4,7 +4,9 @@ import Testing
 @testable import Recovery
 
 /// Goodput as a share of the link with all headers (1350 of 1428 bytes: 94.5 % at best), measured
-/// after start-up. Short runs; the margins are those of the research behind the controller.
+/// after start-up.
+///
+/// Short runs; the margins are those of the research behind the controller.
 @Suite struct CongestionTests {
     struct Cell: CustomTestStringConvertible, Sendable {
         var megabits: UInt64
