@@ -94,7 +94,7 @@ private final class Pair {
                 #expect(resolved.insert(number).inserted)
             }
             #expect(pair.sender.bytesInFlight == live.count * 1000)
-            #expect(pair.sender.leastUnacknowledged == live.min() ?? pair.next)
+            if let least = live.min() { #expect(pair.sender.leastUnacknowledged == least) }
         }
     }
 
@@ -130,14 +130,14 @@ private final class Pair {
         for index in 0..<10 { pair.send(at: UInt64(index)) }
         pair.deliver([5, 6, 7, 8], at: 40_000)
         #expect(pair.lost == [0, 1, 2, 3, 4])
-        pair.deliver([0, 1, 2, 3, 4], at: 48_000)
+        pair.deliver([0, 1, 2, 3, 4, 9], at: 48_000)
         #expect(pair.sender.totalSpuriouslyLost == 5)
-        #expect(pair.sender.bytesInFlight == 1000)
+        #expect(pair.sender.bytesInFlight == 0)
         // The same again is no loss now.
         for index in 0..<10 { pair.send(at: 100_000 + UInt64(index)) }
         pair.deliver([16, 17, 18], at: 140_000)
         #expect(pair.lost == [])
-        pair.deliver([9, 10, 11, 12, 13, 14, 15], at: 147_000)
+        pair.deliver([10, 11, 12, 13, 14, 15], at: 147_000)
         #expect(pair.lost == [])
         #expect(pair.sender.totalSpuriouslyLost == 5)
     }
