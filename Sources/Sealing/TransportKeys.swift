@@ -11,7 +11,7 @@ public final class TransportKeys {
     /// The lowest counter that may still seal: every nonce is used once.
     public private(set) var nextCounter: UInt64 = 0
     /// Packets sealed under these keys, whatever counter they began with.
-    public private(set) var sealedCount: UInt64 = 0
+    public internal(set) var sealedCount: UInt64 = 0
 
     private let arena: KeyArena
     private let mask: HeaderMask
@@ -82,15 +82,16 @@ public final class TransportKeys {
     /// Seals in place and masks the header.
     ///
     /// `packet` has room for 12 + `plaintextByteCount` + 16 bytes, with the plaintext at offset 12.
-    /// `counter` must be larger than at every call before, and below the cipher's limit (see
-    /// ``isExhausted``): a nonce used twice would reveal the key, so that is a crash.
+    /// `counter` must be larger than at every call before, and the key not ``isExhausted``: a nonce
+    /// used twice would reveal the key, so that is a crash.
     public func seal(
         _ packet: UnsafeMutableRawPointer,
         plaintextByteCount: Int,
         receiverIndex: UInt32,
         counter: UInt64
     ) {
-        precondition(counter >= self.nextCounter && self.sealedCount < self.sealLimit)
+        precondition(counter >= self.nextCounter && counter <= RecordHeader.maximumCounter)
+        precondition(self.sealedCount < self.sealLimit)
         self.nextCounter = counter + 1
         self.sealedCount += 1
         let type = RecordType.data.rawValue

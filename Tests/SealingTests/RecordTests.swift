@@ -30,15 +30,18 @@ import Testing
         #expect(Cipher.allCases.map(\.label) == ["chacha20-poly1305", "aes-256-gcm"])
     }
 
+    /// Packet numbers run on from key to key, so what counts is how many this key has sealed.
     @Test func keysKnowWhenTheyAreUsedUp() throws {
         let keys = try Self.keys()
-        _ = sealed([], keys, receiverIndex: 0, counter: 0)
+        _ = sealed([], keys, receiverIndex: 0, counter: KeyLifetime.rekeyAfterPackets)
+        #expect(keys.sealedCount == 1)
         #expect(!keys.needsRekey && !keys.isExhausted)
-        _ = sealed([], keys, receiverIndex: 0, counter: KeyLifetime.rekeyAfterPackets - 2)
+        keys.sealedCount = KeyLifetime.rekeyAfterPackets - 1
         #expect(!keys.needsRekey)
-        _ = sealed([], keys, receiverIndex: 0, counter: KeyLifetime.rekeyAfterPackets - 1)
+        _ = sealed([], keys, receiverIndex: 0, counter: KeyLifetime.rekeyAfterPackets + 1)
         #expect(keys.needsRekey && !keys.isExhausted)
-        _ = sealed([], keys, receiverIndex: 0, counter: keys.cipher.sealLimit - 1)
+        keys.sealedCount = keys.cipher.sealLimit - 1
+        _ = sealed([], keys, receiverIndex: 0, counter: RecordHeader.maximumCounter)
         #expect(keys.isExhausted)
     }
 
@@ -53,7 +56,12 @@ import Testing
     @Test func aKeyIsNotUsedBeyondItsLimit() async {
         await #expect(processExitsWith: .failure) {
             let keys = try RecordTests.keys()
-            _ = sealed([1], keys, receiverIndex: 0, counter: keys.cipher.sealLimit)
+            keys.sealedCount = keys.cipher.sealLimit
+            _ = sealed([1], keys, receiverIndex: 0, counter: 0)
+        }
+        await #expect(processExitsWith: .failure) {
+            let keys = try RecordTests.keys()
+            _ = sealed([1], keys, receiverIndex: 0, counter: RecordHeader.maximumCounter + 1)
         }
     }
 

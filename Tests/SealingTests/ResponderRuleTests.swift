@@ -20,6 +20,16 @@ import Testing
         #expect(pair.nextIndex == 0x5151_0001)
     }
 
+    /// Keys that nobody confirmed are gone by then; so should be the way to them.
+    @Test func aLateCopyGetsNoAnswer() throws {
+        let pair = Pair()
+        pair.start()
+        let wire = try #require(pair.nextInitiation())
+        #expect(pair.deliverToServer(wire).outcome.established != nil)
+        pair.now = pair.now + KeyLifetime.pendingLifetime
+        #expect(pair.deliverToServer(wire).outcome.drop == .replayed)
+    }
+
     /// The answer was lost, the client asks again, and ends up with the first answer's keys.
     @Test func aLostResponseIsRepeated() throws {
         let pair = Pair()
@@ -193,6 +203,11 @@ import Testing
             if case .unseen = memory.find(hash, at: now) { unseen += 1 }
         }
         #expect(unseen == 5000 - 4096)
+        if case .resend(let answer) = memory.find(4999, at: now) {
+            #expect(answer.elementsEqual(response))
+        } else {
+            Issue.record("the newest copy was forgotten")
+        }
         var late = 0
         for hash in 904..<5000 as Range<UInt64> {
             if case .unseen = memory.find(hash, at: now + .seconds(180)) { late += 1 }

@@ -28,6 +28,31 @@ import Testing
         #expect(pair.deliverToServer(wire).outcome.established != nil)
     }
 
+    /// With a mac1 that fits, as every customer can make one, the header included.
+    @Test func everyByteOfAnInitiationIsAuthenticated() throws {
+        let pair = Pair()
+        pair.start()
+        let wire = try #require(pair.nextInitiation())
+        let key = UnsafeMutableRawPointer.allocate(byteCount: 32, alignment: 8)
+        defer { key.deallocate() }
+        pair.mask.derive("mac1", pair.serverKey.publicKey, into: key, byteCount: 32)
+        for index in 0..<140 {
+            var forged = wire
+            forged.withUnsafeMutableBytes { bytes in
+                guard let base = bytes.baseAddress else { return }
+                pair.mask.applyToHeader(bytes)
+                pair.mask.applyToEphemeral(bytes)
+                bytes[index] ^= 2
+                Layout.writeMAC(after: bytes.count - 32, of: base, key: key, keyByteCount: 32)
+                pair.mask.applyToEphemeral(bytes)
+                pair.mask.applyToHeader(bytes)
+            }
+            let drop = pair.deliverToServer(forged).outcome.drop
+            #expect(drop == ((8..<12).contains(index) ? .malformed : .unauthentic), "byte \(index)")
+        }
+        #expect(pair.deliverToServer(wire).outcome.established != nil)
+    }
+
     @Test func everyByteOfAResponseCounts() throws {
         let pair = Pair()
         pair.start()
