@@ -1,20 +1,19 @@
 /// The acknowledgements waiting to be sent: a ring that forgets the oldest when it is full.
+///
+/// Each is sent once, as in the reference. Saying them again with the next flush was measured
+/// between two of our ends at 5 to 20 % loss: 0 to 7 % fewer transmissions, not always sooner done;
+/// and kcp-go takes a repetition for fresh evidence of loss, ikcp.c for a round trip.
 struct StandaloneAcknowledgements {
     struct Entry {
         var serial: UInt32
         var timestamp: UInt32
     }
 
-    private static let mostRepetitions: UInt64 = 32
-
     private var entries: [Entry]
     private let mask: UInt64
-    /// Counts of entries ever added, ever sent, and sent before the last flush and the one before.
+    /// How many were ever added, and how many of them are done with.
     private var added: UInt64 = 0
     private var sent: UInt64 = 0
-    private var flushStart: UInt64 = 0
-    private var previousStart: UInt64 = 0
-    private var repeated: UInt64 = 0
 
     init(window: Int) {
         var capacity = 128
@@ -34,16 +33,6 @@ struct StandaloneAcknowledgements {
         }
     }
 
-    mutating func beginFlush() {
-        guard !self.isEmpty else { return }
-        self.previousStart = self.flushStart
-        self.flushStart = self.sent
-        self.repeated = max(
-            self.previousStart,
-            self.flushStart - min(self.flushStart, Self.mostRepetitions)
-        )
-    }
-
     /// The next one worth sending: what lies before `una` says nothing but its time of sending, so
     /// only the last of those goes out.
     mutating func next(after una: UInt32) -> Entry? {
@@ -52,16 +41,6 @@ struct StandaloneAcknowledgements {
             self.sent += 1
             let isAhead = Int32(bitPattern: entry.serial &- una) >= 0
             if isAhead || self.sent == self.added { return entry }
-        }
-        return nil
-    }
-
-    /// One sent by the flush before this one that still says something `una` does not.
-    mutating func nextRepetition(after una: UInt32) -> Entry? {
-        while self.repeated < self.flushStart {
-            let entry = self.entries[Int(self.repeated & self.mask)]
-            self.repeated += 1
-            if Int32(bitPattern: entry.serial &- una) >= 0 { return entry }
         }
         return nil
     }

@@ -43,13 +43,7 @@ extension StandaloneConversation {
     private func writeAcknowledgements(to datagram: inout StandaloneDatagram) {
         let una = self.receiving.next
         let command = StandaloneSegmentHeader.Command.acknowledgement
-        guard !self.acknowledgements.isEmpty else { return }
         while datagram.hasRoom(for: 0), let entry = self.acknowledgements.next(after: una) {
-            datagram.append(command, serial: entry.serial, timestamp: entry.timestamp)
-        }
-        guard self.settings.repeatsAcknowledgements, self.acknowledgements.isEmpty else { return }
-        while datagram.hasRoom(for: 0), let entry = self.acknowledgements.nextRepetition(after: una)
-        {
             datagram.append(command, serial: entry.serial, timestamp: entry.timestamp)
         }
     }

@@ -211,6 +211,5 @@ public final class StandaloneConversation {
     private func beginFlush(at time: UInt64) {
         self.nextFlush = time + UInt64(self.settings.interval)
         self.isFlushing = true
-        self.acknowledgements.beginFlush()
     }
 }

@@ -24,11 +24,6 @@ public struct StandaloneSettings: Sendable {
     public var isStream = false
     /// After that many transmissions of one segment the conversation is dead.
     public var deadLink = 20
-    /// Says every acknowledgement above `una` a second time where a datagram has room.
-    ///
-    /// Repairs lost acknowledgements between two of our ends; off by default, because kcp-go counts
-    /// a repeated one as fresh evidence of loss, and ikcp.c as a round trip.
-    public var repeatsAcknowledgements = false
     /// The first `sn` in both directions; anything but 0 is for tests of the wrap.
     public var firstSerial: UInt32 = 0
 

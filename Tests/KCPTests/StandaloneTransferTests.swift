@@ -29,7 +29,6 @@ struct StandaloneTransferTests {
         let settings = StandaloneSettings.fast {
             $0.noDelay = Int(seed % 3)
             $0.fastResend = seed % 4 == 0 ? 0 : 2
-            $0.repeatsAcknowledgements = seed % 2 == 0
             $0.deadLink = 100
         }
         let weather = LossyPair.Weather(
@@ -89,29 +88,24 @@ struct StandaloneTransferTests {
         #expect(pair.alice.statistics.segmentsSent < 740)
     }
 
-    @Test("repairs most loss without a timeout, retransmissions included")
+    @Test("repairs loss sooner with fast resend, retransmissions included")
     func fastResend() {
-        let settings = StandaloneSettings.fast { $0.repeatsAcknowledgements = true }
-        var pair = LossyPair(settings, .init(lossPercent: 20, delay: 30), seed: 8)
-        let data = Pattern.bytes(1_000_000, seed: 8)
-        #expect(self.transfer(data, over: &pair) == data)
-        let statistics = pair.alice.statistics
-        #expect(statistics.fastResends > statistics.timeouts)
-        // 727 segments at 20 % loss need 909 transmissions at least.
-        #expect(statistics.segmentsSent < 1050)
-    }
-
-    @Test("repeated acknowledgements spare retransmissions")
-    func repetition() {
-        var sent: [Int] = []
-        for repeats in [false, true] {
-            let settings = StandaloneSettings.fast { $0.repeatsAcknowledgements = repeats }
-            var pair = LossyPair(settings, .init(lossPercent: 15, delay: 30), seed: 2)
-            let data = Pattern.bytes(1_000_000, seed: 8)
-            #expect(self.transfer(data, over: &pair) == data)
-            sent.append(pair.alice.statistics.segmentsSent)
+        var times: [UInt64] = [0, 0]
+        var timeouts = [0, 0]
+        for seed in 0..<4 as Range<UInt64> {
+            for (index, resend) in [0, 2].enumerated() {
+                let settings = StandaloneSettings.fast { $0.fastResend = resend }
+                var pair = LossyPair(settings, .init(lossPercent: 20, delay: 30), seed: seed)
+                let data = Pattern.bytes(300_000, seed: 8)
+                #expect(self.transfer(data, over: &pair) == data)
+                times[index] += pair.now
+                timeouts[index] += pair.alice.statistics.timeouts
+                // 219 segments at 20 % loss need 274 transmissions at least.
+                #expect(pair.alice.statistics.segmentsSent < 400)
+            }
         }
-        #expect(sent[1] < sent[0])
+        #expect(times[1] < times[0] * 9 / 10, "\(times)")
+        #expect(timeouts[1] < timeouts[0], "\(timeouts)")
     }
 
     @Test("keeps message boundaries, the empty message included", arguments: [0, 15] as [UInt64])
