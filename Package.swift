@@ -77,5 +77,8 @@ let package = Package(
         tests("Recovery"),
         tests("Sealing", ["CSodium"]),
         tests("Session", ["Recovery", "Sealing"]),
+
+        // The tree itself: lengths, layers, links. Reads files, so it depends on nothing.
+        .testTarget(name: "TidyTests", swiftSettings: strict),
     ]
 )
