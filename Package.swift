@@ -76,5 +76,8 @@ let package = Package(
         .testTarget(name: "PrimitivesTests", dependencies: ["Primitives"], swiftSettings: strict),
         tests("Sealing", ["CSodium"]),
         tests("Session", ["Recovery", "Sealing"]),
+
+        // The tree itself: lengths, layers, links. Reads files, so it depends on nothing.
+        .testTarget(name: "TidyTests", swiftSettings: strict),
     ]
 )
