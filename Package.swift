@@ -96,7 +96,6 @@ let package = Package(
         tests("Compression"),
         tests("Configuration", ["Sealing"]),
         tests("KCP"),
-        tests("LinuxIO"),
         .testTarget(name: "PrimitivesTests", dependencies: ["Primitives"], swiftSettings: strict),
         tests("Recovery"),
         tests("Sealing", ["CSodium"]),
