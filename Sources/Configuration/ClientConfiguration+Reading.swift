@@ -1,6 +1,6 @@
 import Primitives
 
-extension ClientConfiguration {
+extension ClientConfiguration: ReadableConfiguration {
     /// Reads and checks a client's file without touching the key file it names.
     ///
     /// `file` is the name for messages; relative paths are relative to `folder`.
@@ -9,9 +9,17 @@ extension ClientConfiguration {
         file: String,
         folder: String = ""
     ) throws(ConfigurationError) -> Self {
-        try Source(text: text, file: file, folder: folder).read { root, _ in
-            Self(root, folder: folder)
-        }
+        try Source(text: text, file: file, folder: folder).read()
+    }
+
+    /// Reads and checks a file and loads the private key it names, opening nothing else.
+    ///
+    /// `groupReadableKeys` lets the group read the key file.
+    public static func load(
+        path: String,
+        groupReadableKeys: Bool = false
+    ) throws(ConfigurationError) -> LoadedConfiguration<Self> {
+        try Source(path: path).load(groupReadableKeys: groupReadableKeys)
     }
 
     static let keys =

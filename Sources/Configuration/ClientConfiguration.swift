@@ -1,10 +1,11 @@
 public import Primitives
+public import Sealing
 
 /// A checked client file: whoever holds one needs to check nothing again.
 public struct ClientConfiguration: Hashable, Sendable {
     /// Tried in order; never empty.
     public var servers: [Endpoint]
-    public var serverPublicKey: PublicKeyText
+    public var serverPublicKey: PublicKey
     public var privateKey: KeyFile
     /// Where HTTP is served, if anywhere.
     public var admin: SocketAddress?
@@ -13,7 +14,7 @@ public struct ClientConfiguration: Hashable, Sendable {
     public var limits = Limits()
     public var forwards: [Forward] = []
 
-    public init(servers: [Endpoint], serverPublicKey: PublicKeyText, privateKey: KeyFile) {
+    public init(servers: [Endpoint], serverPublicKey: PublicKey, privateKey: KeyFile) {
         self.servers = servers
         self.serverPublicKey = serverPublicKey
         self.privateKey = privateKey

@@ -39,7 +39,11 @@ struct Node {
 enum Document {
     static let maximumByteCount = 1 << 20
 
-    static func parse(_ text: String) throws(Complaint) -> Node {
+    static func parse(_ marked: String) throws(Complaint) -> Node {
+        // A byte order mark means nothing in UTF-8, but some editors write one.
+        let text =
+            marked.unicodeScalars.first == "\u{FEFF}"
+            ? String(marked.unicodeScalars.dropFirst()) : marked
         if let zero = text.utf8.firstIndex(of: 0) {
             // The parser takes a C string and would read no further than this.
             throw Complaint(

@@ -1,3 +1,6 @@
+import Glibc
+public import Sealing
+
 /// Where a private key lies; the key itself is read when it is needed and never kept here.
 public struct KeyFile: Hashable, Sendable {
     /// What a key file's one line begins with.
@@ -12,4 +15,91 @@ public struct KeyFile: Hashable, Sendable {
         self.path = path
         self.location = location
     }
+
+    /// Reads the key, if its file is one that nobody else could have read.
+    ///
+    /// Never follows a link, never waits for a pipe. `groupReadable` lets the group read the file,
+    /// which is how service managers hand out secrets; others never may.
+    public func load(groupReadable: Bool = false) throws(KeyFileRefusal) -> SecretKey {
+        let descriptor = open(self.location, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
+        guard descriptor >= 0 else { throw self.refusal(errno: errno) }
+        defer { close(descriptor) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { throw self.refusal(errno: errno) }
+        try self.check(mode: status.st_mode, groupReadable: groupReadable)
+        let text = try self.text(of: descriptor)
+        do {
+            return try SecretKey(keyFileText: text)
+        } catch {
+            throw self.refusal(
+                "in which \(error)",
+                "a key file as fairlead keygen or wg genkey writes it"
+            )
+        }
+    }
+
+    private func check(mode: mode_t, groupReadable: Bool) throws(KeyFileRefusal) {
+        guard mode & S_IFMT == S_IFREG else {
+            throw self.refusal("which is no ordinary file", "the path of a key file")
+        }
+        let forbidden: mode_t = groupReadable ? 0o037 : 0o077
+        guard mode & forbidden != 0 else { return }
+        let digits = String(mode & 0o7777, radix: 8)
+        let octal = String(repeating: "0", count: max(0, 4 - digits.count)) + digits
+        let wanted = groupReadable ? "its owner and group can read" : "only its owner can read"
+        let command = "chmod \(groupReadable ? "640" : "600") \(Complaint.oneLine(self.location))"
+        throw self.refusal("with mode \(octal)", "a file that \(wanted): \(command)")
+    }
+
+    private func text(of descriptor: Int32) throws(KeyFileRefusal) -> String {
+        let capacity = 4096
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: capacity, alignment: 1)
+        defer {
+            buffer.baseAddress.map { explicit_bzero($0, capacity) }
+            buffer.deallocate()
+        }
+        var count = 0
+        while count < capacity {
+            let rest = UnsafeMutableRawBufferPointer(rebasing: buffer[count...])
+            let result = Glibc.read(descriptor, rest.baseAddress, rest.count)
+            if result < 0, errno == EINTR { continue }
+            guard result >= 0 else { throw self.refusal(errno: errno) }
+            if result == 0 { break }
+            count += result
+        }
+        guard count < capacity else {
+            throw self.refusal("of 4096 bytes or more", "a key file, which is much smaller")
+        }
+        return String(decoding: buffer[..<count], as: UTF8.self)
+    }
+
+    private func refusal(errno code: Int32) -> KeyFileRefusal {
+        switch code {
+        case ENOENT:
+            self.refusal(
+                "which does not exist",
+                "a key file; make one: fairlead keygen \(Complaint.oneLine(self.location))"
+            )
+        case ELOOP: self.refusal("which is a symbolic link", "the path of the key file itself")
+        case EACCES, EPERM:
+            self.refusal(
+                "which this user may not read",
+                "a file that belongs to the user who runs fairlead (uid \(geteuid()))"
+            )
+        default:
+            self.refusal("(\(String(cString: strerror(code)).lowercased()))", "a readable key file")
+        }
+    }
+
+    private func refusal(_ problem: String, _ expected: String) -> KeyFileRefusal {
+        KeyFileRefusal(got: "\(Complaint.quoted(self.path)) \(problem)", expected: expected)
+    }
+}
+
+/// Why a key file is not used: what it is, and what to do. Holds nothing of its contents.
+public struct KeyFileRefusal: Error, Hashable, Sendable, CustomStringConvertible {
+    public let got: String
+    public let expected: String
+
+    public var description: String { "got \(self.got), expected \(self.expected)" }
 }

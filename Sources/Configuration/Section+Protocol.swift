@@ -42,30 +42,3 @@ extension Section {
         )
     }
 }
-
-/// A text to read and where it came from.
-struct Source {
-    let text: String
-    let file: String
-    let folder: String
-
-    /// Parses the text and lets `body` make something of it; throws all complaints, if any.
-    func read<Value>(
-        _ body: (Section, Findings) -> Value?
-    ) throws(ConfigurationError) -> Value {
-        let findings = Findings()
-        var value: Value?
-        do {
-            let root = try Document.parse(self.text)
-            if case .table(let entries) = root.value {
-                value = body(Section(entries, line: 1, findings: findings), findings)
-            }
-        } catch {
-            findings.add(error)
-        }
-        guard let value, findings.complaints.isEmpty else {
-            throw ConfigurationError(file: self.file, complaints: findings.sorted)
-        }
-        return value
-    }
-}

@@ -1,4 +1,5 @@
 import Primitives
+import Sealing
 
 /// The kinds of value that both files use.
 extension Section {
@@ -29,10 +30,10 @@ extension Section {
         return self.value(key, expected: Self.nameForm, Self.checkedName)
     }
 
-    func publicKey(_ key: String) -> PublicKeyText? {
+    func publicKey(_ key: String) -> PublicKey? {
         if !self.has(key) { self.complainMissing(key, expected: Self.keyForm) }
         guard let text = self.string(key, expected: Self.keyForm) else { return nil }
-        if let publicKey = PublicKeyText(text) { return publicKey }
+        if let publicKey = PublicKey(base64: text) { return publicKey }
         let isSecret = text.contains(KeyFile.label)
         self.complain(
             key,
@@ -46,7 +47,7 @@ extension Section {
         if !self.has(key) { self.complainMissing(key, expected: Self.pathForm) }
         guard let text = self.string(key, expected: Self.pathForm) else { return nil }
         // A key pasted in place of its path must not end up in a log.
-        guard !text.contains(KeyFile.label), PublicKeyText(text) == nil else {
+        guard !text.contains(KeyFile.label), PublicKey(base64: text) == nil else {
             self.complain(key, got: "a key itself (not shown)", expected: Self.pathForm)
             return nil
         }
@@ -57,8 +58,17 @@ extension Section {
         return KeyFile(path: text, location: Self.resolve(text, relativeTo: folder))
     }
 
+    /// The same without a word; `nil` for what ``keyFile(_:relativeTo:)`` has complained about.
+    func quietKeyFile(_ key: String, relativeTo folder: String) -> KeyFile? {
+        guard case .string(let text)? = self[key]?.value, !text.isEmpty,
+            !text.contains(KeyFile.label), PublicKey(base64: text) == nil
+        else { return nil }
+        return KeyFile(path: text, location: Self.resolve(text, relativeTo: folder))
+    }
+
     static func resolve(_ path: String, relativeTo folder: String) -> String {
-        path.hasPrefix("/") || folder.isEmpty ? path : "\(folder)/\(path)"
+        if path.hasPrefix("/") || folder.isEmpty { return path }
+        return folder.hasSuffix("/") ? folder + path : "\(folder)/\(path)"
     }
 
     func admin() -> SocketAddress? {
@@ -91,13 +101,29 @@ extension Section {
         var settings = TransportSettings()
         settings.congestion = self.congestion() ?? settings.congestion
         settings.redundancy = self.choice("fec") ?? settings.redundancy
-        settings.cipher = self.choice("cipher") ?? settings.cipher
+        settings.cipher = self.cipher() ?? settings.cipher
         settings.maximumPacketSize = self.maximumPacketSize()
         settings.workers = self.integer("workers", in: 1...16)
         settings.connectTimeout =
             self.duration("connect_timeout", in: .milliseconds(100)...(.seconds(3_600)))
             ?? settings.connectTimeout
         return settings
+    }
+
+    private enum CipherName: String, CaseIterable {
+        case auto
+        case chacha20Poly1305 = "chacha20-poly1305"
+        case aes256GCM = "aes-256-gcm"
+    }
+
+    private func cipher() -> CipherPreference? {
+        let name: CipherName? = self.choice("cipher")
+        return switch name {
+        case .auto: .auto
+        case .chacha20Poly1305: .chacha20Poly1305
+        case .aes256GCM: .aes256GCM
+        case nil: nil
+        }
     }
 
     private enum CongestionName: String, CaseIterable { case auto, bbr, cubic, fixed }

@@ -1,4 +1,5 @@
 public import Primitives
+public import Sealing
 
 /// A checked server file: whoever holds one needs to check nothing again.
 public struct ServerConfiguration: Hashable, Sendable {
@@ -30,7 +31,7 @@ public struct PeerEntry: Hashable, Sendable {
     /// 1...64 bytes, unique.
     public var name: String
     /// Unique as well.
-    public var publicKey: PublicKeyText
+    public var publicKey: PublicKey
     /// Names of services, each of which exists, or `["*"]`.
     public var services: [String]
     /// The addresses this client may claim for its players; `nil`: its claims are ignored.
@@ -38,7 +39,7 @@ public struct PeerEntry: Hashable, Sendable {
 
     public var mayUseEveryService: Bool { self.services == ["*"] }
 
-    public init(name: String, publicKey: PublicKeyText, services: [String]) {
+    public init(name: String, publicKey: PublicKey, services: [String]) {
         self.name = name
         self.publicKey = publicKey
         self.services = services

@@ -1,4 +1,5 @@
 public import Primitives
+public import Sealing
 
 /// What an end of the tunnel sends with: the keys both files share.
 public struct TransportSettings: Hashable, Sendable {
@@ -8,15 +9,9 @@ public struct TransportSettings: Hashable, Sendable {
         case fixed(bitsPerSecond: UInt64)
     }
 
-    public enum Cipher: String, CaseIterable, Sendable {
-        case auto
-        case chaCha20Poly1305 = "chacha20-poly1305"
-        case aes256GCM = "aes-256-gcm"
-    }
-
     public var congestion = Congestion.auto
     public var redundancy = Redundancy.auto
-    public var cipher = Cipher.auto
+    public var cipher = CipherPreference.auto
     /// The largest UDP payload to send, in bytes; `nil` probes for it.
     public var maximumPacketSize: Int?
     /// The number of worker threads; `nil` leaves it to the runtime.

@@ -200,7 +200,7 @@ import Testing
     @Test func tellsEverythingInTheOrderOfTheFile() {
         let text = Samples.client("clas = \"auto\"\naccept = \"spp\"\nfec = 3").replacing(
             "tunnel.example.net:4600",
-            "tunnel.example.net"
+            with: "tunnel.example.net"
         )
         let lines = Samples.clientErrors(text).compactMap { line in
             line.split(separator: ":").dropFirst().first.flatMap { Int($0) }
@@ -229,25 +229,5 @@ import Testing
         #expect(errors.count == 1)
         #expect(errors.allSatisfy { !$0.contains("\n") && !$0.contains("\u{1b}") })
         #expect(Samples.clientErrors("a = 1\n\0b = 2").first?.hasPrefix("c:2: syntax") == true)
-    }
-}
-
-extension String {
-    /// Every place where `old` stands, replaced.
-    func replacing(_ old: String, with new: String) -> String { self.replacing(old, new) }
-
-    fileprivate func replacing(_ old: String, _ new: String) -> String {
-        var result = ""
-        var rest = self[...]
-        while let character = rest.first {
-            if rest.hasPrefix(old) {
-                result += new
-                rest = rest.dropFirst(old.count)
-            } else {
-                result.append(character)
-                rest = rest.dropFirst()
-            }
-        }
-        return result
     }
 }

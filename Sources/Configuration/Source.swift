@@ -1,0 +1,119 @@
+import Glibc
+public import Sealing
+
+/// A checked configuration and the key its `private_key` names.
+public struct LoadedConfiguration<Configuration: Sendable>: Sendable {
+    public let configuration: Configuration
+    public let privateKey: SecretKey
+
+    public init(configuration: Configuration, privateKey: SecretKey) {
+        self.configuration = configuration
+        self.privateKey = privateKey
+    }
+}
+
+/// What a file can be read into.
+protocol ReadableConfiguration: Sendable {
+    /// `nil` only after a complaint.
+    init?(_ root: Section, folder: String)
+
+    var privateKey: KeyFile { get }
+}
+
+/// A text to read and where it came from.
+struct Source {
+    let text: String
+    let file: String
+    /// What relative paths are relative to; empty for the current folder.
+    let folder: String
+
+    init(text: String, file: String, folder: String) {
+        self.text = text
+        self.file = file
+        self.folder = folder
+    }
+
+    /// Reads the file at `path`.
+    init(path: String) throws(ConfigurationError) {
+        let folder = path.lastIndex(of: "/").map { String(path[...$0].dropLast()) }
+        do {
+            let text = try Self.contents(of: path)
+            // An absolute path without a folder lies in the root.
+            self.init(text: text, file: path, folder: folder == "" ? "/" : folder ?? "")
+        } catch {
+            throw ConfigurationError(file: path, complaints: [error])
+        }
+    }
+
+    /// Parses the text; throws all complaints, if any.
+    func read<Value: ReadableConfiguration>() throws(ConfigurationError) -> Value {
+        try self.read { root in Value(root, folder: self.folder) }
+    }
+
+    /// Parses the text and loads the key; a complaint about the key stands among the others.
+    func load<Value: ReadableConfiguration>(
+        groupReadableKeys: Bool
+    ) throws(ConfigurationError) -> LoadedConfiguration<Value> {
+        try self.read { root -> LoadedConfiguration<Value>? in
+            let value = Value(root, folder: self.folder)
+            guard let file = root.quietKeyFile("private_key", relativeTo: self.folder) else {
+                return nil
+            }
+            do throws(KeyFileRefusal) {
+                let key = try file.load(groupReadable: groupReadableKeys)
+                return value.map { LoadedConfiguration(configuration: $0, privateKey: key) }
+            } catch {
+                root.complain("private_key", got: error.got, expected: error.expected)
+                return nil
+            }
+        }
+    }
+
+    private func read<Value>(
+        _ body: (Section) -> Value?
+    ) throws(ConfigurationError) -> Value {
+        let findings = Findings()
+        var value: Value?
+        do {
+            let root = try Document.parse(self.text)
+            if case .table(let entries) = root.value {
+                value = body(Section(entries, line: 1, findings: findings))
+            }
+        } catch {
+            findings.add(error)
+        }
+        guard let value, findings.complaints.isEmpty else {
+            throw ConfigurationError(file: self.file, complaints: findings.sorted)
+        }
+        return value
+    }
+
+    private static func contents(of path: String) throws(Complaint) -> String {
+        let expected = "a readable text file in TOML of at most 1 MiB"
+        let wrong = { (got: String) in
+            Complaint(line: 1, key: "file", got: got, expected: expected)
+        }
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard descriptor >= 0 else { throw wrong(String(cString: strerror(errno)).lowercased()) }
+        defer { close(descriptor) }
+        var bytes: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            let count = Glibc.read(descriptor, &chunk, chunk.count)
+            if count < 0, errno == EINTR { continue }
+            guard count >= 0 else { throw wrong(String(cString: strerror(errno)).lowercased()) }
+            if count == 0 { break }
+            bytes += chunk[..<count]
+            guard bytes.count <= Document.maximumByteCount else { throw wrong("a larger file") }
+        }
+        if let text = String(validating: bytes, as: UTF8.self) { return text }
+        let lines = bytes.split(separator: 10, omittingEmptySubsequences: false)
+        let bad = lines.firstIndex { String(validating: $0, as: UTF8.self) == nil } ?? 0
+        throw Complaint(
+            line: bad + 1,
+            key: "syntax",
+            got: "bytes that are not UTF-8",
+            expected: "a text in UTF-8"
+        )
+    }
+}

@@ -1,0 +1,150 @@
+import Foundation
+import Glibc
+import Primitives
+import Sealing
+import Testing
+
+@testable import Configuration
+
+/// A folder of its own for one test, gone afterwards.
+final class TemporaryFolder {
+    let path: String
+
+    init() throws {
+        var template = Array("/tmp/fairlead-test-XXXXXX\0".utf8).map { CChar(bitPattern: $0) }
+        let made = try #require(mkdtemp(&template))
+        self.path = String(cString: made)
+    }
+
+    deinit {
+        try? FileManager.default.removeItem(atPath: self.path)
+    }
+
+    /// Writes a file and returns its path.
+    func write(_ text: String, to name: String, mode: mode_t = 0o600) throws -> String {
+        let path = "\(self.path)/\(name)"
+        let file = try #require(fopen(path, "w"))
+        fputs(text, file)
+        fclose(file)
+        chmod(path, mode)
+        return path
+    }
+}
+
+@Suite struct KeyFileTests {
+    private static let text = SecretKey(entropy: .seeded(1)).keyFileText(created: "2026-01-01")
+
+    private func got(_ path: String, groupReadable: Bool = false) -> String? {
+        do {
+            _ = try KeyFile(path: "k", location: path).load(groupReadable: groupReadable)
+            return nil
+        } catch {
+            return error.description.replacing(path, with: "PATH")
+        }
+    }
+
+    @Test func readsWhatOnlyItsOwnerCanRead() throws {
+        let folder = try TemporaryFolder()
+        let path = try folder.write(Self.text, to: "a.key")
+        let key = try KeyFile(path: "a", location: path).load()
+        #expect(key.publicKey == SecretKey(entropy: .seeded(1)).publicKey)
+        chmod(path, 0o400)
+        #expect(self.got(path) == nil)
+        let bare = try #require(Self.text.split(separator: ":").last)
+        #expect(self.got(try folder.write(String(bare), to: "wireguard.key")) == nil)
+    }
+
+    @Test(arguments: [0o640, 0o644, 0o604, 0o620, 0o601, 0o666] as [mode_t])
+    func refusesWhatOthersCanReach(mode: mode_t) throws {
+        let folder = try TemporaryFolder()
+        let path = try folder.write(Self.text, to: "a.key", mode: mode)
+        let octal = "0" + String(mode, radix: 8)
+        #expect(
+            self.got(path)
+                == "got \"k\" with mode \(octal), expected a file that only its owner can read:"
+                + " chmod 600 PATH"
+        )
+        let lenient = self.got(path, groupReadable: true)
+        #expect((lenient == nil) == (mode == 0o640), "\(lenient ?? "")")
+    }
+
+    @Test func saysWhatIsWrongWithAFile() throws {
+        let folder = try TemporaryFolder()
+        let path = try folder.write(Self.text, to: "a.key")
+        symlink(path, "\(folder.path)/link")
+        mkfifo("\(folder.path)/pipe", 0o600)
+        #expect(
+            self.got("\(folder.path)/link")
+                == "got \"k\" which is a symbolic link, expected the path of the key file itself"
+        )
+        #expect(
+            self.got("\(folder.path)/pipe")
+                == "got \"k\" which is no ordinary file, expected the path of a key file"
+        )
+        #expect(self.got(folder.path)?.contains("which is no ordinary file") == true)
+        #expect(
+            self.got("\(folder.path)/none")
+                == "got \"k\" which does not exist, expected a key file; make one: fairlead keygen"
+                + " PATH"
+        )
+        for (index, contents) in ["", "# only\n", "short\n", Self.text + Self.text].enumerated() {
+            let path = try folder.write(contents, to: "bad\(index).key")
+            let message = try #require(self.got(path))
+            #expect(message.hasPrefix("got \"k\" in which "), "\(message)")
+            #expect(!message.contains("\n"))
+        }
+        let huge = try folder.write(String(repeating: "#\n", count: 4096), to: "huge.key")
+        #expect(self.got(huge)?.hasPrefix("got \"k\" of 4096 bytes or more") == true)
+    }
+
+    @Test func loadsAFileWithItsKeyBesideIt() throws {
+        let folder = try TemporaryFolder()
+        mkdir("\(folder.path)/keys", 0o700)
+        let key = try folder.write(Self.text, to: "keys/server.key")
+        let path = try folder.write(Samples.server(), to: "server.toml")
+        let loaded = try ServerConfiguration.load(path: path)
+        #expect(loaded.privateKey.publicKey == SecretKey(entropy: .seeded(1)).publicKey)
+        #expect(loaded.configuration.privateKey.location == key)
+    }
+
+    @Test func tellsAboutTheKeyAmongTheOtherMistakes() throws {
+        let folder = try TemporaryFolder()
+        let path = try folder.write(Samples.server("origin = \"x\""), to: "server.toml")
+        do {
+            _ = try ServerConfiguration.load(path: path)
+            Issue.record("loaded without a key")
+        } catch {
+            #expect(error.complaints.map(\.line) == [2, 7])
+            let first = try #require(error.lines.first)
+            #expect(
+                first.hasPrefix(
+                    "\(path):2: private_key: got \"keys/server.key\" which does not exist, expected"
+                )
+            )
+        }
+    }
+
+    @Test func tellsAboutFilesItCannotRead() throws {
+        let folder = try TemporaryFolder()
+        let error = { (path: String) -> String? in
+            do throws(ConfigurationError) {
+                _ = try ClientConfiguration.load(path: path)
+                return nil
+            } catch {
+                return error.description.replacing(path, with: "F")
+            }
+        }
+        let form = "expected a readable text file in TOML of at most 1 MiB"
+        #expect(
+            error("\(folder.path)/none") == "F:1: file: got no such file or directory, \(form)"
+        )
+        #expect(error(folder.path) == "F:1: file: got is a directory, \(form)")
+        let path = "\(folder.path)/latin1.toml"
+        let file = try #require(fopen(path, "w"))
+        fwrite([97, 10, 0xE4, 10] as [UInt8], 1, 4, file)
+        fclose(file)
+        #expect(
+            error(path) == "F:2: syntax: got bytes that are not UTF-8, expected a text in UTF-8"
+        )
+    }
+}

@@ -1,0 +1,106 @@
+import Primitives
+import Sealing
+import Testing
+
+@testable import Configuration
+
+@Suite struct ReloadTests {
+    private let key = SecretKey(entropy: .seeded(1))
+
+    private func client(_ text: String) throws -> LoadedConfiguration<ClientConfiguration> {
+        LoadedConfiguration(
+            configuration: try ClientConfiguration.parse(text, file: "c"),
+            privateKey: self.key
+        )
+    }
+
+    private func server(_ text: String) throws -> LoadedConfiguration<ServerConfiguration> {
+        LoadedConfiguration(
+            configuration: try ServerConfiguration.parse(text, file: "s"),
+            privateKey: self.key
+        )
+    }
+
+    private func forward(_ port: Int, _ service: String, _ inner: String = "tcp") -> String {
+        """
+        [[forward]]
+        listen = "127.0.0.1:\(port)"
+        protocol = "\(inner)"
+        service = "\(service)"
+
+        """
+    }
+
+    @Test func findsNothingWhereOnlyTheWritingChanged() throws {
+        let old = try self.client(
+            Samples.clientHead + self.forward(1, "a") + self.forward(2, "b")
+        )
+        let new = try self.client(
+            "# comment\n" + Samples.clientHead + "fec = \"auto\"\n" + self.forward(2, "b")
+                + self.forward(1, "a")
+        )
+        #expect(ClientReload(from: old, to: new).isEmpty)
+    }
+
+    @Test func tellsForwardsApartByWhereTheyListen() throws {
+        let old = try self.client(
+            Samples.clientHead + self.forward(1, "a") + self.forward(2, "b")
+                + self.forward(3, "c") + self.forward(3, "c", "udp")
+        )
+        let new = try self.client(
+            Samples.clientHead + self.forward(1, "a") + self.forward(2, "x")
+                + self.forward(3, "c", "udp") + self.forward(4, "d")
+        )
+        let reload = ClientReload(from: old, to: new)
+        #expect(reload.forwards.added.map(\.service) == ["d"])
+        #expect(reload.forwards.removed.map(\.identity) == ["tcp 127.0.0.1:3"])
+        #expect(reload.forwards.changed.map(\.old.service) == ["b"])
+        #expect(reload.forwards.changed.map(\.new.service) == ["x"])
+        #expect(reload.needsRestart.isEmpty)
+        #expect(reload.changedKeys.isEmpty)
+    }
+
+    @Test func tellsWhatNeedsARestart() throws {
+        let old = try self.client(Samples.clientHead)
+        let text =
+            Samples.clientHead.replacing("example.net", with: "example.org")
+            .replacing(Samples.key, with: Samples.otherKey)
+            + "workers = 2\nmtu = 1300\nmax_flows = 5\n"
+        let new = LoadedConfiguration(
+            configuration: try ClientConfiguration.parse(text, file: "c"),
+            privateKey: SecretKey(entropy: .seeded(2))
+        )
+        let reload = ClientReload(from: old, to: new)
+        #expect(reload.needsRestart == ["server_public_key", "private_key", "workers"])
+        #expect(reload.changedKeys == ["server", "mtu", "max_flows"])
+    }
+
+    @Test func tellsServicesApartByNameAndPeersByKey() throws {
+        let peer = { (name: String, key: String, services: String) in
+            """
+
+            [[peer]]
+            name = "\(name)"
+            public_key = "\(key)"
+            services = \(services)
+            """
+        }
+        let more = "[[service]]\nname = \"voice\"\nprotocol = \"udp\"\nbackends = [\"a:1\"]"
+        let old = try self.server(Samples.server(peer("edge", Samples.key, "[\"*\"]")))
+        let new = try self.server(
+            Samples.server("balance = \"source-hash\"\n" + more)
+                .replacing("0.0.0.0:4600", with: "0.0.0.0:4601")
+                + peer("edge", Samples.otherKey, "[\"*\"]")
+        )
+        let reload = ServerReload(from: old, to: new)
+        #expect(reload.services.added.map(\.name) == ["voice"])
+        #expect(reload.services.changed.map(\.new.balance) == [.sourceHash])
+        #expect(reload.peers.added.map(\.publicKey.description) == [Samples.otherKey])
+        #expect(reload.peers.removed.map(\.publicKey.description) == [Samples.key])
+        #expect(reload.needsRestart == ["listen"])
+        let back = ServerReload(from: new, to: old)
+        #expect(back.services.removed.map(\.name) == ["voice"])
+        let same = ServerReload(from: new, to: new)
+        #expect(same.isEmpty)
+    }
+}
