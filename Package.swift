@@ -74,6 +74,7 @@ let package = Package(
         tests("LinuxIO"),
         tests("Netem"),
         .testTarget(name: "PrimitivesTests", dependencies: ["Primitives"], swiftSettings: strict),
+        tests("Recovery"),
         tests("Sealing", ["CSodium"]),
         tests("Session", ["Recovery", "Sealing"]),
 
