@@ -1,8 +1,9 @@
 public import Primitives
 
 extension StandaloneConversation {
-    /// Writes the next datagram and returns its size, at most `maximumDatagram`, which `output` must
-    /// have room for; `nil` when everything that may leave now has left.
+    /// Writes the next datagram and returns its size; `nil` when all that may leave now has left.
+    ///
+    /// `output` must have room for `maximumDatagram` bytes.
     public func nextDatagram(
         into output: UnsafeMutableRawBufferPointer,
         at now: Instant

@@ -10,7 +10,7 @@ public struct StandaloneSettings: Sendable {
     public var receiveWindow = 128
     /// Segments that may wait for their turn beyond ``sendWindow``.
     public var sendQueue = 256
-    /// `nodelay`: 0 doubles a timeout, 1 multiplies it by 1.5, 2 adds half the round trip's timeout;
+    /// `nodelay`: 0 doubles a timeout, 1 multiplies it by 1.5, 2 adds half the first timeout;
     /// 1 and 2 also lower the smallest timeout from 100 ms to 30 ms.
     public var noDelay = 0
     /// `interval`: how long acknowledgements and data wait for company, in ms, 1 to 5000.

@@ -30,7 +30,7 @@ struct StandaloneTiming {
 
     /// The timeout of a segment that timed out so many times already.
     ///
-    /// Computed from the newest estimate rather than stored with the segment, so that segments which
+    /// Computed from the newest estimate rather than stored with the segment, so that segments that
     /// timed out equally often expire in the order in which they were sent.
     func timeout(after timeouts: Int) -> UInt64 {
         var timeout = self.base

@@ -76,7 +76,8 @@ def main():
                 break
             conversation.receive(datagram)
         for message in conversation.get_all_received():
-            if options["boundaries"] and len(message) != min(next(expected_sizes), total - received):
+            size = min(next(expected_sizes), total - received)
+            if options["boundaries"] and len(message) != size:
                 print(f"wrong size {len(message)} near {received}", flush=True)
                 return 1
             if any(byte != next(expected) for byte in message):

@@ -57,8 +57,9 @@ need_pip() {
 }
 
 build() {
-    swift build --product "$1" >"$scratch/build.log" 2>&1 || { tail -5 "$scratch/build.log" >&2; return 1; }
-    echo "$(swift build --show-bin-path)/$1"
+    swift build --product "$1" >"$scratch/build.log" 2>&1 \
+        || { tail -5 "$scratch/build.log" >&2; return 1; }
+    echo "$(swift build --show-bin-path 2>/dev/null)/$1"
 }
 
 [ -x .build/interop-python/bin/python ] && python=.build/interop-python/bin/python
