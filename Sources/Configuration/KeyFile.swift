@@ -96,7 +96,9 @@ public struct KeyFile: Hashable, Sendable {
     }
 }
 
-/// Why a key file is not used: what it is, and what to do. Holds nothing of its contents.
+/// Why a key file is not used: what it is, and what to do.
+///
+/// Holds nothing of its contents.
 public struct KeyFileRefusal: Error, Hashable, Sendable, CustomStringConvertible {
     public let got: String
     public let expected: String

@@ -1,0 +1,225 @@
+import Glibc
+public import LinuxIO
+public import Primitives
+
+/// Serves metrics, status and health pages over TCP and over a unix socket, on a thread of its own.
+///
+/// GET only, HTTP/1.1, one request for each connection; a head has at most 8 KiB, each listener at
+/// most 16 connections, each connection at most 5 seconds. The thread sleeps for ever while nobody
+/// is connected.
+public final class AdminServer: Sendable {
+    public static let connectionLimit = 16
+
+    /// Where HTTP is served, with the port the kernel chose.
+    public let httpAddress: SocketAddress?
+    /// Where the control socket is.
+    public let controlPath: String?
+    private let wakeUp: WakeUp
+    private let thread: pthread_t
+
+    /// Binds and starts; throws what the kernel said if a place cannot be had.
+    ///
+    /// The first of `controlPaths` that can be bound is used, none if the list is empty. `report` is
+    /// called on the server's thread and may take a moment.
+    public init(
+        http: SocketAddress?,
+        controlPaths: [String],
+        report: @escaping @Sendable () -> ProcessReport
+    ) throws(IOError) {
+        let listener: TCPListener? =
+            if let http { try TCPListener(binding: http, backlog: 64) } else { nil }
+        let control: ControlSocketListener? =
+            if controlPaths.isEmpty { nil } else { try .first(of: controlPaths) }
+        self.httpAddress = listener?.localAddress
+        self.controlPath = control?.path
+        self.wakeUp = try WakeUp()
+        let loop = try AdminLoop(
+            listener: listener,
+            control: control,
+            wakeUp: self.wakeUp,
+            responder: Responder(report: report)
+        )
+        self.thread = try Self.start(loop)
+    }
+
+    /// Closes every socket, removes the control socket's file and waits for the thread.
+    ///
+    /// Must be called once, and not on the thread of `report`.
+    public func stop() {
+        self.wakeUp.signal()
+        pthread_join(self.thread, nil)
+    }
+
+    private static func start(_ loop: AdminLoop) throws(IOError) -> pthread_t {
+        let context = Unmanaged.passRetained(loop)
+        var thread = pthread_t()
+        let code = pthread_create(
+            &thread,
+            nil,
+            { context in
+                guard let context else { return nil }
+                let loop = Unmanaged<AdminLoop>.fromOpaque(context).takeRetainedValue()
+                loop.run()
+                return nil
+            },
+            context.toOpaque()
+        )
+        guard code == 0 else {
+            context.release()
+            throw IOError(code: code, call: "pthread_create")
+        }
+        return thread
+    }
+}
+
+/// The thread's work.
+///
+/// Made on one thread and then used on the other alone.
+private final class AdminLoop {
+    /// A poller's tokens: two listeners, the wake-up, then descriptors.
+    private enum Token {
+        static let listener: UInt64 = 0
+        static let control: UInt64 = 1
+        static let wakeUp: UInt64 = 2
+        static let connections: UInt64 = 16
+    }
+
+    private let listener: TCPListener?
+    private let control: ControlSocketListener?
+    private let wakeUp: WakeUp
+    private let poller: Poller
+    private let responder: Responder
+    private let clock = BootClock()
+    private var connections: [AdminConnection] = []
+    /// Whether a listener is watched, by its token.
+    private var isAccepting = [true, true]
+    /// After a failed accept: when to accept again.
+    private var restUntil: Instant?
+
+    init(
+        listener: TCPListener?,
+        control: ControlSocketListener?,
+        wakeUp: WakeUp,
+        responder: Responder
+    ) throws(IOError) {
+        self.listener = listener
+        self.control = control
+        self.wakeUp = wakeUp
+        self.responder = responder
+        self.poller = try Poller()
+        if let listener {
+            try self.poller.add(listener.descriptor, token: Token.listener, interest: .readable)
+        }
+        if let control {
+            try self.poller.add(control.descriptor, token: Token.control, interest: .readable)
+        }
+        try self.poller.add(wakeUp.descriptor, token: Token.wakeUp, interest: .readable)
+    }
+
+    deinit { for connection in self.connections { Glibc.close(connection.descriptor) } }
+
+    func run() {
+        while true {
+            let now = self.clock.now()
+            let deadlines = self.connections.map(\.deadline) + (self.restUntil.map { [$0] } ?? [])
+            let deadline = deadlines.min()
+            // The poller fails only for a bug; without it there is nothing left to serve.
+            guard let count = try? self.poller.wait(atMost: deadline?.since(now)) else { return }
+            for index in 0..<count {
+                switch self.poller.token(index) {
+                case Token.wakeUp: return
+                case Token.listener: self.acceptHTTP()
+                case Token.control: self.acceptControl()
+                case let token: self.serve(Int32(truncatingIfNeeded: token - Token.connections))
+                }
+            }
+            self.closeLate()
+            self.watchListeners()
+        }
+    }
+
+    private func acceptHTTP() {
+        guard let listener = self.listener else { return }
+        while self.hasRoom(0) {
+            do {
+                guard case .done(let accepted) = try listener.accept() else { return }
+                self.adopt(accepted.socket.descriptor, source: 0)
+            } catch {
+                // Out of descriptors, most likely; trying at once would turn the loop for nothing.
+                self.restUntil = self.clock.now() + .seconds(1)
+                return
+            }
+        }
+    }
+
+    private func acceptControl() {
+        while self.hasRoom(1), let descriptor = self.control?.accept() {
+            self.adopt(descriptor, source: 1)
+        }
+    }
+
+    private func hasRoom(_ source: Int) -> Bool {
+        self.connections.count { $0.source == source } < AdminServer.connectionLimit
+    }
+
+    private func adopt(_ descriptor: Int32, source: Int) {
+        let connection = AdminConnection(
+            descriptor: descriptor,
+            source: source,
+            at: self.clock.now()
+        )
+        do {
+            let token = Token.connections + UInt64(descriptor)
+            try self.poller.add(descriptor, token: token, interest: .readable)
+            self.connections.append(connection)
+        } catch {
+            Glibc.close(descriptor)
+        }
+    }
+
+    private func serve(_ descriptor: Int32) {
+        // A token of a connection that was closed in this same turn finds nothing.
+        guard let index = self.connections.firstIndex(where: { $0.descriptor == descriptor }) else {
+            return
+        }
+        let token = Token.connections + UInt64(descriptor)
+        do {
+            switch self.connections[index].advance(self.responder) {
+            case .read: try self.poller.modify(descriptor, token: token, interest: .readable)
+            case .write: try self.poller.modify(descriptor, token: token, interest: .writable)
+            case .close: self.close(at: index)
+            }
+        } catch {
+            self.close(at: index)
+        }
+    }
+
+    private func close(at index: Int) {
+        Glibc.close(self.connections.remove(at: index).descriptor)
+    }
+
+    private func closeLate() {
+        let now = self.clock.now()
+        for index in self.connections.indices.reversed()
+        where self.connections[index].deadline <= now {
+            self.close(at: index)
+        }
+    }
+
+    /// A listener that may not accept is not watched, or it would wake the thread for nothing.
+    private func watchListeners() {
+        if let end = self.restUntil, end <= self.clock.now() { self.restUntil = nil }
+        for source in 0...1 {
+            let mayAccept = self.hasRoom(source) && (self.restUntil == nil || source == 1)
+            guard self.isAccepting[source] != mayAccept else { continue }
+            self.watch(source, mayAccept ? .readable : [])
+        }
+    }
+
+    private func watch(_ source: Int, _ interest: Readiness) {
+        let descriptor = source == 0 ? self.listener?.descriptor : self.control?.descriptor
+        self.isAccepting[source] = !interest.isEmpty
+        guard let descriptor else { return }
+        try? self.poller.modify(descriptor, token: UInt64(source), interest: interest)
+    }
+}

@@ -1,0 +1,65 @@
+import Glibc
+public import LinuxIO
+
+/// Asks a running process over its control socket.
+public enum ControlClient {
+    public struct Answer: Sendable {
+        public let status: Int
+        public let body: String
+    }
+
+    /// Reads the page at `target`, of the kind `accept` where there is a choice.
+    ///
+    /// Throws after 5 seconds of silence.
+    public static func get(
+        _ target: String,
+        accept: String,
+        from path: String
+    ) throws(IOError) -> Answer {
+        guard var address = UnixAddress(path) else {
+            throw IOError(code: ENAMETOOLONG, call: "connect")
+        }
+        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { throw IOError(code: errno, call: "socket") }
+        defer { close(descriptor) }
+        var patience = timeval(tv_sec: 5, tv_usec: 0)
+        let size = socklen_t(MemoryLayout<timeval>.size)
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, size)
+        setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &patience, size)
+        guard address.withKernelAddress({ connect(descriptor, $0, $1) }) == 0 else {
+            throw IOError(code: errno, call: "connect")
+        }
+        var request = "GET \(target) HTTP/1.1\r\nHost: fairlead\r\nAccept: \(accept)\r\n\r\n"
+        let sent = request.withUTF8 {
+            send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
+        }
+        guard sent > 0 else { throw IOError(code: errno, call: "send") }
+        return try Self.parse(Self.readAll(descriptor))
+    }
+
+    private static func readAll(_ descriptor: Int32) throws(IOError) -> [UInt8] {
+        var bytes: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 65_536)
+        while bytes.count < 64 << 20 {
+            let count = recv(descriptor, &chunk, chunk.count, 0)
+            if count < 0, errno == EINTR { continue }
+            guard count >= 0 else { throw IOError(code: errno, call: "recv") }
+            if count == 0 { break }
+            bytes += chunk[..<count]
+        }
+        return bytes
+    }
+
+    private static func parse(_ bytes: [UInt8]) throws(IOError) -> Answer {
+        let text = String(decoding: bytes, as: UTF8.self)
+        let words = text.prefix(64).split(separator: " ")
+        // A response of ours ends its head like this and no other way.
+        let mark = Array("\r\n\r\n".utf8)
+        let end = bytes.indices.first { bytes[$0...].starts(with: mark) }
+        guard words.count > 1, words[0] == "HTTP/1.1", let status = Int(words[1]), let end else {
+            throw IOError(code: EPROTO, call: "recv")
+        }
+        let body = String(decoding: bytes[(end + mark.count)...], as: UTF8.self)
+        return Answer(status: status, body: body)
+    }
+}

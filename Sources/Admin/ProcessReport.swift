@@ -1,0 +1,100 @@
+public import Primitives
+
+/// What a process says of itself at one moment: a plain value that pages are made of.
+public struct ProcessReport: Sendable {
+    public enum Role: String, Sendable {
+        case client, server
+    }
+
+    public struct Session: Sendable {
+        public var peer: String
+        public var address: SocketAddress
+        public var roundTrip: Instant.Interval
+        /// From 0 to 1.
+        public var lossRate: Double
+        /// As the configuration writes it, such as `chacha20-poly1305`.
+        public var cipher: String
+        public var streams: Int
+        public var flows: Int
+
+        public init(
+            peer: String,
+            address: SocketAddress,
+            roundTrip: Instant.Interval,
+            lossRate: Double,
+            cipher: String,
+            streams: Int,
+            flows: Int
+        ) {
+            self.peer = peer
+            self.address = address
+            self.roundTrip = roundTrip
+            self.lossRate = lossRate
+            self.cipher = cipher
+            self.streams = streams
+            self.flows = flows
+        }
+    }
+
+    public struct Backend: Sendable {
+        /// As written in the configuration.
+        public var address: String
+        public var isUp: Bool
+        public var streams: Int
+        public var flows: Int
+
+        public init(address: String, isUp: Bool, streams: Int = 0, flows: Int = 0) {
+            self.address = address
+            self.isUp = isUp
+            self.streams = streams
+            self.flows = flows
+        }
+    }
+
+    public struct Service: Sendable {
+        public var name: String
+        public var streams = 0
+        public var flows = 0
+        /// Payload from players to backends, in bytes.
+        public var bytesUp: UInt64 = 0
+        /// Payload from backends to players, in bytes.
+        public var bytesDown: UInt64 = 0
+        /// Empty on a client.
+        public var backends: [Backend] = []
+
+        public init(name: String) { self.name = name }
+    }
+
+    /// Totals since the process started.
+    public struct Counters: Sendable {
+        public var packetsSent: UInt64 = 0
+        public var packetsReceived: UInt64 = 0
+        public var wireBytesSent: UInt64 = 0
+        public var wireBytesReceived: UInt64 = 0
+        public var packetsLost: UInt64 = 0
+        public var packetsRecovered: UInt64 = 0
+        public var redundancyBytes: UInt64 = 0
+        /// In the order the page shows them.
+        public var drops: [(reason: String, count: UInt64)] = []
+
+        public init() {}
+    }
+
+    public var version: String
+    public var role: Role
+    public var uptime: Instant.Interval
+    public var isReady = false
+    /// Why not, where ``isReady`` is false.
+    public var reason = "starting"
+    public var sessions: [Session] = []
+    public var services: [Service] = []
+    public var streams = 0
+    public var flows = 0
+    public var counters = Counters()
+
+    public init(version: String, role: Role, uptime: Instant.Interval) {
+        self.version = version
+        self.role = role
+        self.uptime = uptime
+    }
+}

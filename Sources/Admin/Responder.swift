@@ -1,0 +1,52 @@
+/// What a request is answered with; makes whole responses, ready to be sent.
+struct Responder {
+    /// Asked once for each page that needs it.
+    let report: @Sendable () -> ProcessReport
+
+    func answer(_ head: RequestHead) -> [UInt8] {
+        let pages = ["/metrics", "/status", "/live", "/ready"]
+        guard pages.contains(head.path) else { return Self.refusal(404) }
+        guard head.method == "GET" else { return Self.refusal(405) }
+        switch head.path {
+        case "/live": return Self.response(200, Self.plain, "live\n")
+        case "/metrics":
+            return Self.response(200, MetricsPage.contentType, MetricsPage.render(self.report()))
+        case "/status" where head.prefersText:
+            return Self.response(200, Self.plain, StatusPage.text(self.report()))
+        case "/status":
+            return Self.response(200, StatusPage.contentType, StatusPage.json(self.report()))
+        default:
+            let report = self.report()
+            if report.isReady { return Self.response(200, Self.plain, "ready\n") }
+            return Self.response(503, Self.plain, JSON.plain(report.reason) + "\n")
+        }
+    }
+
+    static func refusal(_ status: Int) -> [UInt8] {
+        Self.response(status, Self.plain, "\(status) \(Self.phrase(status))\n")
+    }
+
+    private static let plain = "text/plain; charset=utf-8"
+
+    private static func phrase(_ status: Int) -> String {
+        switch status {
+        case 200: "OK"
+        case 400: "Bad Request"
+        case 404: "Not Found"
+        case 405: "Method Not Allowed"
+        case 408: "Request Timeout"
+        case 431: "Request Header Fields Too Large"
+        case 503: "Service Unavailable"
+        default: "HTTP Version Not Supported"
+        }
+    }
+
+    /// One response to a connection, which closes behind it.
+    private static func response(_ status: Int, _ kind: String, _ body: String) -> [UInt8] {
+        var head = "HTTP/1.1 \(status) \(Self.phrase(status))\r\nContent-Type: \(kind)\r\n"
+        head += "Content-Length: \(body.utf8.count)\r\nConnection: close\r\n"
+        head += "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
+        if status == 405 { head += "Allow: GET\r\n" }
+        return Array((head + "\r\n").utf8) + Array(body.utf8)
+    }
+}

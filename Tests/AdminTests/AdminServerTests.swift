@@ -1,0 +1,189 @@
+import Foundation
+import Glibc
+import LinuxIO
+import Primitives
+import Testing
+
+@testable import Admin
+
+/// A server and a folder for its control socket, both gone afterwards.
+private final class Bench {
+    let folder: String
+    let server: AdminServer
+
+    var controlPath: String { "\(self.folder)/sub/control.sock" }
+
+    init(report: @escaping @Sendable () -> ProcessReport = { Samples.report }) throws {
+        var template = Array("/tmp/fairlead-test-XXXXXX\0".utf8).map { CChar(bitPattern: $0) }
+        self.folder = String(cString: try #require(mkdtemp(&template)))
+        self.server = try AdminServer(
+            http: SocketAddress(ipv4: 0x7F00_0001, port: 0),
+            controlPaths: ["\(self.folder)/sub/control.sock"],
+            report: report
+        )
+    }
+
+    deinit {
+        self.server.stop()
+        try? FileManager.default.removeItem(atPath: self.folder)
+    }
+
+    /// A connected blocking TCP socket that gives up after 8 s.
+    func connect() throws -> Int32 {
+        let port = try #require(self.server.httpAddress).port
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        var patience = timeval(tv_sec: 8, tv_usec: 0)
+        setsockopt(
+            descriptor,
+            SOL_SOCKET,
+            SO_RCVTIMEO,
+            &patience,
+            socklen_t(MemoryLayout<timeval>.size)
+        )
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = port.bigEndian
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        let result = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                Glibc.connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+        try #require(result == 0)
+        return descriptor
+    }
+
+    func write(_ text: String, to descriptor: Int32) {
+        var text = text
+        _ = text.withUTF8 { send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+    }
+
+    /// Everything until the end, `nil` if the connection was reset or nothing came.
+    func readAll(_ descriptor: Int32) -> String? {
+        defer { close(descriptor) }
+        var bytes: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 4096)
+        while true {
+            let count = recv(descriptor, &chunk, chunk.count, 0)
+            if count < 0 { return nil }
+            if count == 0 { return String(decoding: bytes, as: UTF8.self) }
+            bytes += chunk[..<count]
+        }
+    }
+
+    func get(_ path: String) throws -> String? {
+        let descriptor = try self.connect()
+        self.write("GET \(path) HTTP/1.1\r\nHost: a\r\n\r\n", to: descriptor)
+        return self.readAll(descriptor)
+    }
+}
+
+@Suite struct AdminServerTests {
+    @Test func servesOverTCP() throws {
+        let bench = try Bench()
+        #expect(try bench.get("/live")?.hasSuffix("\r\n\r\nlive\n") == true)
+        let metrics = try #require(try bench.get("/metrics"))
+        #expect(metrics.contains("\nfairlead_sessions 1\n"))
+        let parts = try #require(metrics.range(of: "\r\n\r\n"))
+        let length = metrics[parts.upperBound...].utf8.count
+        #expect(metrics.contains("\r\nContent-Length: \(length)\r\n"))
+        #expect(try bench.get("/nowhere")?.hasPrefix("HTTP/1.1 404 ") == true)
+    }
+
+    @Test func servesOverTheControlSocketToItsOwnerOnly() throws {
+        let bench = try Bench()
+        let json = try ControlClient.get("/status", accept: "*/*", from: bench.controlPath)
+        #expect(json.status == 200)
+        #expect(json.body == StatusPage.json(Samples.report))
+        let text = try ControlClient.get("/status", accept: "text/plain", from: bench.controlPath)
+        #expect(text.body == StatusPage.text(Samples.report))
+        var status = stat()
+        #expect(stat(bench.controlPath, &status) == 0)
+        #expect(status.st_mode & 0o777 == 0o600)
+    }
+
+    @Test func takesOverWhatADeadProcessLeft() throws {
+        let bench = try Bench()
+        // A living one is left alone.
+        #expect(throws: IOError.self) { try ControlSocketListener(path: bench.controlPath) }
+        #expect(FileManager.default.fileExists(atPath: bench.controlPath))
+        let stale = "\(bench.folder)/stale.sock"
+        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        var address = try #require(UnixAddress(stale))
+        #expect(address.withKernelAddress { bind(descriptor, $0, $1) } == 0)
+        close(descriptor)
+        let listener = try ControlSocketListener(path: stale)
+        #expect(listener.path == stale)
+        // What is no socket is never removed.
+        let file = "\(bench.folder)/file"
+        #expect(FileManager.default.createFile(atPath: file, contents: nil))
+        #expect(throws: IOError.self) { try ControlSocketListener(path: file) }
+        #expect(FileManager.default.fileExists(atPath: file))
+        #expect(UnixAddress(String(repeating: "a", count: 108)) == nil)
+    }
+
+    @Test func removesItsSocketWhenItStops() throws {
+        let path: String
+        do {
+            let bench = try Bench()
+            path = bench.controlPath
+            #expect(FileManager.default.fileExists(atPath: path))
+        }
+        #expect(!FileManager.default.fileExists(atPath: path))
+    }
+
+    @Test func readsRequestsThatArriveByteByByte() throws {
+        let bench = try Bench()
+        let descriptor = try bench.connect()
+        for character in "GET /live HTTP/1.1\r\n\r\n".unicodeScalars {
+            bench.write(String(character), to: descriptor)
+        }
+        #expect(bench.readAll(descriptor)?.hasPrefix("HTTP/1.1 200 OK") == true)
+    }
+
+    @Test func answersOversizedRequestsWithoutResettingThem() throws {
+        let bench = try Bench()
+        let descriptor = try bench.connect()
+        bench.write(
+            "GET /live HTTP/1.1\r\nA: " + String(repeating: "x", count: 20_000),
+            to: descriptor
+        )
+        shutdown(descriptor, Int32(SHUT_WR))
+        #expect(bench.readAll(descriptor)?.hasPrefix("HTTP/1.1 431 ") == true)
+        let other = try bench.connect()
+        bench.write("POST /live HTTP/1.1\r\n\r\nbody", to: other)
+        #expect(bench.readAll(other)?.hasPrefix("HTTP/1.1 405 ") == true)
+    }
+
+    /// Twenty silent connections: sixteen are held and closed after 5 s, which lets the rest in;
+    /// the control socket answers all the while.
+    @Test func silentConnectionsDoNotLockItUp() throws {
+        let bench = try Bench()
+        let silent = try (0..<16).map { _ in try bench.connect() }
+        let waiting = try bench.connect()
+        bench.write("GET /live HTTP/1.1\r\n\r\n", to: waiting)
+        let answer = try ControlClient.get("/live", accept: "*/*", from: bench.controlPath)
+        #expect(answer.body == "live\n")
+        let start = BootClock().now()
+        #expect(bench.readAll(waiting)?.hasSuffix("live\n") == true)
+        let seconds = BootClock().now().since(start).milliseconds
+        #expect((3_000...7_000).contains(seconds), "\(seconds) ms")
+        for descriptor in silent { #expect(bench.readAll(descriptor) == "") }
+    }
+
+    @Test func sendsLargePagesToSlowReaders() throws {
+        let bench = try Bench {
+            var report = Samples.report
+            report.counters.drops = (0..<100_000).map { ("reason-\($0)", UInt64($0)) }
+            return report
+        }
+        let descriptor = try bench.connect()
+        bench.write("GET /metrics HTTP/1.1\r\n\r\n", to: descriptor)
+        usleep(100_000)
+        let page = try #require(bench.readAll(descriptor))
+        #expect(page.contains("reason-99999"))
+        #expect(
+            page.hasSuffix("fairlead_backend_up{service=\"voice\",backend=\"[2001:db8::6]:1\"} 0\n")
+        )
+    }
+}

@@ -1,0 +1,105 @@
+import Foundation
+import Primitives
+import Testing
+
+@testable import Admin
+
+@Suite struct PageTests {
+    @Test func metricsCarryTheNamesOfTheContract() {
+        let lines = MetricsPage.render(Samples.report).split(separator: "\n").map(String.init)
+        let expected = [
+            "fairlead_build_info{version=\"1.2.3\",role=\"server\"} 1",
+            "fairlead_sessions 1",
+            "fairlead_streams 3",
+            "fairlead_flows{service=\"voice\"} 2",
+            "fairlead_bytes_total{service=\"voice\",direction=\"up\"} 1234567",
+            "fairlead_bytes_total{service=\"voice\",direction=\"down\"} 89",
+            "fairlead_wire_bytes_total{direction=\"sent\"} 1000",
+            "fairlead_wire_bytes_total{direction=\"received\"} 2000",
+            "fairlead_packets_total{direction=\"sent\"} 10",
+            "fairlead_packets_total{direction=\"received\"} 20",
+            "fairlead_packets_lost_total 1",
+            "fairlead_packets_recovered_total 2",
+            "fairlead_redundancy_bytes_total 300",
+            "fairlead_drops_total{reason=\"replayed\"} 5",
+            "fairlead_drops_total{reason=\"malformed\"} 0",
+            "fairlead_rtt_seconds 0.012345",
+            "fairlead_session_rtt_seconds{peer=\"edge \\\"1\\\"\\n\\\\\",address=\"192.0.2.1:4600\"}"
+                + " 0.012345",
+            "fairlead_backend_up{service=\"voice\",backend=\"10.0.0.5:1\"} 1",
+            "fairlead_backend_up{service=\"voice\",backend=\"[2001:db8::6]:1\"} 0",
+        ]
+        for line in expected { #expect(lines.contains(line), "\(line)") }
+    }
+
+    /// Every sample stands under the TYPE and HELP of its own name, each told once.
+    @Test func metricsAreWellFormed() {
+        let page = MetricsPage.render(Samples.report)
+        #expect(page.hasSuffix("\n"))
+        var current = ""
+        var seen: Set<String> = []
+        for line in page.split(separator: "\n") {
+            if line.hasPrefix("# HELP ") {
+                current = String(line.split(separator: " ")[2])
+                #expect(seen.insert(current).inserted, "\(current)")
+            } else if line.hasPrefix("# TYPE ") {
+                let words = line.split(separator: " ")
+                #expect(words[2] == current)
+                #expect(words[3] == (current.hasSuffix("_total") ? "counter" : "gauge"))
+            } else {
+                #expect(line.prefix { $0 != "{" && $0 != " " } == current)
+                #expect(line.split(separator: " ").last.flatMap { Double($0) } != nil)
+            }
+        }
+    }
+
+    @Test func statusHasTheShapeOfTheContract() throws {
+        let text = StatusPage.json(Samples.report)
+        #expect(text.count { $0 == "\n" } == 1)
+        let object = try JSONSerialization.jsonObject(with: Data(text.utf8))
+        let root = try #require(object as? [String: Any])
+        #expect(root.keys.sorted() == ["role", "services", "sessions", "uptime_s", "version"])
+        #expect(root["uptime_s"] as? Int == 93_784)
+        let session = try #require((root["sessions"] as? [[String: Any]])?.first)
+        #expect(session["peer"] as? String == "edge \"1\"\n\\")
+        #expect(session["rtt_ms"] as? Double == 12.345)
+        #expect(session["loss"] as? Double == 0.025)
+        #expect(
+            session.keys.sorted()
+                == ["address", "cipher", "flows", "loss", "peer", "rtt_ms", "streams"]
+        )
+        let service = try #require((root["services"] as? [[String: Any]])?.first)
+        #expect(service.keys.sorted() == ["backends", "name"])
+        let backends = try #require(service["backends"] as? [[String: Any]])
+        #expect(backends.map { $0["up"] as? Bool } == [true, false])
+        #expect(backends[0].keys.sorted() == ["address", "flows", "streams", "up"])
+    }
+
+    @Test func statusSurvivesNumbersThatAreNone() throws {
+        var report = Samples.report
+        for rate in [Double.nan, .infinity, -1, 1e300] {
+            report.sessions[0].lossRate = rate
+            _ = StatusPage.text(report)
+            let text = StatusPage.json(report)
+            #expect((try? JSONSerialization.jsonObject(with: Data(text.utf8))) != nil, "\(text)")
+        }
+    }
+
+    @Test func statusIsATableForPeople() {
+        let text = StatusPage.text(Samples.report)
+        let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+        #expect(lines[0] == "fairlead server 1.2.3, up 1 d 2 h, ready")
+        #expect(lines[2].hasPrefix("PEER"))
+        #expect(lines[3].contains("12.3 ms") && lines[3].contains("2.5 %"))
+        #expect(text.contains("DOWN"))
+        #expect(text.contains("1.2 MB"))
+    }
+
+    @Test func writesDecimalsExactly() {
+        #expect(Decimal.text(0, scale: 9) == "0")
+        #expect(Decimal.text(1, scale: 9) == "0.000000001")
+        #expect(Decimal.text(1_500_000_000, scale: 9) == "1.5")
+        #expect(Decimal.text(.max, scale: 9) == "18446744073.709551615")
+        #expect(Decimal.text(25, scale: 1) == "2.5")
+    }
+}

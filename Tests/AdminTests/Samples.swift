@@ -1,0 +1,45 @@
+import Admin
+import Primitives
+
+enum Samples {
+    static let report: ProcessReport = {
+        var report = ProcessReport(
+            version: "1.2.3",
+            role: .server,
+            uptime: .milliseconds(93_784_000)
+        )
+        report.isReady = true
+        report.sessions = [
+            ProcessReport.Session(
+                peer: "edge \"1\"\n\\",
+                address: SocketAddress(ipv4: 0xC000_0201, port: 4600),
+                roundTrip: .microseconds(12_345),
+                lossRate: 0.025,
+                cipher: "aes-256-gcm",
+                streams: 3,
+                flows: 4
+            )
+        ]
+        var voice = ProcessReport.Service(name: "voice")
+        voice.streams = 1
+        voice.flows = 2
+        voice.bytesUp = 1_234_567
+        voice.bytesDown = 89
+        voice.backends = [
+            ProcessReport.Backend(address: "10.0.0.5:1", isUp: true, flows: 2),
+            ProcessReport.Backend(address: "[2001:db8::6]:1", isUp: false),
+        ]
+        report.services = [voice]
+        report.streams = 3
+        report.flows = 4
+        report.counters.packetsSent = 10
+        report.counters.packetsReceived = 20
+        report.counters.wireBytesSent = 1_000
+        report.counters.wireBytesReceived = 2_000
+        report.counters.packetsLost = 1
+        report.counters.packetsRecovered = 2
+        report.counters.redundancyBytes = 300
+        report.counters.drops = [("replayed", 5), ("malformed", 0)]
+        return report
+    }()
+}
