@@ -54,6 +54,9 @@ struct DelayGuardedModel: Sendable {
 
     private var lowQueueAt: UInt64
     private var competeSince: UInt64 = 0
+    private var competeEndedAt: UInt64 = 0
+    /// How often the queue came back soon after it had been emptied.
+    private var returns = 0
     private var isYielding = false
     /// The highest queue seen lately.
     private var queueLevel = 0.0
@@ -319,6 +322,7 @@ struct DelayGuardedModel: Sendable {
         {
             self.isCompeting = false
             self.isYielding = false
+            self.competeEndedAt = now
             self.lowQueueAt = now
             self.enter(.cruise, at: now)
         }
@@ -328,8 +332,9 @@ struct DelayGuardedModel: Sendable {
         let now = event.now
         self.isCompeting = true
         self.competeSince = now
-        // First see whether the queue is not our own.
-        self.isYielding = true
+        // First see whether the queue is not our own; but not again and again, when it comes back.
+        self.returns = now &- self.competeEndedAt < 3_000_000_000 ? self.returns + 1 : 0
+        self.isYielding = self.returns < 2
         self.yieldedAt = now
         self.drainedAt = now
         self.queueLevel = 0

@@ -331,7 +331,10 @@ final class Bench {
         let flow = self.flows[index]
         flow.deliveredPackets += 1
         flow.measuredPackets += 1
-        if flow.deliveredPackets & 63 == 1 { self.tuneAcks(flow) }
+        flow.receiver.adapt(
+            roundTrip: flow.sender.smoothedRTT,
+            at: Instant(nanoseconds: self.now)
+        )
         flow.receiver.received(
             number,
             isAckEliciting: true,
@@ -339,15 +342,6 @@ final class Bench {
             at: Instant(nanoseconds: self.now)
         )
         self.acknowledgeIfDue(index)
-    }
-
-    private func tuneAcks(_ flow: BenchFlow) {
-        let delay = min(max(flow.sender.smoothedRTT.nanoseconds / 8, 1_000_000), 5_000_000)
-        let packets = flow.sender.congestionWindow / Self.packetSize / 8
-        flow.receiver.configure(
-            ackEvery: min(max(packets, 2), 16),
-            maximumDelay: .init(nanoseconds: delay)
-        )
     }
 
     private func acknowledgeIfDue(_ index: Int) {

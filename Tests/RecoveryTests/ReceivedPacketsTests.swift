@@ -99,7 +99,51 @@ func acknowledged(by received: inout ReceivedPackets, capacity: Int = 1200) -> S
         received.received(14, isAckEliciting: true, isUrgent: true, at: start)
         #expect(received.isAckDue(at: start) == false)
         #expect(received.lossStatistics.missing == 1)
+        #expect(received.lossStatistics.bursts == 0)
+    }
+
+    @Test func callsOldGapsLossAndYoungOnesNot() {
+        var received = ReceivedPackets()
+        let at = { (milliseconds: UInt64) in Instant(nanoseconds: milliseconds * 1_000_000) }
+        func arrive(_ number: UInt64, _ milliseconds: UInt64) {
+            received.received(number, isAckEliciting: true, isUrgent: false, at: at(milliseconds))
+        }
+        arrive(0, 100)
+        arrive(5, 108)
+        arrive(3, 110)
+        arrive(7, 111)
+        arrive(6, 120)
+        #expect(received.lossStatistics.missing == 3)
+        #expect(received.lossStatistics.lost == 0)
+        arrive(8, 200)
+        _ = acknowledged(by: &received)
+        arrive(10, 300)
+        #expect(received.lossStatistics.lost == 3)
         #expect(received.lossStatistics.bursts == 1)
+        #expect(received.lossStatistics.meanBurstPackets == 3)
+        #expect(received.lossStatistics.meanBurstMilliseconds == 8)
+        #expect(received.lossStatistics.late == 2)
+        #expect(received.lossStatistics.expected == 11)
+    }
+
+    @Test func acknowledgesAsOftenAsThePathNeeds() {
+        var received = ReceivedPackets()
+        let now = Instant(nanoseconds: 1_000_000_000)
+        received.adapt(roundTrip: .milliseconds(80), at: now)
+        for number in 0..<UInt64(800) {
+            let time = now + .init(nanoseconds: number * 100_000)
+            received.received(number, isAckEliciting: true, isUrgent: false, at: time)
+        }
+        _ = acknowledged(by: &received)
+        // 800 packets a round trip: every sixteenth.
+        received.adapt(roundTrip: .milliseconds(80), at: now + .milliseconds(80))
+        for number in 800..<UInt64(815) {
+            received.received(number, isAckEliciting: true, isUrgent: false, at: now)
+            #expect(received.isAckDue(at: now) == false)
+        }
+        #expect(received.ackDeadline == now + .milliseconds(5))
+        received.received(815, isAckEliciting: true, isUrgent: false, at: now)
+        #expect(received.isAckDue(at: now) == true)
     }
 
     @Test func forgetsWhatThePeerKnows() {
