@@ -62,6 +62,7 @@ let package = Package(
         module("LinuxIO", ["CLinuxShims", "Primitives"]),
 
         // Layer 5: words from and for humans, and the loop that runs the engine.
+        module("Admin", ["LinuxIO", "Primitives"]),
         module(
             "Configuration",
             ["Primitives", "Sealing", .product(name: "TOMLKit", package: "TOMLKit")]
@@ -70,6 +71,7 @@ let package = Package(
         // Peers for the interop tests.
         program("kcp-peer", ["KCP", "Primitives"]),
 
+        tests("Admin", ["LinuxIO"]),
         tests("Compression"),
         tests("Configuration", ["Sealing"]),
         tests("KCP"),

@@ -6,8 +6,9 @@ import Sealing
 final class ClientRole {
     let settings: ClientSettings
     let initiator: HandshakeInitiator
-    /// This process's name for its session: a server that still has it continues it.
-    let instance: UInt64
+    /// This end's name for its session: a server that still has it continues it. Every session
+    /// gets a new one, because a continued one has to be had by both.
+    var instance: UInt64
     var servers: [SocketAddress]
     private var serverPlace = 0
     var session: PeerSession?
@@ -104,7 +105,8 @@ final class ClientRole {
             routeIndex: routeIndex,
             hello: Hello(
                 instance: self.instance,
-                maximumPacketSize: UInt16(clamping: self.settings.maximumPacketSize ?? 1472)
+                maximumPacketSize: UInt16(clamping: self.settings.maximumPacketSize ?? 1472),
+                unixMilliseconds: self.settings.wallClockOffset &+ now.nanoseconds / 1_000_000
             ),
             at: now
         )
@@ -214,8 +216,13 @@ extension Engine {
             self.board.post(.connectFailed(ConnectFailure(reason), server: client.server))
         case .established(let established):
             client.established()
-            if established.continuesSession, let session = client.session {
-                self.continueSession(session, established, at: now)
+            if established.continuesSession {
+                if let session = client.session {
+                    self.continueSession(session, established, at: now)
+                } else {
+                    // The server kept what this end has given up since it asked.
+                    client.restart(at: now)
+                }
                 return
             }
             self.beginSession(client, established, from: source, at: now)

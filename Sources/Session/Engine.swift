@@ -233,6 +233,8 @@ public final class Engine {
         self.heap.set(Int(session.slot), to: .never)
         if case .client(let client) = self.role, client.session === session {
             client.session = nil
+            client.instance = self.entropy.next()
+            client.initiator.cancel()
             client.restart(at: Instant(nanoseconds: 0))
         }
     }

@@ -87,7 +87,7 @@ extension PeerSession {
     }
 
     /// Encrypts the packet where it stands and notes it as sent.
-    private func seal(_ packet: PacketBuilder, at now: Instant) -> Int {
+    func seal(_ packet: PacketBuilder, at now: Instant) -> Int {
         let keypair = self.current
         keypair.keys.seal(
             packet.base,
@@ -134,7 +134,7 @@ extension PeerSession {
         }
     }
 
-    private func note(
+    func note(
         _ kind: FrameRecord.Kind,
         slot: UInt32,
         id: UInt32,
@@ -224,7 +224,7 @@ extension PeerSession {
         if pending.contains(.close) { self.writeClose(stream, to: &packet) }
     }
 
-    private func writeOpen(_ stream: StreamPointer, to packet: inout PacketBuilder) {
+    func writeOpen(_ stream: StreamPointer, to packet: inout PacketBuilder) {
         stream.pointee.lastOpenPacket = packet.number
         self.writeOpen(
             ChannelKind.stream,
@@ -240,7 +240,7 @@ extension PeerSession {
         )
     }
 
-    private func writeOpen(
+    func writeOpen(
         _ kind: UInt8,
         _ id: UInt32,
         _ request: OpenRequest,
@@ -258,7 +258,7 @@ extension PeerSession {
         packet.writer.count += body.count
     }
 
-    private func writeClose(_ stream: StreamPointer, to packet: inout PacketBuilder) {
+    func writeClose(_ stream: StreamPointer, to packet: inout PacketBuilder) {
         guard stream.pointee.sender.unsentByteCount == 0, stream.pointee.ending != .open,
             stream.pointee.ending != .acknowledged
         else { return }
@@ -275,268 +275,6 @@ extension PeerSession {
             id: stream.pointee.conversation,
             in: packet
         )
-    }
-
-    // MARK: - Datagrams
-
-    /// Datagrams older than this are worth nothing to anybody who asked for datagrams.
-    static let datagramPatience = Instant.Interval.seconds(1)
-
-    private func writeDatagrams(_ packet: inout PacketBuilder, at now: Instant) {
-        while let slot = self.flowQueue.first {
-            guard let flow = self.board.flows.live(slot), flow.pointee.isQueued,
-                flow.pointee.session == Int32(self.slot), self.dropStale(flow, at: now)
-            else {
-                self.unqueueFirstFlow(slot)
-                continue
-            }
-            let needsOpen =
-                self.isClient && !flow.pointee.isOpenAcknowledged
-                && flow.pointee.lastOpenPacket != packet.number
-            if needsOpen {
-                guard packet.room >= FrameSize.open + FrameSize.fragmentHeader + 64 else { return }
-                self.writeOpen(
-                    ChannelKind.flow,
-                    flow.pointee.id,
-                    flow.pointee.request,
-                    to: &packet
-                )
-                flow.pointee.lastOpenPacket = packet.number
-                self.note(.flowOpen, slot: slot, id: flow.pointee.id, in: packet)
-            }
-            guard self.writeDatagram(flow, to: &packet) else { return }
-            packet.isTraffic = true
-            packet.flags.insert(.isInteractive)
-            // One datagram a turn: no flow waits behind another's burst.
-            _ = self.flowQueue.popFirst()
-            if flow.pointee.queue.isEmpty {
-                flow.pointee.isQueued = false
-            } else {
-                self.flowQueue.append(slot)
-            }
-        }
-    }
-
-    private func unqueueFirstFlow(_ slot: UInt32) {
-        _ = self.flowQueue.popFirst()
-        if let flow = self.board.flows.live(slot), flow.pointee.session == Int32(self.slot) {
-            flow.pointee.isQueued = false
-        }
-    }
-
-    /// Drops what waited too long; false when nothing is left.
-    private func dropStale(_ flow: FlowPointer, at now: Instant) -> Bool {
-        while !flow.pointee.queue.isEmpty, flow.pointee.fragmentOffset == 0,
-            now.since(flow.pointee.queue.first.queuedAt) > Self.datagramPatience
-        {
-            flow.pointee.removeFirstDatagram()
-            self.board.drop(.flowQueueStale)
-        }
-        return !flow.pointee.queue.isEmpty
-    }
-
-    /// Writes the first datagram or its next fragment; false when the packet has no room for it.
-    private func writeDatagram(_ flow: FlowPointer, to packet: inout PacketBuilder) -> Bool {
-        let total = flow.pointee.queue.first.byteCount
-        let largest =
-            self.mtu.confirmed - RecordLayout.header - RecordLayout.tag - FrameSize.datagramHeader
-        if flow.pointee.fragmentOffset == 0, total <= packet.room - FrameSize.datagramHeader {
-            packet.begin(FrameType.datagram, count: 8 + total)
-            packet.writer.write(flow.pointee.id)
-            packet.writer.write(flow.pointee.nextNumber)
-            flow.pointee.queue.copyFirst(from: 0, count: total, to: packet.writer.cursor)
-            packet.writer.count += total
-            flow.pointee.nextNumber &+= 1
-            flow.pointee.removeFirstDatagram()
-            return true
-        }
-        if flow.pointee.fragmentOffset == 0, total <= largest { return false }
-        return self.writeFragments(flow, total: total, to: &packet)
-    }
-
-    private func writeFragments(
-        _ flow: FlowPointer,
-        total: Int,
-        to packet: inout PacketBuilder
-    ) -> Bool {
-        if flow.pointee.fragmentOffset == 0 {
-            // All fragments but the last are equally long, so that their number is known from the
-            // start; some room is left for what else the packets carry.
-            let others = FrameSize.fragmentHeader + 48
-            let open = self.isClient && !flow.pointee.isOpenAcknowledged ? FrameSize.open : 0
-            flow.pointee.fragmentByteCount =
-                self.mtu.confirmed - RecordLayout.header - RecordLayout.tag - others - open
-        }
-        let chunk = flow.pointee.fragmentByteCount
-        let count = (total + chunk - 1) / chunk
-        let offset = flow.pointee.fragmentOffset
-        let length = min(chunk, total - offset)
-        guard packet.room >= FrameSize.fragmentHeader + length else { return false }
-        packet.begin(FrameType.fragment, count: 14 + length)
-        packet.writer.write(flow.pointee.id)
-        packet.writer.write(flow.pointee.nextNumber)
-        packet.writer.write(flow.pointee.fragmentIndex)
-        packet.writer.write(UInt8(count))
-        packet.writer.write(UInt16(offset))
-        packet.writer.write(UInt16(total))
-        flow.pointee.queue.copyFirst(from: offset, count: length, to: packet.writer.cursor)
-        packet.writer.count += length
-        flow.pointee.fragmentOffset += length
-        flow.pointee.fragmentIndex &+= 1
-        if flow.pointee.fragmentOffset == total {
-            flow.pointee.nextNumber &+= 1
-            flow.pointee.removeFirstDatagram()
-        }
-        return true
-    }
-
-    // MARK: - Streams
-
-    /// Deficit round robin by bytes, streams that were idle first (RFC 8290 §4).
-    private func writeStreams(_ packet: inout PacketBuilder) {
-        while packet.room > FrameSize.streamHeader {
-            let isFresh = !self.fresh.isEmpty
-            guard let slot = isFresh ? self.fresh.first : self.steady.first else { return }
-            guard let stream = self.board.streams.live(slot), stream.pointee.isInDataQueue,
-                stream.pointee.isFresh == isFresh, stream.pointee.session == Int32(self.slot),
-                !stream.pointee.isReset
-            else {
-                self.dequeue(isFresh)
-                continue
-            }
-            if stream.pointee.deficit <= 0 {
-                stream.pointee.deficit += self.mtu.confirmed
-                self.moveToSteady(slot, stream, from: isFresh)
-                continue
-            }
-            switch self.writeSegment(of: stream, to: &packet) {
-            case .written(let count):
-                stream.pointee.deficit -= count
-            case .noRoom:
-                return
-            case .nothing:
-                self.dequeue(isFresh)
-                stream.pointee.isInDataQueue = false
-                if stream.pointee.isReadyToClose { self.writeClose(stream, to: &packet) }
-                self.roomAppeared(stream)
-            }
-        }
-    }
-
-    private func dequeue(_ isFresh: Bool) {
-        _ = isFresh ? self.fresh.popFirst() : self.steady.popFirst()
-    }
-
-    private func moveToSteady(_ slot: UInt32, _ stream: StreamPointer, from isFresh: Bool) {
-        self.dequeue(isFresh)
-        stream.pointee.isFresh = false
-        self.steady.append(slot)
-    }
-
-    private enum SegmentResult {
-        case written(Int)
-        case noRoom
-        case nothing
-    }
-
-    private func writeSegment(
-        of stream: StreamPointer,
-        to packet: inout PacketBuilder
-    ) -> SegmentResult {
-        guard stream.pointee.hasDataToSend else { return .nothing }
-        if self.isClient, !stream.pointee.isOpenAcknowledged,
-            stream.pointee.lastOpenPacket != packet.number
-        {
-            guard packet.room >= FrameSize.open + FrameSize.streamHeader + 64 else {
-                return .noRoom
-            }
-            self.writeOpen(stream, to: &packet)
-        }
-        let room = packet.room - FrameSize.streamHeader
-        var segment = stream.pointee.sender.takeLost(room: room)
-        if segment == nil {
-            // A lost segment that does not fit here fits the next, empty packet.
-            if stream.pointee.sender.hasLost { return .noRoom }
-            // No crumbs at the end of a packet that others have nearly filled.
-            let waiting = stream.pointee.sender.sendableByteCount
-            if room < min(waiting, 256) { return .noRoom }
-            segment = stream.pointee.sender.cutSegment(room: room)
-        }
-        guard let segment else { return .nothing }
-        packet.begin(FrameType.stream, count: 12 + segment.byteCount)
-        packet.writer.write(stream.pointee.conversation)
-        packet.writer.write(segment.number)
-        packet.writer.write(UInt32(truncatingIfNeeded: segment.offset))
-        stream.pointee.sender.copy(segment, to: packet.writer.cursor)
-        packet.writer.count += segment.byteCount
-        packet.isTraffic = true
-        self.note(
-            .segment,
-            slot: stream.pointee.slot,
-            id: stream.pointee.conversation,
-            value: segment.number,
-            in: packet
-        )
-        return .written(segment.byteCount)
-    }
-
-    // MARK: - Packets of their own
-
-    private func transmitMTUProbe(
-        into buffer: UnsafeMutableRawBufferPointer,
-        at now: Instant
-    ) -> Transmit? {
-        guard let size = self.mtu.dueProbe(at: now), let base = buffer.baseAddress,
-            buffer.count >= size, self.path.isValidated
-        else { return nil }
-        var packet = PacketBuilder(
-            base: base,
-            size: size,
-            number: self.nextNumber,
-            firstFrame: self.log.tail
-        )
-        let filler = packet.room - FrameSize.header
-        packet.begin(FrameType.mtuProbe, count: filler)
-        packet.writer.cursor.initializeMemory(as: UInt8.self, repeating: 0, count: filler)
-        packet.writer.count += filler
-        packet.flags = [.ackEliciting, .isProbe]
-        self.note(.mtuProbe, slot: 0, id: 0, value: UInt32(size), in: packet)
-        let length = self.seal(packet, at: now)
-        self.mtu.probeSent(size)
-        self.board.countSent(packets: 1, bytes: length)
-        return Transmit(
-            destination: self.path.address,
-            byteCount: length,
-            segmentSize: length
-        )
-    }
-
-    /// Sends one small frame right away, to an address that need not be the session's.
-    func sendAlone(
-        _ type: UInt8,
-        to address: SocketAddress,
-        at now: Instant,
-        _ body: (inout ByteWriter) -> Void
-    ) {
-        guard !self.current.keys.isExhausted else { return }
-        withUnsafeTemporaryAllocation(byteCount: 128, alignment: 16) { buffer in
-            guard let base = buffer.baseAddress else { return }
-            var packet = PacketBuilder(
-                base: base,
-                size: buffer.count,
-                number: self.nextNumber,
-                firstFrame: self.log.tail
-            )
-            var content = ByteWriter(packet.writer.cursor + FrameSize.header, capacity: 64)
-            body(&content)
-            packet.writer.writeFrameHeader(type, count: content.count)
-            packet.writer.count += content.count
-            let length = self.seal(packet, at: now)
-            self.board.send(
-                UnsafeRawBufferPointer(start: base, count: length),
-                to: address
-            )
-        }
     }
 }
 

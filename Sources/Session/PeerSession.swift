@@ -226,7 +226,10 @@ final class PeerSession {
             if let flow = self.flow(frame) { flow.pointee.isOpenAcknowledged = true }
         case .segment:
             guard let stream = self.stream(frame) else { return }
-            if stream.pointee.sender.acknowledge(frame.value) { self.roomAppeared(stream) }
+            if stream.pointee.sender.acknowledge(frame.value) {
+                self.roomAppeared(stream)
+                self.scheduleData(stream)
+            }
             self.finishIfDone(stream)
         case .open:
             if let stream = self.stream(frame) { stream.pointee.isOpenAcknowledged = true }

@@ -31,6 +31,9 @@ public struct ClientSettings {
     public var maximumPacketSize: Int?
     public var congestion = CongestionChoice.auto
     public var worker = 0
+    /// Wall-clock time minus the engine's own, in milliseconds: a server takes a handshake whose
+    /// time does not advance for a recording and asks for one round trip more.
+    public var wallClockOffset: UInt64 = 0
 
     public init(servers: [SocketAddress], serverPublicKey: PublicKey, privateKey: SecretKey) {
         self.servers = servers

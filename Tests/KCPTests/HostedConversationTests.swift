@@ -44,20 +44,9 @@ private final class Ends {
                 pipe.append((segment, bytes))
             }
             if !pipe.isEmpty, dice.chance(1, in: 2) {
-                let (segment, bytes) = pipe.remove(at: Int(dice.below(UInt64(pipe.count))))
-                if dice.chance(1, in: 10) {
-                    ends.sender.lose(segment.number)
-                } else {
-                    let outcome = bytes.withUnsafeBytes {
-                        ends.receiver.receive(
-                            number: segment.number,
-                            offset: UInt32(truncatingIfNeeded: segment.offset),
-                            $0
-                        )
-                    }
-                    #expect(outcome != .violation)
-                    ends.sender.acknowledge(segment.number)
-                }
+                let place = Int(dice.below(UInt64(pipe.count)))
+                let isLost = dice.chance(1, in: 10)
+                self.carry(pipe.remove(at: place), between: ends, isLost: isLost)
             }
             let region = ends.receiver.readableRegion()
             let take = min(region.count, Int(dice.below(3000)))
@@ -78,6 +67,27 @@ private final class Ends {
         let end = ends.receiver.finish(at: UInt32(ends.sender.segmentCount))
         let isFinished = ends.receiver.isFinished
         #expect(isDrained && isFinished && end == .accepted(isReadable: true))
+    }
+
+    private func carry(
+        _ packet: (segment: HostedSender.Segment, bytes: [UInt8]),
+        between ends: Ends,
+        isLost: Bool
+    ) {
+        let number = packet.segment.number
+        guard !isLost else {
+            ends.sender.lose(number)
+            return
+        }
+        let outcome = packet.bytes.withUnsafeBytes {
+            ends.receiver.receive(
+                number: number,
+                offset: UInt32(truncatingIfNeeded: packet.segment.offset),
+                $0
+            )
+        }
+        #expect(outcome != .violation)
+        ends.sender.acknowledge(number)
     }
 
     @Test func refusesWhatBreaksTheRules() {

@@ -1,0 +1,63 @@
+import Primitives
+import Recovery
+import Sealing
+
+/// Packets that carry one thing and nothing else.
+extension PeerSession {
+    func transmitMTUProbe(
+        into buffer: UnsafeMutableRawBufferPointer,
+        at now: Instant
+    ) -> Transmit? {
+        guard let size = self.mtu.dueProbe(at: now), let base = buffer.baseAddress,
+            buffer.count >= size, self.path.isValidated
+        else { return nil }
+        var packet = PacketBuilder(
+            base: base,
+            size: size,
+            number: self.nextNumber,
+            firstFrame: self.log.tail
+        )
+        let filler = packet.room - FrameSize.header
+        packet.begin(FrameType.mtuProbe, count: filler)
+        packet.writer.cursor.initializeMemory(as: UInt8.self, repeating: 0, count: filler)
+        packet.writer.count += filler
+        packet.flags = [.ackEliciting, .isProbe]
+        self.note(.mtuProbe, slot: 0, id: 0, value: UInt32(size), in: packet)
+        let length = self.seal(packet, at: now)
+        self.mtu.probeSent(size)
+        self.board.countSent(packets: 1, bytes: length)
+        return Transmit(
+            destination: self.path.address,
+            byteCount: length,
+            segmentSize: length
+        )
+    }
+
+    /// Sends one small frame right away, to an address that need not be the session's.
+    func sendAlone(
+        _ type: UInt8,
+        to address: SocketAddress,
+        at now: Instant,
+        _ body: (inout ByteWriter) -> Void
+    ) {
+        guard !self.current.keys.isExhausted else { return }
+        withUnsafeTemporaryAllocation(byteCount: 128, alignment: 16) { buffer in
+            guard let base = buffer.baseAddress else { return }
+            var packet = PacketBuilder(
+                base: base,
+                size: buffer.count,
+                number: self.nextNumber,
+                firstFrame: self.log.tail
+            )
+            var content = ByteWriter(packet.writer.cursor + FrameSize.header, capacity: 64)
+            body(&content)
+            packet.writer.writeFrameHeader(type, count: content.count)
+            packet.writer.count += content.count
+            let length = self.seal(packet, at: now)
+            self.board.send(
+                UnsafeRawBufferPointer(start: base, count: length),
+                to: address
+            )
+        }
+    }
+}

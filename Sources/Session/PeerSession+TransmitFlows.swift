@@ -1,0 +1,116 @@
+import Primitives
+import Recovery
+
+/// Datagrams, whole or in fragments, one flow after the other.
+extension PeerSession {
+    /// Datagrams older than this are worth nothing to anybody who asked for datagrams.
+    static let datagramPatience = Instant.Interval.seconds(1)
+
+    func writeDatagrams(_ packet: inout PacketBuilder, at now: Instant) {
+        while let slot = self.flowQueue.first {
+            guard let flow = self.board.flows.live(slot), flow.pointee.isQueued,
+                flow.pointee.session == Int32(self.slot), self.dropStale(flow, at: now)
+            else {
+                self.unqueueFirstFlow(slot)
+                continue
+            }
+            let needsOpen =
+                self.isClient && !flow.pointee.isOpenAcknowledged
+                && flow.pointee.lastOpenPacket != packet.number
+            if needsOpen {
+                guard packet.room >= FrameSize.open + FrameSize.fragmentHeader + 64 else { return }
+                self.writeOpen(
+                    ChannelKind.flow,
+                    flow.pointee.id,
+                    flow.pointee.request,
+                    to: &packet
+                )
+                flow.pointee.lastOpenPacket = packet.number
+                self.note(.flowOpen, slot: slot, id: flow.pointee.id, in: packet)
+            }
+            guard self.writeDatagram(flow, to: &packet) else { return }
+            packet.isTraffic = true
+            packet.flags.insert(.isInteractive)
+            // One datagram a turn: no flow waits behind another's burst.
+            _ = self.flowQueue.popFirst()
+            if flow.pointee.queue.isEmpty {
+                flow.pointee.isQueued = false
+            } else {
+                self.flowQueue.append(slot)
+            }
+        }
+    }
+
+    private func unqueueFirstFlow(_ slot: UInt32) {
+        _ = self.flowQueue.popFirst()
+        if let flow = self.board.flows.live(slot), flow.pointee.session == Int32(self.slot) {
+            flow.pointee.isQueued = false
+        }
+    }
+
+    /// Drops what waited too long; false when nothing is left.
+    private func dropStale(_ flow: FlowPointer, at now: Instant) -> Bool {
+        while !flow.pointee.queue.isEmpty, flow.pointee.fragmentOffset == 0,
+            now.since(flow.pointee.queue.first.queuedAt) > Self.datagramPatience
+        {
+            flow.pointee.removeFirstDatagram()
+            self.board.drop(.flowQueueStale)
+        }
+        return !flow.pointee.queue.isEmpty
+    }
+
+    /// Writes the first datagram or its next fragment; false when the packet has no room for it.
+    private func writeDatagram(_ flow: FlowPointer, to packet: inout PacketBuilder) -> Bool {
+        let total = flow.pointee.queue.first.byteCount
+        let largest =
+            self.mtu.confirmed - RecordLayout.header - RecordLayout.tag - FrameSize.datagramHeader
+        if flow.pointee.fragmentOffset == 0, total <= packet.room - FrameSize.datagramHeader {
+            packet.begin(FrameType.datagram, count: 8 + total)
+            packet.writer.write(flow.pointee.id)
+            packet.writer.write(flow.pointee.nextNumber)
+            flow.pointee.queue.copyFirst(from: 0, count: total, to: packet.writer.cursor)
+            packet.writer.count += total
+            flow.pointee.nextNumber &+= 1
+            flow.pointee.removeFirstDatagram()
+            return true
+        }
+        if flow.pointee.fragmentOffset == 0, total <= largest { return false }
+        return self.writeFragments(flow, total: total, to: &packet)
+    }
+
+    private func writeFragments(
+        _ flow: FlowPointer,
+        total: Int,
+        to packet: inout PacketBuilder
+    ) -> Bool {
+        if flow.pointee.fragmentOffset == 0 {
+            // All fragments but the last are equally long, so that their number is known from the
+            // start; some room is left for what else the packets carry.
+            let others = FrameSize.fragmentHeader + 48
+            let open = self.isClient && !flow.pointee.isOpenAcknowledged ? FrameSize.open : 0
+            flow.pointee.fragmentByteCount =
+                self.mtu.confirmed - RecordLayout.header - RecordLayout.tag - others - open
+        }
+        let chunk = flow.pointee.fragmentByteCount
+        let count = (total + chunk - 1) / chunk
+        let offset = flow.pointee.fragmentOffset
+        let length = min(chunk, total - offset)
+        guard packet.room >= FrameSize.fragmentHeader + length else { return false }
+        packet.begin(FrameType.fragment, count: 14 + length)
+        packet.writer.write(flow.pointee.id)
+        packet.writer.write(flow.pointee.nextNumber)
+        packet.writer.write(flow.pointee.fragmentIndex)
+        packet.writer.write(UInt8(count))
+        packet.writer.write(UInt16(offset))
+        packet.writer.write(UInt16(total))
+        flow.pointee.queue.copyFirst(from: offset, count: length, to: packet.writer.cursor)
+        packet.writer.count += length
+        flow.pointee.fragmentOffset += length
+        flow.pointee.fragmentIndex &+= 1
+        if flow.pointee.fragmentOffset == total {
+            flow.pointee.nextNumber &+= 1
+            flow.pointee.removeFirstDatagram()
+        }
+        return true
+    }
+}

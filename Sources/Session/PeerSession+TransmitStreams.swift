@@ -1,0 +1,93 @@
+import KCP
+import Primitives
+
+/// The bytes of streams.
+extension PeerSession {
+    /// Deficit round robin by bytes, streams that were idle first (RFC 8290 §4).
+    func writeStreams(_ packet: inout PacketBuilder) {
+        while packet.room > FrameSize.streamHeader {
+            let isFresh = !self.fresh.isEmpty
+            guard let slot = isFresh ? self.fresh.first : self.steady.first else { return }
+            guard let stream = self.board.streams.live(slot), stream.pointee.isInDataQueue,
+                stream.pointee.isFresh == isFresh, stream.pointee.session == Int32(self.slot),
+                !stream.pointee.isReset
+            else {
+                self.dequeue(isFresh)
+                continue
+            }
+            if stream.pointee.deficit <= 0 {
+                stream.pointee.deficit += self.mtu.confirmed
+                self.moveToSteady(slot, stream, from: isFresh)
+                continue
+            }
+            switch self.writeSegment(of: stream, to: &packet) {
+            case .written(let count):
+                stream.pointee.deficit -= count
+            case .noRoom:
+                return
+            case .nothing:
+                self.dequeue(isFresh)
+                stream.pointee.isInDataQueue = false
+                if stream.pointee.isReadyToClose { self.writeClose(stream, to: &packet) }
+                self.roomAppeared(stream)
+            }
+        }
+    }
+
+    private func dequeue(_ isFresh: Bool) {
+        _ = isFresh ? self.fresh.popFirst() : self.steady.popFirst()
+    }
+
+    private func moveToSteady(_ slot: UInt32, _ stream: StreamPointer, from isFresh: Bool) {
+        self.dequeue(isFresh)
+        stream.pointee.isFresh = false
+        self.steady.append(slot)
+    }
+
+    private enum SegmentResult {
+        case written(Int)
+        case noRoom
+        case nothing
+    }
+
+    private func writeSegment(
+        of stream: StreamPointer,
+        to packet: inout PacketBuilder
+    ) -> SegmentResult {
+        guard stream.pointee.hasDataToSend else { return .nothing }
+        if self.isClient, !stream.pointee.isOpenAcknowledged,
+            stream.pointee.lastOpenPacket != packet.number
+        {
+            guard packet.room >= FrameSize.open + FrameSize.streamHeader + 64 else {
+                return .noRoom
+            }
+            self.writeOpen(stream, to: &packet)
+        }
+        let room = packet.room - FrameSize.streamHeader
+        var segment = stream.pointee.sender.takeLost(room: room)
+        if segment == nil {
+            // A lost segment that does not fit here fits the next, empty packet.
+            if stream.pointee.sender.hasLost { return .noRoom }
+            // No crumbs at the end of a packet that others have nearly filled.
+            let waiting = stream.pointee.sender.sendableByteCount
+            if room < min(waiting, 256) { return .noRoom }
+            segment = stream.pointee.sender.cutSegment(room: room)
+        }
+        guard let segment else { return .nothing }
+        packet.begin(FrameType.stream, count: 12 + segment.byteCount)
+        packet.writer.write(stream.pointee.conversation)
+        packet.writer.write(segment.number)
+        packet.writer.write(UInt32(truncatingIfNeeded: segment.offset))
+        stream.pointee.sender.copy(segment, to: packet.writer.cursor)
+        packet.writer.count += segment.byteCount
+        packet.isTraffic = true
+        self.note(
+            .segment,
+            slot: stream.pointee.slot,
+            id: stream.pointee.conversation,
+            value: segment.number,
+            in: packet
+        )
+        return .written(segment.byteCount)
+    }
+}
