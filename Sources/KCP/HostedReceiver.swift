@@ -19,6 +19,8 @@ public struct HostedReceiver: ~Copyable {
         var offset: UInt32
         var byteCount: UInt16
         var isPresent: Bool
+        /// The chunks that have come, of a segment that comes in parts.
+        var chunks: UInt64 = 0
     }
 
     private var ring = ByteRing()
@@ -90,6 +92,53 @@ public struct HostedReceiver: ~Copyable {
             return .accepted(isReadable: true)
         }
         self.remember(index, offset: offset, byteCount: bytes.count)
+        guard ahead == 0 else { return .accepted(isReadable: false) }
+        return self.advance() ? .accepted(isReadable: true) : .violation
+    }
+
+    /// Takes a part of segment `number`, which starts at `offset` and is `segmentByteCount` long.
+    public mutating func receivePart(
+        number: UInt32,
+        offset: UInt32,
+        segmentByteCount: Int,
+        firstChunk: Int,
+        _ bytes: UnsafeRawBufferPointer
+    ) -> Outcome {
+        let chunk = SegmentPart.chunkByteCount
+        let ahead = Int32(bitPattern: number &- UInt32(truncatingIfNeeded: self.next))
+        guard ahead >= 0 else { return .duplicate }
+        let index = self.next + UInt64(ahead)
+        let gap = Int32(bitPattern: offset &- UInt32(truncatingIfNeeded: self.orderedOffset))
+        let start = firstChunk * chunk
+        let stop = start + bytes.count
+        guard UInt64(ahead) < HostedSender.segmentWindow, !bytes.isEmpty,
+            segmentByteCount <= chunk * SegmentPart.chunkLimit, stop <= segmentByteCount,
+            stop == segmentByteCount || bytes.count % chunk == 0,
+            self.finalNumber.map({ index < $0 }) ?? true, gap >= 0, (gap == 0) == (ahead == 0)
+        else { return .violation }
+        let place = self.orderedOffset + UInt64(gap)
+        guard place + UInt64(segmentByteCount) <= self.creditLimit else { return .violation }
+        if index < self.top, self.records[index].isPresent { return .duplicate }
+
+        if index >= self.top {
+            self.remember(index, offset: offset, byteCount: segmentByteCount)
+            self.records.pointer(index).pointee.isPresent = false
+        }
+        let record = self.records.pointer(index)
+        if record.pointee.chunks == 0 {
+            record.pointee.offset = offset
+            record.pointee.byteCount = UInt16(segmentByteCount)
+        }
+        guard record.pointee.offset == offset,
+            Int(record.pointee.byteCount) == segmentByteCount
+        else { return .violation }
+        self.hold(place + UInt64(segmentByteCount))
+        self.ring.place(bytes, at: place + UInt64(start))
+        let count = SegmentPart.chunkCount(bytes.count)
+        record.pointee.chunks |= SegmentPart(first: firstChunk, count: count).mask
+        let all = SegmentPart.allChunks(segmentByteCount)
+        guard record.pointee.chunks & all == all else { return .accepted(isReadable: false) }
+        record.pointee.isPresent = true
         guard ahead == 0 else { return .accepted(isReadable: false) }
         return self.advance() ? .accepted(isReadable: true) : .violation
     }

@@ -7,12 +7,18 @@ import Primitives
 /// gave them until the peer has them; a segment is a range of that ring, cut when a packet has room
 /// for it. Every operation is O(1) per segment.
 public struct HostedSender: ~Copyable {
-    /// A segment cut for a packet: its number, and where its bytes are in the stream.
+    /// A segment, or a part of one, cut for a packet: its number, and where its bytes are in the
+    /// stream.
     @frozen
     public struct Segment: Sendable {
         public var number: UInt32
         public var offset: UInt64
         public var byteCount: Int
+        /// Which chunks of the segment these are; ``SegmentPart/whole`` for all.
+        public var part: SegmentPart
+        /// Where the segment itself starts, and its length.
+        public var segmentOffset: UInt64
+        public var segmentByteCount: Int
     }
 
     private enum State {
@@ -25,6 +31,10 @@ public struct HostedSender: ~Copyable {
         var offset: UInt64
         var byteCount: UInt16
         var state: UInt8
+        /// The next chunk of a lost segment that has to go out in parts.
+        var nextChunk: UInt8 = 0
+        /// The chunks the peer has, of a segment that went out in parts.
+        var acknowledgedChunks: UInt64 = 0
     }
 
     /// At most this many segments are outstanding; the receiver refuses more (KCP's `wnd` is 16
@@ -132,18 +142,28 @@ public struct HostedSender: ~Copyable {
             byteCount: UInt16(count),
             state: State.inFlight
         )
-        let segment = Segment(
-            number: UInt32(truncatingIfNeeded: self.next),
-            offset: self.sentOffset,
-            byteCount: count
-        )
+        let segment = Self.whole(self.next, self.records[self.next])
         self.next += 1
         self.sentOffset += UInt64(count)
         return segment
     }
 
+    private static func whole(_ index: UInt64, _ record: Record) -> Segment {
+        Segment(
+            number: UInt32(truncatingIfNeeded: index),
+            offset: record.offset,
+            byteCount: Int(record.byteCount),
+            part: .whole,
+            segmentOffset: record.offset,
+            segmentByteCount: Int(record.byteCount)
+        )
+    }
+
     /// Takes the oldest lost segment if it fits `room`; it counts as in flight again.
-    public mutating func takeLost(room: Int) -> Segment? {
+    ///
+    /// A segment larger than `largest`, what an empty packet of today's path carries, goes out in
+    /// parts of whole chunks; each call gives the next one that fits `partRoom`.
+    public mutating func takeLost(room: Int, largest: Int, partRoom: Int) -> Segment? {
         while self.lostHead != self.lostTail {
             let index = self.index(of: self.lost[self.lostHead])
             guard let index, self.records[index].state == State.lost else {
@@ -151,16 +171,45 @@ public struct HostedSender: ~Copyable {
                 continue
             }
             let record = self.records[index]
-            guard Int(record.byteCount) <= room else { return nil }
-            self.lostHead += 1
-            self.records.pointer(index).pointee.state = State.inFlight
-            return Segment(
-                number: UInt32(truncatingIfNeeded: index),
-                offset: record.offset,
-                byteCount: Int(record.byteCount)
-            )
+            if Int(record.byteCount) <= largest {
+                guard Int(record.byteCount) <= room else { return nil }
+                self.lostHead += 1
+                self.records.pointer(index).pointee.state = State.inFlight
+                return Self.whole(index, record)
+            }
+            guard partRoom >= SegmentPart.chunkByteCount else { return nil }
+            if let part = self.takePart(index, room: partRoom) { return part }
         }
         return nil
+    }
+
+    /// The next chunks of a lost segment; `nil`, and the segment in flight, when all are out.
+    private mutating func takePart(_ index: UInt64, room: Int) -> Segment? {
+        let record = self.records.pointer(index)
+        let total = SegmentPart.chunkCount(Int(record.pointee.byteCount))
+        var first = Int(record.pointee.nextChunk)
+        while first < total, record.pointee.acknowledgedChunks & (1 << UInt64(first)) != 0 {
+            first += 1
+        }
+        var end = first
+        while end < total, end - first < room / SegmentPart.chunkByteCount,
+            record.pointee.acknowledgedChunks & (1 << UInt64(end)) == 0
+        {
+            end += 1
+        }
+        record.pointee.nextChunk = UInt8(end)
+        if end == total {
+            self.lostHead += 1
+            record.pointee.state = State.inFlight
+        }
+        guard end > first else { return nil }
+        let start = first * SegmentPart.chunkByteCount
+        var segment = Self.whole(index, record.pointee)
+        segment.part = SegmentPart(first: first, count: end - first)
+        segment.offset += UInt64(start)
+        segment.byteCount =
+            min(end * SegmentPart.chunkByteCount, segment.segmentByteCount) - start
+        return segment
     }
 
     /// Copies the bytes of `segment` to `target`.
@@ -168,11 +217,17 @@ public struct HostedSender: ~Copyable {
         self.ring.copy(from: segment.offset, count: segment.byteCount, to: target)
     }
 
-    /// The packet that carried segment `number` arrived: true if that freed room.
+    /// The packet that carried this much of segment `number` arrived: true if that freed room.
     @discardableResult
-    public mutating func acknowledge(_ number: UInt32) -> Bool {
+    public mutating func acknowledge(_ number: UInt32, part: SegmentPart = .whole) -> Bool {
         guard let index = self.index(of: number) else { return false }
-        self.records.pointer(index).pointee.state = State.acknowledged
+        let acknowledged = self.records.pointer(index)
+        if part != .whole {
+            acknowledged.pointee.acknowledgedChunks |= part.mask
+            let all = SegmentPart.allChunks(Int(acknowledged.pointee.byteCount))
+            guard acknowledged.pointee.acknowledgedChunks & all == all else { return false }
+        }
+        acknowledged.pointee.state = State.acknowledged
         let before = self.acknowledgedOffset
         while self.unacknowledged < self.next {
             let record = self.records[self.unacknowledged]
@@ -183,12 +238,16 @@ public struct HostedSender: ~Copyable {
         return self.acknowledgedOffset != before
     }
 
-    /// The packet that carried segment `number` is lost: true if it has to be sent again.
+    /// The packet that carried segment `number`, or a part of it, is lost: true if it has to be
+    /// sent again.
     @discardableResult
     public mutating func lose(_ number: UInt32) -> Bool {
-        guard let index = self.index(of: number), self.records[index].state == State.inFlight
-        else { return false }
-        self.records.pointer(index).pointee.state = State.lost
+        guard let index = self.index(of: number) else { return false }
+        let record = self.records.pointer(index)
+        guard record.pointee.state != State.acknowledged else { return false }
+        record.pointee.nextChunk = 0
+        guard record.pointee.state == State.inFlight else { return false }
+        record.pointee.state = State.lost
         let live = self.lostHead..<self.lostTail
         self.lost.grow(toHold: live.count + 1, keeping: live)
         self.lost[self.lostTail] = number

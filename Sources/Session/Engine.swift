@@ -95,7 +95,9 @@ public final class Engine {
         self.heap.set(Int(session.slot), to: .never)
         if self.endIfOver(session, at: now) { return }
         if session.recovery.deadline <= now {
+            let before = session.recovery.probesDue
             session.recovery.wake(at: now)
+            if session.recovery.probesDue > before { session.unansweredProbes += 1 }
             session.settle(at: now)
         }
         if session.path.deadline <= now { session.path.giveUp() }

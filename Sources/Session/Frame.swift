@@ -1,3 +1,4 @@
+import KCP
 import Primitives
 
 /// The frames inside a DATA record: `type (1) | length (2) | body`.
@@ -17,6 +18,7 @@ enum FrameType {
     static let mtuProbe: UInt8 = 10
     static let path: UInt8 = 11
     static let closeSession: UInt8 = 12
+    static let streamPart: UInt8 = 13
 
     /// Frames that say nothing new need no acknowledgement.
     static func isAckEliciting(_ type: UInt8) -> Bool {
@@ -34,6 +36,8 @@ enum FrameSize {
     static let header = 3
     // conversation (4), segment number (4), offset (4)
     static let streamHeader = header + 12
+    // as above, then the segment's length (2) and the first chunk (1)
+    static let streamPartHeader = streamHeader + 3
     static let close = header + 8
     static let reset = header + 6
     // conversation (4), limit (8)
@@ -69,6 +73,8 @@ struct FrameRecord: BitwiseCopyable {
     /// The segment number, or the packet size of a probe.
     var value: UInt32
     var kind: Kind
+    /// Which chunks of the segment, if it went out in parts.
+    var part: SegmentPart = .whole
 }
 
 /// The frame records of all packets whose fate is open, oldest first.

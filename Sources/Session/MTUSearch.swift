@@ -7,8 +7,9 @@ import Primitives
 struct MTUSearch {
     static let base = 1200
     /// Ethernet without tunnel, PPPoE, common tunnels, the IPv6 minimum (UDP payload over IPv4).
+    private static let fewestLosses = 4
     private static let candidates = [1472, 1452, 1440, 1420, 1400, 1380, 1350, 1280]
-    private static let attempts = 3
+    private static let attempts = 2
     private static let raiseInterval = Instant.Interval.seconds(600)
 
     /// Packets up to this size arrive.
@@ -17,22 +18,68 @@ struct MTUSearch {
     private var place = 0
     private var attempt = 0
     private var outstanding = 0
+    private let most: Int
+    private let isFixed: Bool
+    /// Packets above ``base`` lost since one of them arrived, and whether smaller ones arrive.
+    private var largeLosses = 0
+    private var smallArrived = false
     /// When the next probe may go; ``Instant/never`` while one is out or the search is over.
     private(set) var deadline: Instant
 
     /// - Parameter isFixed: the operator chose `limit`; it is believed and never probed.
     init(limit: Int, isFixed: Bool, isIPv4: Bool) {
+        self.isFixed = isFixed
+        self.most = min(limit, isIPv4 ? 1472 : 1452)
         if isFixed {
             self.confirmed = max(limit, 512)
             self.sizes = []
             self.deadline = .never
             return
         }
-        let most = min(limit, isIPv4 ? 1472 : 1452)
         self.confirmed = min(Self.base, max(limit, 512))
-        let start = self.confirmed
-        self.sizes = Self.candidates.filter { $0 <= most && $0 > start }
-        self.deadline = self.sizes.isEmpty ? .never : Instant(nanoseconds: 0)
+        self.sizes = []
+        self.deadline = .never
+        self.begin(at: Instant(nanoseconds: 0))
+    }
+
+    private mutating func begin(at now: Instant) {
+        self.sizes = Self.candidates.filter { $0 <= self.most && $0 > self.confirmed }
+        self.place = 0
+        self.attempt = 0
+        self.outstanding = 0
+        self.largeLosses = 0
+        self.smallArrived = false
+        self.deadline = self.sizes.isEmpty ? .never : now
+    }
+
+    /// Another path: nothing is known of it.
+    mutating func pathChanged(at now: Instant) {
+        guard !self.isFixed else { return }
+        self.confirmed = min(self.confirmed, Self.base)
+        self.begin(at: now)
+    }
+
+    mutating func packetArrived(size: Int) {
+        if size > Self.base {
+            self.largeLosses = 0
+            self.smallArrived = false
+        } else {
+            self.smallArrived = true
+        }
+    }
+
+    /// A packet is lost: true if that makes the path look too small, and ``confirmed`` is the base
+    /// again.
+    ///
+    /// RFC 8899 §4.3, black hole detection. A false alarm costs a round trip with small packets,
+    /// for the search starts at the top; so few losses are enough.
+    mutating func packetLost(size: Int, at now: Instant) -> Bool {
+        guard !self.isFixed, size > Self.base, self.confirmed > Self.base else { return false }
+        self.largeLosses += 1
+        guard self.largeLosses >= Self.fewestLosses, self.smallArrived else { return false }
+        self.confirmed = Self.base
+        self.begin(at: now)
+        return true
     }
 
     /// The size to probe now, if one is due.

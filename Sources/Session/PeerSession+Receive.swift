@@ -35,6 +35,9 @@ extension PeerSession {
             case FrameType.stream:
                 isTraffic = true
                 self.receiveSegment(body)
+            case FrameType.streamPart:
+                isTraffic = true
+                self.receivePart(body)
             case FrameType.datagram:
                 isTraffic = true
                 self.receiveDatagram(body, at: now)
@@ -113,7 +116,32 @@ extension PeerSession {
         else { return self.board.drop(.malformed) }
         guard let stream = self.stream(id) else { return self.receiveStray(id) }
         guard !stream.pointee.isReset else { return }
-        switch stream.pointee.receiver.receive(number: number, offset: offset, reader.rest) {
+        self.noteOutcome(
+            stream.pointee.receiver.receive(number: number, offset: offset, reader.rest),
+            of: stream
+        )
+    }
+
+    private func receivePart(_ body: UnsafeRawBufferPointer) {
+        var reader = ByteReader(body)
+        guard let id: UInt32 = reader.read(), let number: UInt32 = reader.read(),
+            let offset: UInt32 = reader.read(), let length: UInt16 = reader.read(),
+            let chunk: UInt8 = reader.read()
+        else { return self.board.drop(.malformed) }
+        guard let stream = self.stream(id) else { return self.receiveStray(id) }
+        guard !stream.pointee.isReset else { return }
+        let outcome = stream.pointee.receiver.receivePart(
+            number: number,
+            offset: offset,
+            segmentByteCount: Int(length),
+            firstChunk: Int(chunk),
+            reader.rest
+        )
+        self.noteOutcome(outcome, of: stream)
+    }
+
+    private func noteOutcome(_ outcome: HostedReceiver.Outcome, of stream: StreamPointer) {
+        switch outcome {
         case .accepted(let isReadable):
             if isReadable { self.board.markReady(stream) }
         case .duplicate:
@@ -256,6 +284,8 @@ extension PeerSession {
             }
             if !previous.isSameHost(as: self.path.address) {
                 self.recovery.pathChanged(at: now)
+                self.mtu.pathChanged(at: now)
+                self.recovery.maximumPacketSize = self.mtu.confirmed
             }
             self.board.post(.peerMoved(self.handle, self.info, from: previous))
         default:

@@ -14,7 +14,7 @@ extension PeerSession {
         guard self.isConfirmed, let base = buffer.baseAddress, !self.current.keys.isExhausted
         else { return nil }
         if let probe = self.transmitMTUProbe(into: buffer, at: now) { return probe }
-        let size = self.mtu.confirmed
+        let size = self.packetSize
         var used = 0
         var count = 0
         var allowance = self.recovery.sendAllowance(at: now)
@@ -139,10 +139,18 @@ extension PeerSession {
         slot: UInt32,
         id: UInt32,
         value: UInt32 = 0,
+        part: SegmentPart = .whole,
         in packet: PacketBuilder
     ) {
         self.log.append(
-            FrameRecord(packet: packet.number, slot: slot, id: id, value: value, kind: kind)
+            FrameRecord(
+                packet: packet.number,
+                slot: slot,
+                id: id,
+                value: value,
+                kind: kind,
+                part: part
+            )
         )
     }
 

@@ -63,7 +63,7 @@ extension PeerSession {
     private func writeDatagram(_ flow: FlowPointer, to packet: inout PacketBuilder) -> Bool {
         let total = flow.pointee.queue.first.byteCount
         let largest =
-            self.mtu.confirmed - RecordLayout.header - RecordLayout.tag - FrameSize.datagramHeader
+            self.packetSize - RecordLayout.header - RecordLayout.tag - FrameSize.datagramHeader
         if flow.pointee.fragmentOffset == 0, total <= packet.room - FrameSize.datagramHeader {
             packet.begin(FrameType.datagram, count: 8 + total)
             packet.writer.write(flow.pointee.id)
@@ -89,9 +89,18 @@ extension PeerSession {
             let others = FrameSize.fragmentHeader + 48
             let open = self.isClient && !flow.pointee.isOpenAcknowledged ? FrameSize.open : 0
             flow.pointee.fragmentByteCount =
-                self.mtu.confirmed - RecordLayout.header - RecordLayout.tag - others - open
+                self.packetSize - RecordLayout.header - RecordLayout.tag - others - open
         }
         let chunk = flow.pointee.fragmentByteCount
+        guard
+            chunk + RecordLayout.header + RecordLayout.tag + FrameSize.fragmentHeader
+                <= self.packetSize
+        else {
+            // The path shrank under a datagram that is half gone: it is lost, as any may be.
+            flow.pointee.removeFirstDatagram()
+            self.board.drop(.datagramTooLarge)
+            return true
+        }
         let count = (total + chunk - 1) / chunk
         let offset = flow.pointee.fragmentOffset
         let length = min(chunk, total - offset)

@@ -64,7 +64,11 @@ extension PeerSession {
             self.writeOpen(stream, to: &packet)
         }
         let room = packet.room - FrameSize.streamHeader
-        var segment = stream.pointee.sender.takeLost(room: room)
+        var segment = stream.pointee.sender.takeLost(
+            room: room,
+            largest: self.largestSegment,
+            partRoom: packet.room - FrameSize.streamPartHeader
+        )
         if segment == nil {
             // A lost segment that does not fit here fits the next, empty packet.
             if stream.pointee.sender.hasLost { return .noRoom }
@@ -74,10 +78,7 @@ extension PeerSession {
             segment = stream.pointee.sender.cutSegment(room: room)
         }
         guard let segment else { return .nothing }
-        packet.begin(FrameType.stream, count: 12 + segment.byteCount)
-        packet.writer.write(stream.pointee.conversation)
-        packet.writer.write(segment.number)
-        packet.writer.write(UInt32(truncatingIfNeeded: segment.offset))
+        self.writeHeader(of: segment, in: stream.pointee.conversation, to: &packet)
         stream.pointee.sender.copy(segment, to: packet.writer.cursor)
         packet.writer.count += segment.byteCount
         packet.isTraffic = true
@@ -86,8 +87,32 @@ extension PeerSession {
             slot: stream.pointee.slot,
             id: stream.pointee.conversation,
             value: segment.number,
+            part: segment.part,
             in: packet
         )
         return .written(segment.byteCount)
+    }
+
+    /// Bytes of a segment that an otherwise empty packet carries.
+    private var largestSegment: Int {
+        self.packetSize - RecordLayout.header - RecordLayout.tag - FrameSize.streamHeader
+    }
+
+    private func writeHeader(
+        of segment: HostedSender.Segment,
+        in conversation: UInt32,
+        to packet: inout PacketBuilder
+    ) {
+        let isWhole = segment.part == .whole
+        packet.begin(
+            isWhole ? FrameType.stream : FrameType.streamPart,
+            count: (isWhole ? 12 : 15) + segment.byteCount
+        )
+        packet.writer.write(conversation)
+        packet.writer.write(segment.number)
+        packet.writer.write(UInt32(truncatingIfNeeded: segment.segmentOffset))
+        guard !isWhole else { return }
+        packet.writer.write(UInt16(segment.segmentByteCount))
+        packet.writer.write(segment.part.first)
     }
 }

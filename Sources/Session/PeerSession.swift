@@ -82,6 +82,8 @@ final class PeerSession {
     var highestReceived: UInt64 = 0
     /// Its client has come back as another process: over at this time unless heard before.
     var suspectAt: Instant?
+    /// Probe timeouts since anything was acknowledged.
+    var unansweredProbes = 0
     /// In the engine's list of sessions to transmit for.
     var isDirty = false
     private var lostBefore: UInt64 = 0
@@ -147,6 +149,12 @@ final class PeerSession {
         return min(earliest, self.liveness.deadline(self.circumstances))
     }
 
+    /// The size of the next packets: small ones while even probes go unanswered, because the path
+    /// may have become too small for the others.
+    var packetSize: Int {
+        self.unansweredProbes < 2 ? self.mtu.confirmed : min(self.mtu.confirmed, MTUSearch.base)
+    }
+
     var circumstances: Liveness.Circumstances {
         Liveness.Circumstances(
             roundTrip: self.recovery.smoothedRTT,
@@ -194,6 +202,8 @@ final class PeerSession {
     /// Gives every acknowledged or lost packet's frames back to their owners.
     func settle(at now: Instant) {
         while let packet = self.recovery.nextAcknowledged() {
+            self.mtu.packetArrived(size: Int(packet.byteCount))
+            self.unansweredProbes = 0
             if packet.flags.contains(.ackCarrier) {
                 self.received.ackWasAcknowledged(largest: packet.largestAcked)
             }
@@ -204,6 +214,11 @@ final class PeerSession {
             }
         }
         while let packet = self.recovery.nextLost() {
+            if !packet.flags.contains(.isProbe),
+                self.mtu.packetLost(size: Int(packet.byteCount), at: now)
+            {
+                self.recovery.maximumPacketSize = self.mtu.confirmed
+            }
             for index in 0..<UInt64(packet.frameCount) {
                 let place = packet.firstFrame + index
                 guard place >= self.log.head else { continue }
@@ -226,7 +241,7 @@ final class PeerSession {
             if let flow = self.flow(frame) { flow.pointee.isOpenAcknowledged = true }
         case .segment:
             guard let stream = self.stream(frame) else { return }
-            if stream.pointee.sender.acknowledge(frame.value) {
+            if stream.pointee.sender.acknowledge(frame.value, part: frame.part) {
                 self.roomAppeared(stream)
                 self.scheduleData(stream)
             }

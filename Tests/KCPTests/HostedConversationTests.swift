@@ -35,8 +35,13 @@ private final class Ends {
                 written += source[written..<end].withUnsafeBytes { ends.sender.write($0) }
             }
             let room = 100 + Int(dice.below(1400))
-            if let segment = ends.sender.takeLost(room: 1500) ?? ends.sender.cutSegment(room: room)
-            {
+            // The path shrinks and grows: what was cut larger goes out in parts.
+            let largest = rounds / 1000 % 2 == 0 ? 1500 : 600
+            if let segment = ends.sender.takeLost(
+                room: 1500,
+                largest: largest,
+                partRoom: largest
+            ) ?? ends.sender.cutSegment(room: room) {
                 var bytes = [UInt8](repeating: 0, count: segment.byteCount)
                 bytes.withUnsafeMutableBytes { target in
                     if let base = target.baseAddress { ends.sender.copy(segment, to: base) }
@@ -62,7 +67,7 @@ private final class Ends {
             #expect(held <= 65_536)
         }
         #expect(delivered == source)
-        for (segment, _) in pipe { ends.sender.acknowledge(segment.number) }
+        for (segment, _) in pipe { ends.sender.acknowledge(segment.number, part: segment.part) }
         let isDrained = ends.sender.isEverythingAcknowledged
         let end = ends.receiver.finish(at: UInt32(ends.sender.segmentCount))
         let isFinished = ends.receiver.isFinished
@@ -79,15 +84,24 @@ private final class Ends {
             ends.sender.lose(number)
             return
         }
+        let segment = packet.segment
         let outcome = packet.bytes.withUnsafeBytes {
-            ends.receiver.receive(
-                number: number,
-                offset: UInt32(truncatingIfNeeded: packet.segment.offset),
-                $0
-            )
+            segment.part == .whole
+                ? ends.receiver.receive(
+                    number: number,
+                    offset: UInt32(truncatingIfNeeded: segment.offset),
+                    $0
+                )
+                : ends.receiver.receivePart(
+                    number: number,
+                    offset: UInt32(truncatingIfNeeded: segment.segmentOffset),
+                    segmentByteCount: segment.segmentByteCount,
+                    firstChunk: Int(segment.part.first),
+                    $0
+                )
         }
         #expect(outcome != .violation)
-        ends.sender.acknowledge(number)
+        ends.sender.acknowledge(number, part: segment.part)
     }
 
     @Test func refusesWhatBreaksTheRules() {

@@ -250,6 +250,32 @@ import Testing
         #expect(held <= limits.sessionBuffer + 5 * EngineLimits.initialWindow)
     }
 
+    @Test func streamsSurviveAShrinkingPath() {
+        let wire = Wire()
+        var echo: StreamHandle?
+        wire.onServerStream = { handle, _ in echo = handle }
+        wire.run(.seconds(1))
+        guard let stream = self.openEcho(wire) else { return }
+        let source = (0..<4_000_000).map { UInt8(truncatingIfNeeded: $0 &* 131 &+ $0 >> 9) }
+        var sent = 0
+        var got: [UInt8] = []
+        let step = {
+            sent += wire.client.write(source[sent...], to: stream, at: wire.now)
+            if let echo { got += wire.server.readAll(echo, at: wire.now) }
+        }
+        while got.count < 1_000_000 { wire.run(.milliseconds(10), act: step) }
+        wire.largestPacket = 1252
+        let before = got.count
+        wire.run(.seconds(1), act: step)
+        #expect(got.count > before + 100_000)
+        wire.run(.seconds(2), act: step)
+        #expect(
+            wire.client.snapshot(at: wire.now).sessions.first.map { $0.packetSize <= 1252 } == true
+        )
+        wire.run(.seconds(30), act: step)
+        #expect(got == source)
+    }
+
     @Test func idleSessionHardlyWakes() {
         let wire = Wire()
         wire.run(.seconds(30))

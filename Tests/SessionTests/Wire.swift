@@ -15,6 +15,8 @@ final class Wire {
     var delay = Instant.Interval.milliseconds(10)
     /// Packets for this address go nowhere.
     var lostDestination: SocketAddress?
+    /// Larger packets vanish without a word.
+    var largestPacket = Int.max
     /// Says whether a packet arrives; asked for each.
     var passes: (_ fromClient: Bool) -> Bool = { _ in true }
     var clientEvents: [EngineEvent] = []
@@ -76,7 +78,9 @@ final class Wire {
             while start < transmit.byteCount {
                 let end = min(transmit.byteCount, start + transmit.segmentSize)
                 self.packetCount += 1
-                if self.passes(fromClient), transmit.destination != self.lostDestination {
+                if self.passes(fromClient), transmit.destination != self.lostDestination,
+                    end - start <= self.largestPacket
+                {
                     self.inFlight.append(
                         (
                             self.now + self.delay, fromClient,
