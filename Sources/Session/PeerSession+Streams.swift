@@ -30,9 +30,9 @@ extension PeerSession {
     func scheduleData(_ stream: StreamPointer) {
         guard !stream.pointee.isInDataQueue, stream.pointee.hasDataToSend else { return }
         stream.pointee.isInDataQueue = true
-        stream.pointee.isFresh = true
+        stream.pointee.tier = stream.pointee.isInteractive ? .urgent : .fresh
         stream.pointee.deficit = self.mtu.confirmed
-        self.fresh.append(stream.pointee.slot)
+        self.rounds.append(stream.pointee.slot, stream.pointee.tier)
     }
 
     /// Room in the send buffer appeared: tells the driver if it waits for some.

@@ -41,8 +41,7 @@ extension PeerSession {
     }
 
     private func noteApplicationLimit(_ allowance: Int, at now: Instant) {
-        guard allowance > 0, self.fresh.isEmpty, self.steady.isEmpty, self.flowQueue.isEmpty
-        else { return }
+        guard allowance > 0, self.rounds.isEmpty, self.flowQueue.isEmpty else { return }
         self.recovery.becameApplicationLimited(at: now)
     }
 
@@ -58,10 +57,12 @@ extension PeerSession {
             !self.control.isEmpty || self.isPingDue || !self.pathReplies.isEmpty
             || !self.strayResets.isEmpty
         let mayStream = allowance > 0 || isProbe
-        let hasStreams = mayStream && !(self.fresh.isEmpty && self.steady.isEmpty)
-        let hasDatagrams =
-            !self.flowQueue.isEmpty
-            && (mayStream || self.recovery.interactiveAllowance(at: now) > 0)
+        let hasInteractive = !self.flowQueue.isEmpty || self.rounds.hasUrgent
+        let mayHurry =
+            hasInteractive && (mayStream || self.recovery.interactiveAllowance(at: now) > 0)
+        let hasDatagrams = mayHurry && !self.flowQueue.isEmpty
+        let hasStreams =
+            mayHurry && self.rounds.hasUrgent || mayStream && self.rounds.hasOthers
         let isAckDue = self.received.isAckDue(at: now)
         guard isAckDue || hasControl || hasStreams || hasDatagrams || isProbe else { return 0 }
 
@@ -74,8 +75,8 @@ extension PeerSession {
         if isAckDue || self.received.hasAnythingToAck { self.writeAck(&packet, at: now) }
         self.writeControl(&packet)
         if hasDatagrams { self.writeDatagrams(&packet, at: now) }
-        if isProbe, self.fresh.isEmpty, self.steady.isEmpty { self.repeatOldest() }
-        if mayStream { self.writeStreams(&packet) }
+        if isProbe, self.rounds.isEmpty { self.repeatOldest() }
+        if mayStream || mayHurry { self.writeStreams(&packet, includingOthers: mayStream) }
         if isProbe {
             if packet.flags.isEmpty { packet.begin(FrameType.ping, count: 0) }
             self.recovery.probeSent()

@@ -1,47 +1,41 @@
 import KCP
 import Primitives
+import Recovery
 
 /// The bytes of streams.
 extension PeerSession {
-    /// Deficit round robin by bytes, streams that were idle first (RFC 8290 §4).
-    func writeStreams(_ packet: inout PacketBuilder) {
-        while packet.room > FrameSize.streamHeader {
-            let isFresh = !self.fresh.isEmpty
-            guard let slot = isFresh ? self.fresh.first : self.steady.first else { return }
+    /// Urgent streams, then deficit round robin by bytes among the others if the path lets them.
+    func writeStreams(_ packet: inout PacketBuilder, includingOthers others: Bool) {
+        while packet.room > FrameSize.streamHeader,
+            let (slot, tier) = self.rounds.first(includingOthers: others)
+        {
             guard let stream = self.board.streams.live(slot), stream.pointee.isInDataQueue,
-                stream.pointee.isFresh == isFresh, stream.pointee.session == Int32(self.slot),
+                stream.pointee.tier == tier, stream.pointee.session == Int32(self.slot),
                 !stream.pointee.isReset
             else {
-                self.dequeue(isFresh)
+                self.rounds.removeFirst(tier)
                 continue
             }
             if stream.pointee.deficit <= 0 {
                 stream.pointee.deficit += self.mtu.confirmed
-                self.moveToSteady(slot, stream, from: isFresh)
+                self.rounds.removeFirst(tier)
+                stream.pointee.tier = .steady
+                self.rounds.append(slot, .steady)
                 continue
             }
             switch self.writeSegment(of: stream, to: &packet) {
             case .written(let count):
                 stream.pointee.deficit -= count
+                if tier == .urgent { packet.flags.insert(.isInteractive) }
             case .noRoom:
                 return
             case .nothing:
-                self.dequeue(isFresh)
+                self.rounds.removeFirst(tier)
                 stream.pointee.isInDataQueue = false
                 if stream.pointee.isReadyToClose { self.writeClose(stream, to: &packet) }
                 self.roomAppeared(stream)
             }
         }
-    }
-
-    private func dequeue(_ isFresh: Bool) {
-        _ = isFresh ? self.fresh.popFirst() : self.steady.popFirst()
-    }
-
-    private func moveToSteady(_ slot: UInt32, _ stream: StreamPointer, from isFresh: Bool) {
-        self.dequeue(isFresh)
-        stream.pointee.isFresh = false
-        self.steady.append(slot)
     }
 
     private enum SegmentResult {

@@ -65,10 +65,8 @@ final class PeerSession {
 
     /// Streams with frames other than data to send.
     var control = SlotQueue()
-    /// Streams with data to send: those that were idle until now, then the others (fq_codel's two
-    /// lists, RFC 8290 §4.2).
-    var fresh = SlotQueue()
-    var steady = SlotQueue()
+    /// Streams with data to send.
+    var rounds = StreamRounds()
     /// Flows with datagrams to send.
     var flowQueue = SlotQueue()
     /// RESETs for ids that have no stream or flow here; not repeated.
@@ -141,7 +139,7 @@ final class PeerSession {
     /// When this session next has to be woken or may send again.
     func deadline(at now: Instant) -> Instant {
         var earliest = min(self.recovery.deadline, self.received.ackDeadline)
-        if !self.fresh.isEmpty || !self.steady.isEmpty || !self.flowQueue.isEmpty {
+        if !self.rounds.isEmpty || !self.flowQueue.isEmpty {
             earliest = min(earliest, self.recovery.pacingDeadline)
         }
         earliest = min(earliest, self.path.deadline)

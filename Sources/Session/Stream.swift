@@ -40,7 +40,9 @@ struct Stream: ~Copyable {
     var isReady = false
     var isInControlQueue = false
     var isInDataQueue = false
-    var isFresh = false
+    var tier = StreamRounds.Tier.fresh
+    /// How often the last writes looked like messages of somebody who waits for the answer.
+    private var messageScore = messageScoreLimit / 2
     /// Bytes this stream may still send in its turn (deficit round robin).
     var deficit = 0
 
@@ -66,6 +68,30 @@ struct Stream: ~Copyable {
         if request.isCompressed { self.compression = StreamCompression(mayCompress: true) }
     }
 
+    private static let messageScoreLimit = 16
+    private static let messageByteCount = 1400
+    private static let dialogueByteCount = 16_384
+
+    /// Goes before bulk, on the opener's word or by what it does: small writes that find nothing
+    /// else waiting.
+    var isInteractive: Bool {
+        switch self.request.trafficClass {
+        case .interactive: true
+        case .realtime, .bulk: false
+        case .auto: self.messageScore >= Self.messageScoreLimit / 2
+        }
+    }
+
+    /// Judges a write of `count` bytes: messages count slowly up, bulk counts quickly down.
+    private mutating func judge(_ count: Int) {
+        let isMessage =
+            count <= Self.messageByteCount && self.sender.unsentByteCount == 0
+            && self.sender.heldByteCount <= Self.dialogueByteCount
+        self.messageScore =
+            isMessage
+            ? min(self.messageScore + 1, Self.messageScoreLimit) : max(self.messageScore - 4, 0)
+    }
+
     var handle: StreamHandle { StreamHandle(slot: self.slot, generation: self.generation) }
 
     /// Something could go into a packet if window and pacing let it.
@@ -80,6 +106,7 @@ struct Stream: ~Copyable {
     }
 
     mutating func wrote(_ count: Int) {
+        self.judge(count)
         if let compression = self.compression {
             compression.wrote(count, to: &self.sender)
         } else {
