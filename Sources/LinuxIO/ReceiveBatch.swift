@@ -156,7 +156,7 @@ public final class ReceiveBatch {
 extension UDPSocket {
     /// Receives what waits into `batch`; returns how many messages came, 0 when there were none.
     ///
-    /// A pending error, such as a connected peer's closed port, is counted and is otherwise nothing.
+    /// A pending error, such as a connected peer's closed port, is counted and otherwise nothing.
     public func receive(into batch: ReceiveBatch) -> Int {
         do throws(IOError) {
             return try batch.fill(from: self)

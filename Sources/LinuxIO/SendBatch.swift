@@ -4,8 +4,8 @@ public import Primitives
 
 /// Datagrams on their way to one socket: trains of equal size, each one UDP_SEGMENT send.
 ///
-/// Fill it (``freeBuffer`` and ``commit(byteCount:segmentSize:to:from:)``, or ``append``), then call
-/// ``UDPSocket/send(_:)`` until that says `.done`. Nothing is allocated after `init`.
+/// Fill it (``freeBuffer`` and ``commit(byteCount:segmentSize:to:from:)``, or ``append``), then
+/// call ``UDPSocket/send(_:)`` until that says `.done`. Nothing is allocated after `init`.
 public final class SendBatch {
     /// The largest payload of one send: what one IPv4 packet holds.
     static let trainByteLimit = 65_507
@@ -284,7 +284,7 @@ extension SendBatch {
         self.headOffset = 0
     }
 
-    /// Something was sent. If it was a packet of a refused train, then UDP_SEGMENT was the trouble.
+    /// If what was sent is a packet of a refused train, then UDP_SEGMENT was the trouble.
     private func learn(from socket: UDPSocket) {
         guard self.head == self.singledEntry else { return }
         if self.singledCode == EIO || self.singledCode == EINVAL { socket.usesSegmentation = false }

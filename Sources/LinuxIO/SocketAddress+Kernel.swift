@@ -1,4 +1,4 @@
-import Glibc
+public import Glibc
 public import Primitives
 
 /// The size of the largest address the kernel hands out, `sockaddr_storage`.
@@ -21,8 +21,8 @@ extension SocketAddress {
 
     /// Writes the address as a socket of `family` wants it, and returns its length.
     ///
-    /// An IPv4 address goes into an IPv6 socket in its mapped form; an IPv6 address does not go into
-    /// an IPv4 socket, and yields 0. `target` has room for a `sockaddr_storage`.
+    /// An IPv4 address goes into an IPv6 socket in its mapped form; an IPv6 address does not go
+    /// into an IPv4 socket, and yields 0. `target` has room for a `sockaddr_storage`.
     @inline(__always)
     func store(to target: UnsafeMutableRawPointer, family: Int32) -> socklen_t {
         target.storeBytes(of: sa_family_t(family), as: sa_family_t.self)
@@ -103,5 +103,13 @@ private func readAddress(
     guard result == 0 else { return nil }
     return withUnsafeBytes(of: &storage) { bytes in
         bytes.baseAddress.flatMap { SocketAddress(kernel: $0, length: length) }
+    }
+}
+
+extension SocketAddress {
+    /// The address of one answer of `getaddrinfo`.
+    public init?(_ entry: addrinfo) {
+        guard let address = entry.ai_addr else { return nil }
+        self.init(kernel: UnsafeRawPointer(address), length: entry.ai_addrlen)
     }
 }
