@@ -22,11 +22,12 @@ public final class CompressedStreamWriter {
     /// With less room than this nothing is written.
     public static let leastRoom = 32
 
-    private var probe = CompressionProbe()
+    private var probe: CompressionProbe
     private var deflater: StreamDeflater?
     private var isUnflushed = false
 
-    public init() {}
+    /// - Parameter mayCompress: false stores everything, for a peer that expects the framing.
+    public init(mayCompress: Bool = true) { self.probe = CompressionProbe(isPaying: mayCompress) }
 
     /// Whether it still compresses; false once it was found not to pay.
     public var isCompressing: Bool { self.probe.isPaying || self.isUnflushed }

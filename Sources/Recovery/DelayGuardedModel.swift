@@ -15,12 +15,18 @@ struct DelayGuardedModel: Sendable {
     private(set) var phase = Phase.startup
     private(set) var window: Int
     private(set) var pacingRate: Double
-    /// The path's own loss rate.
-    private(set) var base = 0.0
+    /// The path's own loss rate: what gentle packets lose, and never more than all do on average.
+    var base: Double { min(self.gentleLoss, self.overallLoss) }
+    private var gentleLoss = 0.0
+    private var overallLoss = 0.0
     /// The least round trip of the last round above the path's minimum.
     private(set) var queue: UInt64 = 0
     private(set) var isCompeting = false
 
+    /// How many gentle packets `base` rests on.
+    private var gentlePackets = 0.0
+    /// Rounds for which cruising must not press, because the last time cost packets.
+    private var calmRounds = 0
     private var packetSize: Double
     private var filter = MaximumFilter()
     /// A ceiling on the bandwidth after congestion loss.
@@ -48,13 +54,21 @@ struct DelayGuardedModel: Sendable {
 
     private var lowQueueAt: UInt64
     private var competeSince: UInt64 = 0
-    private var competeSlot = 0
-    private var slotStartedAt: UInt64 = 0
+    private var competeEndedAt: UInt64 = 0
+    /// How often the queue came back soon after it had been emptied.
+    private var returns = 0
+    private var isYielding = false
+    /// The highest queue seen lately.
+    private var queueLevel = 0.0
+    private var rival: Cubic
+    private var yieldedAt: UInt64 = 0
+    private var drainedAt: UInt64 = 0
     private var isRestarting = false
     private var dice: UInt64 = 0x9E37_79B9_7F4A_7C15
 
     init(packetSize: Int, at now: UInt64) {
         self.packetSize = Double(packetSize)
+        self.rival = Cubic(packetSize: packetSize)
         self.window = packetSize * 32
         self.pacingRate = Double(packetSize) * 32 / 0.02
         self.roundStartedAt = now
@@ -69,7 +83,7 @@ struct DelayGuardedModel: Sendable {
     /// The standing queue aimed at.
     private var target: UInt64 { min(max(self.minimum / 10, 3_000_000), 12_000_000) }
     /// A queue which others must be filling.
-    private var foreignQueue: UInt64 { max(20_000_000, self.minimum / 5 * 2) }
+    private var foreignQueue: UInt64 { max(15_000_000, self.minimum / 4) }
     /// The bytes in flight that fill the path without a queue, lost ones included.
     private var product: Double {
         self.bandwidth / (1 - self.base) * Double(self.minimum) * 1e-9
@@ -78,6 +92,7 @@ struct DelayGuardedModel: Sendable {
     mutating func update(_ event: AckEvent) {
         self.packetSize = Double(event.packetSize)
         if event.roundTrip > 0 { self.sampleRoundTrip(event.roundTrip, at: event.now) }
+        self.learnBase(event)
         self.roundAcked += event.acked
         self.roundLost += event.lost
         if event.bandwidth > 0, !event.isAppLimited || event.bandwidth >= self.filter.value {
@@ -116,19 +131,41 @@ struct DelayGuardedModel: Sendable {
         if sample <= self.minimum + self.foreignQueue { self.lowQueueAt = now }
     }
 
+    /// The path's own loss shows in packets that left at a rate below its capacity.
+    ///
+    /// Taken from all packets, the losses of a short queue or of a policer would raise the rate
+    /// that causes them.
+    private mutating func learnBase(_ event: AckEvent) {
+        let count = Double(event.gentleAcked + event.gentleLost)
+        guard count > 0 else { return }
+        self.gentlePackets = min(self.gentlePackets + count, 600)
+        let weight = min(count / (self.gentlePackets + 60), 1)
+        self.gentleLoss += (Double(event.gentleLost) / count - self.gentleLoss) * weight
+    }
+
+    /// Draining, or sending a good deal less than the path was seen to take.
+    var isGentle: Bool {
+        switch self.phase {
+        case .down, .drain: !self.isCompeting
+        case .startup, .cruise, .up, .probeRTT: false
+        }
+    }
+
     private mutating func endRound(_ event: AckEvent) {
         if self.roundMinimum != .max { self.queue = self.roundMinimum &- self.minimum }
         let sent = self.roundAcked + self.roundLost
         let loss = sent > 0 ? Double(self.roundLost) / Double(sent) : 0
+        self.overallLoss += (min(loss, 0.3) - self.overallLoss) / 16
         if self.queue < self.target {
-            if self.phase == .cruise || self.phase == .down {
-                self.base += (min(loss, 0.3) - self.base) / 10
-            }
             if self.phase == .up, loss > self.base + 0.05, self.roundLost > 3 * event.packetSize {
                 self.cap = 0.95 * self.bandwidth
             }
-        } else if loss > 1.5 * self.base + 0.02, self.phase != .startup {
-            self.cap = 0.85 * self.bandwidth
+        } else {
+            // Loss that stays whatever we do becomes the path's own in the end.
+            if loss > self.gentleLoss { self.gentleLoss += (loss - self.gentleLoss) / 40 }
+            if loss > 1.5 * self.base + 0.02, self.phase != .startup {
+                self.cap = max(0.85 * self.bandwidth, 0.5 * self.filter.value)
+            }
         }
         if self.cap < .infinity, loss <= 1.5 * self.base + 0.02 {
             self.cap *= 1.05
@@ -140,6 +177,9 @@ struct DelayGuardedModel: Sendable {
                 self.filter.reset(to: best, round: self.round)
             }
         }
+        self.calmRounds =
+            loss > self.base + 0.01 && self.roundLost > 4 * event.packetSize
+            ? 32 : max(0, self.calmRounds - 1)
         self.round += 1
         self.phaseRounds += 1
         self.stepRounds += 1
@@ -151,10 +191,12 @@ struct DelayGuardedModel: Sendable {
         self.previousBest = self.roundBest
         self.roundBest = 0
         self.isRestarting = false
-        if self.phase == .startup { self.checkFull(event) }
+        if self.phase == .startup {
+            self.checkFull(event, isOverrun: loss > 0.3 && sent > 100_000)
+        }
     }
 
-    private mutating func checkFull(_ event: AckEvent) {
+    private mutating func checkFull(_ event: AckEvent, isOverrun: Bool) {
         if self.filter.value >= 1.25 * self.stepBandwidth {
             self.stepBandwidth = self.filter.value
             self.stepRounds = 0
@@ -162,7 +204,7 @@ struct DelayGuardedModel: Sendable {
         }
         if event.isAppLimited { return }
         let crowded = self.queue > 2 * self.target + self.minimum / 4
-        if self.stepRounds >= 3 || (self.stepRounds >= 1 && crowded) {
+        if self.stepRounds >= 3 || (self.stepRounds >= 1 && (crowded || isOverrun)) {
             self.enter(.drain, at: event.now)
         }
     }
@@ -190,7 +232,7 @@ struct DelayGuardedModel: Sendable {
     private mutating func step(_ event: AckEvent) {
         let now = event.now
         let elapsed = now &- self.phaseStartedAt
-        self.updateCompetition(at: now)
+        self.updateCompetition(event)
         switch self.phase {
         case .startup: break
         case .drain:
@@ -244,31 +286,85 @@ struct DelayGuardedModel: Sendable {
         return false
     }
 
-    private mutating func updateCompetition(at now: UInt64) {
-        if self.isCompeting {
-            self.minimumAt = now
-            if now &- self.slotStartedAt > self.response {
-                self.competeSlot = (self.competeSlot + 1) & 7
-                self.slotStartedAt = now
+    /// Others that fill the queue whatever the delay would leave a delay-guarded flow nothing: while
+    /// the queue never empties, compete as CUBIC does.
+    ///
+    /// Every few seconds yield for a moment, and follow when another one seems to yield: if the
+    /// queue empties then, it was our own doing, or that of our like, and the guard takes over again.
+    private mutating func updateCompetition(_ event: AckEvent) {
+        let now = event.now
+        guard self.isCompeting else {
+            if self.phase == .cruise,
+                now &- self.lowQueueAt > max(5 * self.minimum, 300_000_000)
+            {
+                self.startCompeting(event)
             }
-            if now &- self.competeSince > 3_000_000_000, self.queue <= self.foreignQueue / 2 {
-                self.isCompeting = false
-                self.lowQueueAt = now
-                self.enter(.cruise, at: now)
-            }
-        } else if self.phase == .cruise,
-            now &- self.lowQueueAt > max(8 * self.minimum, 500_000_000)
-        {
-            self.isCompeting = true
-            self.competeSince = now
-            self.slotStartedAt = now
-            self.competeSlot = 0
+            return
         }
+        self.minimumAt = now
+        self.feedRival(event)
+        if self.isYielding {
+            if Double(event.inFlight) > 0.6 * self.product,
+                now &- self.yieldedAt < 3 * self.response
+            {
+                self.drainedAt = now
+            } else if now &- self.drainedAt > 3 * self.response {
+                self.isYielding = false
+                self.queueLevel = 0
+            }
+        } else if now &- self.yieldedAt > 5_000_000_000 || self.seesYield(event) {
+            self.isYielding = true
+            self.yieldedAt = now
+            self.drainedAt = now
+        }
+        if self.isYielding || now &- self.competeSince > 1_000_000_000, event.roundTrip > 0,
+            event.roundTrip <= self.minimum + self.foreignQueue / 2
+        {
+            self.isCompeting = false
+            self.isYielding = false
+            self.competeEndedAt = now
+            self.lowQueueAt = now
+            self.enter(.cruise, at: now)
+        }
+    }
+
+    private mutating func startCompeting(_ event: AckEvent) {
+        let now = event.now
+        self.isCompeting = true
+        self.competeSince = now
+        // First see whether the queue is not our own; but not again and again, when it comes back.
+        self.returns = now &- self.competeEndedAt < 3_000_000_000 ? self.returns + 1 : 0
+        self.isYielding = self.returns < 2
+        self.yieldedAt = now
+        self.drainedAt = now
+        self.queueLevel = 0
+        let window = self.bandwidth * Double(max(event.smoothedRoundTrip, self.minimum)) * 1e-9
+        self.rival = Cubic(packetSize: event.packetSize, window: window)
+    }
+
+    /// The queue fell by more than a loss-based flow's reduction explains.
+    private mutating func seesYield(_ event: AckEvent) -> Bool {
+        guard event.roundTrip > 0 else { return false }
+        let queue = Double(event.roundTrip - self.minimum)
+        self.queueLevel = max(self.queueLevel * 0.999, queue)
+        return queue < 0.55 * self.queueLevel && event.now &- self.yieldedAt > 1_000_000_000
+    }
+
+    /// The path's own losses are none of CUBIC's business.
+    private mutating func feedRival(_ event: AckEvent) {
+        guard !self.isYielding else { return }
+        var event = event
+        if self.base > 0.005 {
+            let sent = self.roundAcked + self.roundLost
+            let expected = (1.5 * self.base + 0.02) * Double(max(sent, 64 * event.packetSize))
+            if Double(self.roundLost) < expected { event.lost = 0 }
+        }
+        self.rival.update(event)
     }
 
     private var gain: Double {
         if self.isCompeting {
-            return self.competeSlot == 0 ? 1.25 : self.competeSlot == 1 ? 0.75 : 1
+            return self.isYielding ? 0.5 : 1.1
         }
         switch self.phase {
         case .startup: return 2.77
@@ -278,7 +374,7 @@ struct DelayGuardedModel: Sendable {
         case .probeRTT: return 0.9
         case .cruise:
             guard self.queue > self.target else {
-                return self.minimum < 3_000_000 ? 1.1 : 0.99
+                return self.minimum < 3_000_000 && self.calmRounds == 0 ? 1.1 : 0.99
             }
             let over = Double(self.queue - self.target) / Double(max(self.minimum, 1))
             return max(0.8, 0.95 - 0.5 * over)
@@ -290,6 +386,11 @@ struct DelayGuardedModel: Sendable {
         let slack = sending * Double(max(self.minimum / 2, Self.shortestRound)) * 1e-9
         let product = self.product
         self.pacingRate = max(self.gain * sending, self.packetSize * 10)
+        if self.phase == .startup {
+            // What little an idle application sent says nothing about the path.
+            let first = 32 * self.packetSize * 1e9 / Double(max(self.minimum, 1_000_000))
+            self.pacingRate = max(self.pacingRate, first)
+        }
         var window: Double
         switch self.phase {
         case .startup: window = max(2.77 * product, 32 * self.packetSize) + slack
@@ -297,7 +398,10 @@ struct DelayGuardedModel: Sendable {
         case .up: window = max(product + slack, (1.25 + self.excess) * product)
         case .drain, .cruise, .down: window = product + slack
         }
-        if self.isCompeting { window = 2 * product + slack }
+        if self.isCompeting {
+            window = self.isYielding ? 0.5 * product : Double(self.rival.window)
+            if !self.isYielding { self.pacingRate = self.rival.pacingRate }
+        }
         window += 4 * self.packetSize
         if self.minimum < 1_000_000 { window = max(window, 64 * self.packetSize) }
         if self.isRestarting { window = min(window, 10 * self.packetSize) }

@@ -10,8 +10,9 @@ extension LossRecovery {
         var lateness: UInt64 = 0
     }
 
-    /// Takes the body of an ACK frame. False if it is malformed or acknowledges what was never
-    /// sent; then nothing has changed.
+    /// Takes the body of an ACK frame.
+    ///
+    /// False if it is malformed or acknowledges what was never sent; then nothing has changed.
     public mutating func receivedAck(_ body: UnsafeRawBufferPointer, at now: Instant) -> Bool {
         guard let (count, delay) = AckBody.read(body, into: self.ranges),
             self.ranges[0].last < self.nextNumber
@@ -59,6 +60,7 @@ extension LossRecovery {
                     packet.frameCount = 0
                 } else {
                     self.unaccount(packet)
+                    if packet.isGentle { result.event.gentleAcked += 1 }
                     self.lossRate -= self.lossRate / 256
                 }
                 self.acknowledged.append(packet)
@@ -100,7 +102,9 @@ extension LossRecovery {
             self.newestSentAt = packet.sentAt.nanoseconds
             self.newestRoundTrip = raw
         }
-        guard packet.number == largest, packet.flags.contains(.ackEliciting) else { return }
+        guard packet.number == largest, packet.flags.contains(.ackEliciting),
+            index >= self.pathStart
+        else { return }
         // RFC 9002 §5.3: no adjustment below the minimum, and none a peer has no excuse for.
         let allowed = min(delay &* 1_000, 100_000_000)
         let adjusted = raw > allowed ? raw - allowed : raw
@@ -119,7 +123,7 @@ extension LossRecovery {
         if self.appLimitedUntil > 0, self.delivered > self.appLimitedUntil {
             self.appLimitedUntil = 0
         }
-        guard packet.flags.contains(.countsInFlight) else { return }
+        guard packet.flags.contains(.countsInFlight), result.newest > self.pathStart else { return }
         let sentAt = packet.sentAt.nanoseconds
         if sentAt > self.flightStartedAt { self.flightStartedAt = sentAt }
         let sendTime = UInt64(packet.flightAge)

@@ -13,7 +13,9 @@ extension LossRecovery {
         return max(self.pacingRate * span, self.quantum)
     }
 
-    /// Bytes bulk may send now; 0 while window or pacer hold it back. See ``pacingDeadline``.
+    /// Bytes bulk may send now; 0 while window or pacer hold it back.
+    ///
+    /// See ``pacingDeadline``.
     public mutating func sendAllowance(at now: Instant) -> Int {
         let space = self.congestionWindow - self.bytesInFlight
         guard space > 0 else { return 0 }
@@ -23,8 +25,10 @@ extension LossRecovery {
         return max(min(Int(quantum), space), self.maximumPacketSize)
     }
 
-    /// Bytes interactive traffic may send now. It does not wait for the bulk bucket but leaves it in
-    /// debt; it has a quarter of the rate, and a tenth of the window more. Never 0 on an idle path.
+    /// Bytes interactive traffic may send now.
+    ///
+    /// It does not wait for the bulk bucket but leaves it in debt; it has a quarter of the rate,
+    /// and a tenth of the window more. Never 0 on an idle path.
     public mutating func interactiveAllowance(at now: Instant) -> Int {
         if self.bytesInFlight == 0 {
             return max(Int(self.police.tokens), 2 * self.maximumPacketSize)

@@ -3,6 +3,8 @@ public import Primitives
 extension LossRecovery {
     /// Reordering in packets that is taken for loss while none was ever seen (RFC 9002 §6.1.1).
     static var packetThreshold: UInt64 { 3 }
+    /// Schedulers stall for milliseconds: an earlier probe would mostly be one too many.
+    static var shortestProbeInterval: UInt64 { 10_000_000 }
     static var longestProbeInterval: UInt64 { 4_000_000_000 }
 
     /// When ``wake(at:)`` has something to do.
@@ -15,20 +17,22 @@ extension LossRecovery {
 
     /// The probe timeout (RFC 9002 §6.2); shorter for the first probe after interactive data.
     private var probeTime: Instant {
-        guard self.elicitingInFlight > 0, self.probesDue == 0 else { return .never }
+        guard self.elicitingInFlight > 0 else { return .never }
         let smoothed = self.roundTrip.smoothed
         let delay = self.acknowledgementDelay
         var interval = smoothed + max(4 * self.roundTrip.variance, 1_000_000) + delay
+        interval = max(interval, Self.shortestProbeInterval)
         if self.probeCount == 0, self.interactiveInFlight > 0 {
-            interval = min(interval, smoothed + smoothed / 4 + delay)
+            interval = min(interval, max(smoothed + smoothed / 4 + delay, 3_000_000))
         }
         interval = min(interval << min(self.probeCount, 8), Self.longestProbeInterval)
         return self.lastElicitingAt + .init(nanoseconds: interval)
     }
 
     /// Declares lost what is overdue; if nothing is but the probe timeout has passed, raises
-    /// ``probesDue``. The window stays: after a stall of this process the ACKs may only be waiting
-    /// in the socket.
+    /// ``probesDue``.
+    ///
+    /// The window stays: after a stall of this process the ACKs may only be waiting in the socket.
     public mutating func wake(at now: Instant) {
         if self.lossTime <= now {
             var event = AckEvent()
@@ -51,8 +55,9 @@ extension LossRecovery {
         return min(window, max(self.roundTrip.smoothed, 1_000_000))
     }
 
-    /// RACK (RFC 8985 §6.2): lost is what left before a packet that arrived, and is overdue. While
-    /// no reordering was seen, three later packets are proof enough.
+    /// RACK (RFC 8985 §6.2): lost is what left before a packet that arrived, and is overdue.
+    ///
+    /// While no reordering was seen, three later packets are proof enough.
     mutating func detectLosses(_ event: inout AckEvent) {
         self.lossTime = .never
         guard self.newestAcked > 0 else { return }
@@ -86,7 +91,9 @@ extension LossRecovery {
         }
         self.lostBytes &+= UInt64(packet.byteCount)
         self.lossRate += (1 - self.lossRate) / 256
+        guard index >= self.pathStart else { return }
         event.lost += Int(packet.byteCount)
+        if packet.isGentle { event.gentleLost += 1 }
         event.lostSentAt = max(event.lostSentAt, packet.sentAt.nanoseconds)
     }
 

@@ -11,8 +11,8 @@ public struct LossRecovery: ~Copyable {
     var roundTrip = RoundTrip()
     var controller: Controller
     let choice: CongestionChoice
-    var acknowledged = Ring<SentPacket>(capacity: 64)
-    var lost = Ring<SentPacket>(capacity: 64)
+    var acknowledged = Ring<SentPacket>(capacity: 16)
+    var lost = Ring<SentPacket>(capacity: 16)
     let ranges: UnsafeMutablePointer<NumberRange>
 
     /// A number no packet has used yet.
@@ -26,6 +26,9 @@ public struct LossRecovery: ~Copyable {
     var reordering: UInt64 = 0
     var reorderingRaisedAt: UInt64 = 0
     var reorderingSeenAt: UInt64 = 0
+
+    /// Send index of the first packet that took the present path.
+    var pathStart: UInt64 = 0
 
     // Timers.
     var lossTime = Instant.never
@@ -51,6 +54,7 @@ public struct LossRecovery: ~Copyable {
     public internal(set) var pacingRate: Double
     /// Bytes.
     public internal(set) var congestionWindow: Int
+    var isGentle = false
     /// Bytes of packets sent and neither acknowledged nor declared lost.
     public internal(set) var bytesInFlight = 0
 
@@ -100,13 +104,17 @@ public struct LossRecovery: ~Copyable {
         }
     }
 
-    /// A packet that was acknowledged. A packet declared lost before is not reported again.
+    /// A packet that was acknowledged.
+    ///
+    /// A packet declared lost before is not reported again.
     public mutating func nextAcknowledged() -> SentPacket? { self.acknowledged.popFirst() }
 
     /// A packet that was declared lost: what it carried goes back to whom it came from.
     public mutating func nextLost() -> SentPacket? { self.lost.popFirst() }
 
-    /// A packet left. Numbers rise strictly; gaps are allowed.
+    /// A packet left.
+    ///
+    /// Numbers rise strictly; gaps are allowed.
     public mutating func sent(
         number: UInt64,
         byteCount: Int,
@@ -140,6 +148,7 @@ public struct LossRecovery: ~Copyable {
             flags: flags,
             lostBefore: UInt32(truncatingIfNeeded: self.lostBytes),
             isAppLimited: self.appLimitedUntil > self.delivered,
+            isGentle: self.isGentle,
             wasLost: false
         )
         let isEliciting = flags.contains(.ackEliciting)
@@ -162,8 +171,9 @@ public struct LossRecovery: ~Copyable {
         self.appLimitedUntil = max(self.delivered + UInt64(self.bytesInFlight), 1)
     }
 
-    /// The peer is reached another way: forget what was learned of the old path. Packets in flight
-    /// stay known.
+    /// The peer is reached another way: forget what was learned of the old path.
+    ///
+    /// Packets in flight stay known.
     public mutating func pathChanged(at now: Instant) {
         let time = now.nanoseconds
         self.roundTrip = RoundTrip()
@@ -173,6 +183,7 @@ public struct LossRecovery: ~Copyable {
         self.newestRoundTrip = 0
         self.appLimitedUntil = 0
         // Samples must not span the change.
+        self.pathStart = self.log.tail
         self.deliveredAt = time
         self.flightStartedAt = time
         self.adoptRates()
@@ -187,6 +198,7 @@ public struct LossRecovery: ~Copyable {
     mutating func adoptRates() {
         self.pacingRate = self.controller.pacingRate
         self.congestionWindow = self.controller.window
+        self.isGentle = self.controller.isGentle
     }
 
     private static func age(of earlier: UInt64, at now: UInt64) -> UInt32 {

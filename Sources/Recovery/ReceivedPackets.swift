@@ -1,28 +1,5 @@
 public import Primitives
 
-/// What the receiver saw missing, for the sender's redundancy control.
-///
-/// Counters are cumulative. A packet that comes late is taken back out of `missing`.
-public struct LossStatistics: Sendable, Hashable {
-    /// Packets up to the largest number seen, from the first one.
-    public var expected: UInt64 = 0
-    /// Of those, packets not (yet) seen.
-    public var missing: UInt64 = 0
-    /// Packets that came after a larger number.
-    public var late: UInt64 = 0
-    /// Runs of consecutive missing packets.
-    public var bursts: UInt64 = 0
-    /// Mean length of such a run in packets, an exponential average over 16 runs.
-    public var meanBurstPackets = 0.0
-    /// Mean silence around such a run, likewise, in milliseconds.
-    public var meanBurstMilliseconds = 0.0
-    /// The longest run lately: decays by 1/64 with every run.
-    public var peakBurstPackets = 0.0
-    public var peakBurstMilliseconds = 0.0
-
-    public init() {}
-}
-
 /// The receiver's side: which packet numbers arrived, and when an ACK frame is due.
 ///
 /// Keeps at most ``ReceivedPackets/rangeLimit`` ranges; older ones are forgotten, newest kept.
@@ -42,6 +19,9 @@ public struct ReceivedPackets: ~Copyable {
     private var hasNews = false
     /// When the next ACK is due; ``Instant/never`` if nothing asks for one.
     public private(set) var ackDeadline = Instant.never
+    private var youngGaps = YoungGaps()
+    private var adaptedAt = Instant(nanoseconds: 0)
+    private var adaptedAfter: UInt64 = 0
     /// Gaps seen so far.
     public private(set) var lossStatistics = LossStatistics()
 
@@ -69,14 +49,37 @@ public struct ReceivedPackets: ~Copyable {
         self.maximumDelay = maximumDelay
     }
 
+    /// Sets both from the round trip and the packets it lately brought: an eighth of either, within
+    /// 1...5 ms and 2...16 packets.
+    ///
+    /// To be called as often as is convenient.
+    public mutating func adapt(roundTrip: Instant.Interval, at now: Instant) {
+        let elapsed = now.since(self.adaptedAt).nanoseconds
+        guard elapsed >= max(roundTrip.nanoseconds, 5_000_000) else { return }
+        let packets = self.lossStatistics.expected &- self.adaptedAfter
+        let share = Double(packets) * Double(roundTrip.nanoseconds) / Double(elapsed) / 8
+        // On a path this short a stack's batches are longer than its round trip.
+        let least = roundTrip < .milliseconds(2) && packets > 100 ? 8.0 : 2.0
+        self.configure(
+            ackEvery: Int(min(max(share, least), 16)),
+            maximumDelay: .init(
+                nanoseconds: min(max(roundTrip.nanoseconds / 8, 1_000_000), 5_000_000)
+            )
+        )
+        self.adaptedAt = now
+        self.adaptedAfter = self.lossStatistics.expected
+    }
+
     /// True if `number` is among the ranges still remembered.
     public func contains(_ number: UInt64) -> Bool {
         let index = self.position(of: number)
         return index < self.end && self.ranges[index].first <= number
     }
 
-    /// A packet passed authentication. Duplicates are ignored. An urgent packet, a new gap and a
-    /// late packet are acknowledged at once (RFC 9000 §13.2.1), others within the configured delay.
+    /// A packet passed authentication.
+    ///
+    /// Duplicates are ignored. An urgent packet, a new gap and a late packet are acknowledged at
+    /// once (RFC 9000 §13.2.1), others within the configured delay.
     public mutating func received(
         _ number: UInt64,
         isAckEliciting: Bool,
@@ -97,7 +100,8 @@ public struct ReceivedPackets: ~Copyable {
                 self.largestAt = now
                 inOrder = true
             } else if number > self.ranges[self.end - 1].last {
-                self.noteGap(number - self.ranges[self.end - 1].last - 1, at: now)
+                let first = self.ranges[self.end - 1].last + 1
+                self.noteGap(NumberRange(first: first, last: number - 1), at: now)
                 self.appendRange(number)
                 self.largestAt = now
                 inOrder = false
@@ -154,6 +158,7 @@ public struct ReceivedPackets: ~Copyable {
             _ = AckBody.writeInteger(above.first - range.last - 2, target, &offset, capacity)
             _ = AckBody.writeInteger(range.last - range.first, target, &offset, capacity)
         }
+        self.youngGaps.settle(at: now.nanoseconds, &self.lossStatistics)
         self.hasNews = false
         self.elicitingSinceAck = 0
         self.ackDeadline = .never
@@ -168,8 +173,10 @@ public struct ReceivedPackets: ~Copyable {
         self.forget(below: min(self.ranges[index].first, largest))
     }
 
-    /// Drops every range that lies wholly below `number`. A late packet from there counts as new:
-    /// telling a duplicate apart is the replay window's office.
+    /// Drops every range that lies wholly below `number`.
+    ///
+    /// A late packet from there counts as new: telling a duplicate apart is the replay window's
+    /// office.
     public mutating func forget(below number: UInt64) {
         while self.start < self.end, self.ranges[self.start].last < number { self.start += 1 }
     }
@@ -224,28 +231,15 @@ public struct ReceivedPackets: ~Copyable {
             self.end += 1
         }
         self.lossStatistics.late &+= 1
+        self.youngGaps.fill(number)
         if self.lossStatistics.missing > 0 { self.lossStatistics.missing -= 1 }
         return true
     }
 
-    private mutating func noteGap(_ packets: UInt64, at now: Instant) {
-        self.lossStatistics.expected &+= packets &+ 1
-        self.lossStatistics.missing &+= packets
-        self.lossStatistics.bursts &+= 1
-        let length = Double(packets)
-        let silence = Double(now.since(self.largestAt).microseconds) / 1_000
-        let weight = 1 / Double(min(self.lossStatistics.bursts, 16))
-        self.lossStatistics.meanBurstPackets +=
-            (length - self.lossStatistics.meanBurstPackets) * weight
-        self.lossStatistics.meanBurstMilliseconds +=
-            (silence - self.lossStatistics.meanBurstMilliseconds) * weight
-        self.lossStatistics.peakBurstPackets = max(
-            length,
-            self.lossStatistics.peakBurstPackets * 63 / 64
-        )
-        self.lossStatistics.peakBurstMilliseconds = max(
-            silence,
-            self.lossStatistics.peakBurstMilliseconds * 63 / 64
-        )
+    private mutating func noteGap(_ range: NumberRange, at now: Instant) {
+        self.lossStatistics.expected &+= range.last - range.first &+ 2
+        self.lossStatistics.missing &+= range.last - range.first &+ 1
+        let silence = now.since(self.largestAt).nanoseconds
+        self.youngGaps.open(range, silence: silence, at: now.nanoseconds, &self.lossStatistics)
     }
 }

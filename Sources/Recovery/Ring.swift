@@ -18,14 +18,14 @@ struct Ring<Element: BitwiseCopyable>: ~Copyable {
 
     mutating func append(_ element: Element) {
         if self.count > self.mask { self.grow() }
-        (self.storage + (self.head &+ self.count & self.mask)).initialize(to: element)
+        (self.storage + ((self.head &+ self.count) & self.mask)).initialize(to: element)
         self.count &+= 1
     }
 
     mutating func popFirst() -> Element? {
         guard self.count > 0 else { return nil }
         let element = self.storage[self.head]
-        self.head = self.head &+ 1 & self.mask
+        self.head = (self.head &+ 1) & self.mask
         self.count &-= 1
         return element
     }
@@ -33,7 +33,7 @@ struct Ring<Element: BitwiseCopyable>: ~Copyable {
     private mutating func grow() {
         let larger = UnsafeMutablePointer<Element>.allocate(capacity: (self.mask + 1) * 2)
         for index in 0..<self.count {
-            (larger + index).initialize(to: self.storage[self.head + index & self.mask])
+            (larger + index).initialize(to: self.storage[(self.head + index) & self.mask])
         }
         self.storage.deallocate()
         self.storage = larger

@@ -12,7 +12,7 @@ struct SentLog: ~Copyable {
     private var entries: UnsafeMutablePointer<SentPacket>
     private var live: UnsafeMutablePointer<UInt64>
     private var open: UnsafeMutablePointer<UInt64>
-    private var capacity = 256
+    private var capacity = 64
     /// Send index of the oldest remembered packet.
     private(set) var head: UInt64 = 0
     /// Send index of the next packet.
@@ -82,7 +82,9 @@ struct SentLog: ~Copyable {
         self.entries[Int(truncatingIfNeeded: index) & (self.capacity - 1)].wasLost = true
     }
 
-    /// The oldest live packet, or `tail`. Amortised constant: the hint only moves forward.
+    /// The oldest live packet, or `tail`.
+    ///
+    /// Amortised constant: the hint only moves forward.
     mutating func firstLive() -> UInt64 {
         self.liveHint = self.next(self.live, from: max(self.liveHint, self.head), to: self.tail)
         return self.liveHint

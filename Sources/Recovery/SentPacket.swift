@@ -24,7 +24,9 @@ public struct SentPacketFlags: OptionSet, Sendable, Hashable {
 }
 
 /// One packet we sent: what loss detection needs, and an opaque tag that leads the engine back to
-/// its frames. One cache line.
+/// its frames.
+///
+/// One cache line.
 @frozen
 public struct SentPacket: Sendable {
     /// The packet number, which is the AEAD counter.
@@ -46,5 +48,7 @@ public struct SentPacket: Sendable {
     /// Low bits of the session's count of lost bytes when this packet left.
     var lostBefore: UInt32
     var isAppLimited: Bool
+    /// Sent at a rate the path can surely take: its loss is the path's own.
+    var isGentle: Bool
     var wasLost: Bool
 }

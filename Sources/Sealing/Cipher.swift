@@ -1,6 +1,8 @@
 import CSodium
 
-/// What seals the data packets. Raw values are also the bits of the mask each side announces.
+/// What seals the data packets.
+///
+/// Raw values are also the bits of the mask each side announces.
 public enum Cipher: UInt8, Sendable, CaseIterable {
     case chacha20Poly1305 = 1
     case aes256GCM = 2

@@ -24,8 +24,9 @@ public enum InitiatorOutcome {
 public final class HandshakeInitiator {
     /// Whether a handshake is under way.
     public private(set) var isActive = false
-    /// When the first initiation of this handshake went out. The server's silence is the caller's
-    /// to judge.
+    /// When the first initiation of this handshake went out.
+    ///
+    /// The server's silence is the caller's to judge.
     public private(set) var firstSentAt: Instant?
 
     private let local: SecretKey
@@ -47,7 +48,7 @@ public final class HandshakeInitiator {
     private var dueAt = Instant.never
     private var cookieReceivedAt: Instant?
     private var mayHurry = false
-    private let memory = GuardedMemory(byteCount: 320)
+    private let memory = GuardedMemory(byteCount: 384)
 
     /// Tries per ephemeral key: the server repeats an answer three times.
     private static let triesPerAttempt = 4
@@ -98,7 +99,7 @@ public final class HandshakeInitiator {
     private var prologue: UnsafeMutableRawPointer { self.memory.base + 128 }
     private var payload: UnsafeMutableRawPointer { self.memory.base + 160 }
 
-    /// One initiation, kept as it was before masking, and the Noise state that waits for its answer.
+    /// One initiation, kept as before masking, and the Noise state that waits for its answer.
     private final class Attempt {
         let noise = NoiseSession()
         let packet = UnsafeMutableRawPointer.allocate(
@@ -136,7 +137,9 @@ public final class HandshakeInitiator {
         self.dueAt = now
     }
 
-    /// Ends the handshake and wipes it. A cookie stays: the next handshake may need it.
+    /// Ends the handshake and wipes it.
+    ///
+    /// A cookie stays: the next handshake may need it.
     public func cancel() {
         self.isActive = false
         self.firstSentAt = nil
@@ -270,7 +273,9 @@ public final class HandshakeInitiator {
         _ base: UnsafeMutableRawPointer,
         at now: Instant
     ) -> InitiatorOutcome {
-        guard packet.count == Layout.cookieByteCount else { return .ignored(.malformed) }
+        guard packet.count == Layout.cookieByteCount,
+            Layout.index(at: Layout.senderIndex, of: base) == 0
+        else { return .ignored(.malformed) }
         // Only an answer to what we have sent opens, because our mac1 is authenticated with it.
         for attempt in self.attempts where attempt.byteCount > 0 {
             let status = crypto_aead_xchacha20poly1305_ietf_decrypt(

@@ -8,7 +8,9 @@ public enum ResponderDecision: Sendable {
     case refuse(RefusalReason)
 }
 
-/// Why an initiation got no answer. One case, one counter.
+/// Why an initiation got no answer.
+///
+/// One case, one counter.
 public enum HandshakeDrop: UInt8, Sendable, CaseIterable {
     /// Not an initiation of this version, or of an impossible size.
     case malformed
@@ -40,8 +42,9 @@ public enum ResponderOutcome {
 /// keeps nothing for clients it has not accepted; allocates nothing for initiations it rejects.
 /// Belongs to one thread.
 public final class HandshakeResponder {
-    /// What this server says of itself; its owner keeps the clock in it current. Ciphers and
-    /// versions are filled in here.
+    /// What this server says of itself; its owner keeps the clock in it current.
+    ///
+    /// Ciphers and versions are filled in here.
     public var hello = Hello()
 
     private let local: SecretKey

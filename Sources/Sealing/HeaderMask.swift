@@ -14,8 +14,9 @@ public final class HeaderMask: @unchecked Sendable {
     /// 16 bytes of SipHash key, then at 32 the ChaCha20 key.
     private let memory: GuardedMemory
 
-    /// `deploymentSecret` (at most 64 bytes) must be the same at both ends. With it, even somebody
-    /// who knows the server's public key sees noise and hears silence.
+    /// `deploymentSecret` (at most 64 bytes) must be the same at both ends.
+    ///
+    /// With it, even somebody who knows the server's public key sees noise and hears silence.
     public init(serverPublicKey: PublicKey, deploymentSecret: [UInt8] = []) {
         precondition(deploymentSecret.count <= 64)
         self.serverPublicKey = serverPublicKey
@@ -29,8 +30,9 @@ public final class HeaderMask: @unchecked Sendable {
     /// Sixteen bytes that live as long as the mask.
     var headerKey: UnsafeRawPointer { UnsafeRawPointer(self.memory.base) }
 
-    /// Masks or unmasks the first 12 bytes: doing it twice changes nothing. Packets too short to be
-    /// a record stay as they are.
+    /// Masks or unmasks the first 12 bytes: doing it twice changes nothing.
+    ///
+    /// Packets too short to be a record stay as they are.
     public func applyToHeader(_ packet: UnsafeMutableRawBufferPointer) {
         guard packet.count >= RecordHeader.overhead, let base = packet.baseAddress else { return }
         Self.apply(key: self.headerKey, to: base, byteCount: packet.count)

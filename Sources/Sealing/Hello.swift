@@ -1,7 +1,9 @@
 /// What each side tells the other inside the handshake, encrypted and authenticated.
 public struct Hello: Hashable, Sendable {
-    /// Names this process or session. A server continues a session (a rekey) iff it still has one
-    /// for this client key and instance.
+    /// Names this process or session.
+    ///
+    /// A server continues a session (a rekey) iff it still has one for this client key and
+    /// instance.
     public var instance: UInt64
     /// The largest UDP payload this end accepts.
     public var maximumPacketSize: UInt16
@@ -10,7 +12,9 @@ public struct Hello: Hashable, Sendable {
     public var preference: CipherPreference
     public var minimumVersion: UInt8
     public var maximumVersion: UInt8
-    /// Wall-clock time, advisory: nobody is locked out for a wrong clock. 0 is "no clock".
+    /// Wall-clock time, advisory: nobody is locked out for a wrong clock.
+    ///
+    /// 0 is "no clock".
     public var unixMilliseconds: UInt64
     /// Which worker the sender would like to be served by; has no meaning to this module.
     public var workerHint: UInt32
@@ -62,6 +66,8 @@ struct Answer {
 }
 
 extension Hello {
+    /// Writes the 32 bytes of an initiation's hello.
+    ///
     /// `0 ms u64 | 8 instance u64 | 16 version u8, u8 | 18 size u16 | 20 ciphers u8, preference u8,
     /// 0, 0 | 24 worker u32 | 28 0`
     func write(to target: UnsafeMutableRawPointer) {
@@ -78,7 +84,9 @@ extension Hello {
         target.storeBytes(of: 0, toByteOffset: 28, as: UInt32.self)
     }
 
-    /// Reads the 32 bytes of an initiation's hello. Unknown preferences count as `auto`.
+    /// Reads the 32 bytes of an initiation's hello.
+    ///
+    /// Unknown preferences count as `auto`.
     init(initiation source: UnsafeRawPointer) {
         self.init(common: source)
         self.ciphers = CipherSet(rawValue: source.load(fromByteOffset: 20, as: UInt8.self))
@@ -99,6 +107,8 @@ extension Hello {
         self.maximumPacketSize = UInt16(littleEndian: size)
     }
 
+    /// Writes the 32 bytes of a response's hello.
+    ///
     /// `0 ms u64 | 8 instance u64 | 16 version u8, cipher u8 | 18 size u16 | 20 status u8 (0 or a
     /// ``RefusalReason``), flags u8 (1: continues), 0, 0 | 24 sender index u32 | 28 0`
     func write(answer: Answer, to target: UnsafeMutableRawPointer) {

@@ -1,7 +1,9 @@
 public import Primitives
 
-/// How long things last. Whoever drives the handshakes keeps these times; this module keeps no
-/// timers but the retransmission of an initiation.
+/// How long things last.
+///
+/// Whoever drives the handshakes keeps these times; this module keeps no timers but the
+/// retransmission of an initiation.
 public enum KeyLifetime {
     /// Start a new handshake when a key has been in use this long, or has sealed this many packets.
     public static let rekeyAfter = Instant.Interval.seconds(120)

@@ -1,6 +1,8 @@
 import CSodium
 
-/// Where things stand in handshake packets. All integers are little-endian.
+/// Where things stand in handshake packets.
+///
+/// All integers are little-endian.
 ///
 /// ```
 /// INITIATION  0 route index u32 | 4 sender index u32 | 8 wire version u8, 0, 0 | 11 type

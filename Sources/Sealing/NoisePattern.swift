@@ -3,7 +3,9 @@ enum NoiseToken: UInt8 {
     case e, s, ee, es, se, ss, psk
 }
 
-/// A handshake as data. Fairlead speaks ``fairlead``; others exist for the public test vectors.
+/// A handshake as data.
+///
+/// Fairlead speaks ``fairlead``; others exist for the public test vectors.
 struct NoisePattern {
     /// Hashed into everything, so it fixes functions as well as messages.
     var name: String

@@ -109,9 +109,10 @@ extension NoiseSession {
         }
     }
 
-    /// HMAC (RFC 2104) over BLAKE2b-512: blocks of 128 bytes, keys of 64. Noise wants this, not
-    /// BLAKE2b's own keyed mode.
-    private func hmac(
+    /// HMAC (RFC 2104) over BLAKE2b-512: blocks of 128 bytes, keys of 64.
+    ///
+    /// Noise wants this, not BLAKE2b's own keyed mode.
+    func hmac(
         _ key: UnsafeRawPointer,
         _ data: UnsafeRawPointer,
         _ byteCount: Int,

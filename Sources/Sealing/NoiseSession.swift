@@ -6,8 +6,10 @@ import CSodium
 /// Reading and writing messages allocates nothing, because strangers can make a server read.
 /// See the Noise Protocol Framework, revision 34.
 final class NoiseSession {
-    /// Offsets into the guarded block. Everything that a message changes comes first, so that it
-    /// can be set aside and brought back as one piece.
+    /// Offsets into the guarded block.
+    ///
+    /// Everything that a message changes comes first, so that it can be set aside and brought back
+    /// as one piece.
     enum Field {
         static let chainingKey = 0
         static let hash = 64
@@ -99,7 +101,9 @@ final class NoiseSession {
         }
     }
 
-    /// Sets the ephemeral key pair of this side. `fill` provides 32 random bytes.
+    /// Sets the ephemeral key pair of this side.
+    ///
+    /// `fill` provides 32 random bytes.
     func setEphemeral(_ fill: (UnsafeMutableRawBufferPointer) -> Void) {
         fill(UnsafeMutableRawBufferPointer(start: self.at(Field.ephemeral), count: 32))
         crypto_scalarmult_base(self.at(Field.ephemeralPublic).bytes, self.at(Field.ephemeral).bytes)

@@ -74,7 +74,9 @@ enum SipHash {
 }
 
 /// What the responder remembers of each client it has accepted: the last clock reading, and how
-/// often it came. Forgetting is safe; it only makes replays cost one more answer.
+/// often it came.
+///
+/// Forgetting is safe; it only makes replays cost one more answer.
 struct ClientLedger {
     private struct Entry {
         var lastMilliseconds: UInt64 = 0

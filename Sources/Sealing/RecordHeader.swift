@@ -15,6 +15,8 @@ public struct RecordHeader: Hashable, Sendable {
     public static let tagByteCount = 16
     /// What sealing adds to a plaintext.
     public static let overhead = 28
+    /// The counter has 56 bits.
+    public static let maximumCounter: UInt64 = 1 << 56 - 1
 
     public var receiverIndex: UInt32
     /// 56 bits of packet number, which is also the nonce.
@@ -37,7 +39,7 @@ public struct RecordHeader: Hashable, Sendable {
         let type = UInt8(truncatingIfNeeded: word >> 56)
         guard type < 16 else { return nil }
         self.receiverIndex = UInt32(littleEndian: index)
-        self.counter = word & (1 << 56 - 1)
+        self.counter = word & Self.maximumCounter
         self.type = type
     }
 

@@ -54,10 +54,12 @@ struct ReplayMemory: ~Copyable {
     /// Looks up a copy and, if it may be answered once more, counts that.
     mutating func find(_ hash: UInt64, at now: Instant) -> Finding {
         guard let slot = self.slots[hash] else { return .unseen }
-        guard now.since(self.entries[slot].acceptedAt) < KeyLifetime.replayMemory else {
-            return .unseen
-        }
-        guard self.entries[slot].resends < Self.maximumResends else { return .spent }
+        let age = now.since(self.entries[slot].acceptedAt)
+        guard age < KeyLifetime.replayMemory else { return .unseen }
+        // Later than that the keys in the answer may be gone, and nobody should be led to them.
+        guard age < KeyLifetime.pendingLifetime,
+            self.entries[slot].resends < Self.maximumResends
+        else { return .spent }
         self.entries[slot].resends += 1
         return .resend(
             UnsafeRawBufferPointer(

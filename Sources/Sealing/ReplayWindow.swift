@@ -16,7 +16,9 @@ public struct ReplayWindow: ~Copyable {
 
     deinit { self.words.deallocate() }
 
-    /// Whether `counter` is new. Changes nothing: ask before the packet is authenticated.
+    /// Whether `counter` is new.
+    ///
+    /// Changes nothing: ask before the packet is authenticated.
     public func isFresh(_ counter: UInt64) -> Bool {
         if counter > self.highest { return true }
         guard self.highest - counter < Self.reach else { return false }
@@ -24,7 +26,9 @@ public struct ReplayWindow: ~Copyable {
         return word & (1 << (counter % 64)) == 0
     }
 
-    /// Remembers `counter`. Only after the packet proved authentic, and ``isFresh(_:)``.
+    /// Remembers `counter`.
+    ///
+    /// Only after the packet proved authentic, and ``isFresh(_:)``.
     public mutating func accept(_ counter: UInt64) {
         if counter > self.highest {
             let from = self.highest / 64

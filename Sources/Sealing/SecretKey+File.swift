@@ -6,12 +6,14 @@ public enum KeyFileError: Error, Hashable, Sendable, CustomStringConvertible {
     case malformed(line: Int)
     case severalKeys(line: Int)
 
+    private static let expected = "\(SecretKey.fileLabel)<44 base64 characters>"
+
     public var description: String {
         switch self {
         case .noKey:
-            "no private key in it, expected a line \(SecretKey.fileLabel)<44 base64 characters>"
+            "no private key in it, expected a line \(Self.expected)"
         case .malformed(let line):
-            "line \(line) is not a private key, expected \(SecretKey.fileLabel)<44 base64 characters>"
+            "line \(line) is not a private key, expected \(Self.expected)"
         case .severalKeys(let line):
             "line \(line) is a second private key, expected one"
         }
@@ -45,7 +47,9 @@ extension SecretKey {
         self.init(owning: memory)
     }
 
-    /// The text of a new key file. `created` is a date for human eyes.
+    /// The text of a new key file.
+    ///
+    /// `created` is a date for human eyes.
     ///
     /// The result is an ordinary string, which nobody wipes: for `keygen` only.
     public func keyFileText(created: String) -> String {

@@ -22,7 +22,9 @@ public final class SecretKey: @unchecked Sendable, CustomStringConvertible,
         self.init(owning: memory)
     }
 
-    /// Copies exactly 32 bytes; `nil` for any other number. The caller wipes the original.
+    /// Copies exactly 32 bytes; `nil` for any other number.
+    ///
+    /// The caller wipes the original.
     public convenience init?(bytes: UnsafeRawBufferPointer) {
         guard bytes.count == Self.byteCount else { return nil }
         let memory = GuardedMemory(byteCount: Self.byteCount)

@@ -3,13 +3,15 @@ import CSodium
 /// The two keys one handshake made: one seals what we send, one opens what the peer sends.
 ///
 /// Belongs to one thread. The keys lie in guarded memory and are wiped when the last owner lets go.
-/// Neither ``seal(_:plaintextByteCount:receiverIndex:counter:)`` nor ``open(_:counter:)`` allocates.
+/// Sealing and opening allocate nothing.
 public final class TransportKeys {
     public let cipher: Cipher
     /// Packets that came under this key and were not authentic.
     public private(set) var openFailures: UInt64 = 0
     /// The lowest counter that may still seal: every nonce is used once.
     public private(set) var nextCounter: UInt64 = 0
+    /// Packets sealed under these keys, whatever counter they began with.
+    public internal(set) var sealedCount: UInt64 = 0
 
     private let arena: KeyArena
     private let mask: HeaderMask
@@ -71,25 +73,27 @@ public final class TransportKeys {
 
     /// Whether the key has sealed or rejected as much as its cipher allows: it must not be used.
     public var isExhausted: Bool {
-        self.nextCounter >= self.sealLimit || self.openFailures >= self.openFailureLimit
+        self.sealedCount >= self.sealLimit || self.openFailures >= self.openFailureLimit
     }
 
     /// Whether the key has sealed so many packets that a new handshake should start.
-    public var needsRekey: Bool { self.nextCounter >= KeyLifetime.rekeyAfterPackets }
+    public var needsRekey: Bool { self.sealedCount >= KeyLifetime.rekeyAfterPackets }
 
     /// Seals in place and masks the header.
     ///
     /// `packet` has room for 12 + `plaintextByteCount` + 16 bytes, with the plaintext at offset 12.
-    /// `counter` must be larger than at every call before, and below the cipher's limit (see
-    /// ``isExhausted``): a nonce used twice would reveal the key, so that is a crash.
+    /// `counter` must be larger than at every call before, and the key not ``isExhausted``: a nonce
+    /// used twice would reveal the key, so that is a crash.
     public func seal(
         _ packet: UnsafeMutableRawPointer,
         plaintextByteCount: Int,
         receiverIndex: UInt32,
         counter: UInt64
     ) {
-        precondition(counter >= self.nextCounter && counter < self.sealLimit)
+        precondition(counter >= self.nextCounter && counter <= RecordHeader.maximumCounter)
+        precondition(self.sealedCount < self.sealLimit)
         self.nextCounter = counter + 1
+        self.sealedCount += 1
         let type = RecordType.data.rawValue
         RecordHeader(receiverIndex: receiverIndex, counter: counter, type: type).write(to: packet)
         let nonce = self.slot + Self.sendingNonce
@@ -128,7 +132,9 @@ public final class TransportKeys {
     }
 
     /// Opens in place a packet whose header is unmasked; on success the plaintext is at offset 12,
-    /// `packet.count - 28` bytes. On failure the packet's content is lost.
+    /// `packet.count - 28` bytes.
+    ///
+    /// On failure the packet's content is lost.
     ///
     /// Ask the ``ReplayWindow`` before, and tell it after.
     public func open(_ packet: UnsafeMutableRawBufferPointer, counter: UInt64) -> Bool {

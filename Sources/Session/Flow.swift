@@ -15,7 +15,10 @@ struct Flow: ~Copyable {
     /// How much of the first queued datagram has gone out as fragments.
     var fragmentOffset = 0
     var fragmentIndex: UInt8 = 0
+    var fragmentByteCount = 0
     var lastActivity: Instant
+    /// This end may send compressed datagrams, if the flow was opened so.
+    var mayCompress = true
     var isOpenAcknowledged = false
     var lastOpenPacket: UInt64?
     var isQueued = false
@@ -28,6 +31,13 @@ struct Flow: ~Copyable {
     }
 
     var handle: FlowHandle { FlowHandle(slot: self.slot, generation: self.generation) }
+
+    /// What has left of the first datagram is worthless.
+    mutating func abandonFragments() {
+        if self.fragmentOffset > 0 { self.nextNumber &+= 1 }
+        self.fragmentOffset = 0
+        self.fragmentIndex = 0
+    }
 
     mutating func removeFirstDatagram() {
         self.queue.removeFirst()
@@ -67,7 +77,9 @@ final class FlowTable {
         guard self.count < self.limit else { return nil }
         if self.free.isEmpty {
             let slot = UInt32(self.generations.count)
-            if Int(slot) % Self.pageSize == 0 { self.pages.append(.allocate(capacity: Self.pageSize)) }
+            if Int(slot) % Self.pageSize == 0 {
+                self.pages.append(.allocate(capacity: Self.pageSize))
+            }
             self.generations.append(1)
             self.isLive.append(false)
             self.free.append(slot)

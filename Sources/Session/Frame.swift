@@ -32,17 +32,17 @@ enum ChannelKind {
 
 enum FrameSize {
     static let header = 3
-    /// conversation (4), segment number (4), offset (4)
+    // conversation (4), segment number (4), offset (4)
     static let streamHeader = header + 12
     static let close = header + 8
     static let reset = header + 6
-    /// conversation (4), limit (8)
+    // conversation (4), limit (8)
     static let window = header + 12
-    /// flow (4), number (4)
+    // flow (4), number (4)
     static let datagramHeader = header + 8
-    /// flow (4), number (4), index (1), count (1), offset (2), total (2)
+    // flow (4), number (4), index (1), count (1), offset (2), total (2)
     static let fragmentHeader = header + 14
-    /// operation (1), path id (1), token (8)
+    // operation (1), path id (1), token (8)
     static let path = header + 10
     static let open = header + 5 + OpenRequest.encodedByteCountLimit
 }

@@ -10,21 +10,18 @@ struct Liveness {
     static let watchfulness = Instant.Interval.seconds(30)
 
     private(set) var lastHeard: Instant
-    private(set) var lastSent: Instant
     /// When data last passed in either direction.
-    private(set) var lastTraffic: Instant
+    private(set) var lastTraffic: Instant?
     /// The first packet that asked for an answer since the peer was last heard.
     private(set) var unansweredSince: Instant?
+    /// When anything last went out, a probe that is still to be sent included.
+    private var lastSent: Instant
     /// Probes sent into the present silence.
-    private var probes = 0
-    /// When the owner should ask ``due(at:)`` again.
-    var deadline: Instant
+    private var probes: UInt64 = 0
 
     init(at now: Instant) {
         self.lastHeard = now
         self.lastSent = now
-        self.lastTraffic = Instant(nanoseconds: 0)
-        self.deadline = now + Self.keepAlive
     }
 
     mutating func heard(isTraffic: Bool, at now: Instant) {
@@ -40,43 +37,47 @@ struct Liveness {
         if isTraffic { self.lastTraffic = now }
     }
 
-    /// How long nothing may be heard before the next probe: quickly at first, for a peer whose
-    /// address changed cannot reach us before it hears from us; then once a second.
-    private func probeInterval(_ roundTrip: Instant.Interval) -> Instant.Interval {
-        let first = max(.milliseconds(250), roundTrip * 3)
-        return self.probes == 0 ? first : first + .milliseconds(900) * UInt64(self.probes)
+    /// What the silence is measured against.
+    struct Circumstances {
+        var roundTrip: Instant.Interval
+        /// Streams or flows exist.
+        var hasChannels: Bool
+        var isClient: Bool
     }
 
-    /// True when a PING should go out now; arms ``deadline`` for the next look.
-    mutating func isProbeDue(
-        roundTrip: Instant.Interval,
-        hasChannels: Bool,
-        isClient: Bool,
-        at now: Instant
-    ) -> Bool {
-        let isWatchful =
-            hasChannels && isClient && self.lastTraffic.nanoseconds > 0
-            && now.since(self.lastTraffic) < Self.watchfulness
-        let quiet = self.lastHeard + self.probeInterval(roundTrip)
-        let keepAlive = max(self.lastSent, self.lastHeard) + Self.keepAlive
-        var isDue = false
-        if isWatchful, quiet <= now {
-            isDue = true
-            self.probes += 1
-        } else if isClient, keepAlive <= now {
-            isDue = true
+    /// The next probe into a silence that follows traffic: soon, because a peer whose packets go to
+    /// an address we no longer have cannot reach us before it hears from us; then every second.
+    private func watchfulProbe(_ circumstances: Circumstances) -> Instant {
+        guard circumstances.isClient, circumstances.hasChannels, let lastTraffic else {
+            return .never
         }
-        var next = self.lastHeard + Self.expiry
-        if isWatchful { next = min(next, self.lastHeard + self.probeInterval(roundTrip)) }
-        if isClient { next = min(next, isDue ? now + Self.keepAlive : keepAlive) }
-        self.deadline = max(next, now + .milliseconds(50))
-        return isDue
+        let first = max(.milliseconds(250), circumstances.roundTrip * 3)
+        let due = self.lastHeard + first + .milliseconds(900) * self.probes
+        return due < lastTraffic + Self.watchfulness ? due : .never
     }
 
-    /// The peer owes an answer for so long that it may have lost the session.
-    func isUnanswered(for patience: Instant.Interval, at now: Instant) -> Bool {
-        guard let since = self.unansweredSince else { return false }
-        return now.since(since) >= patience
+    private func keepAliveProbe(_ circumstances: Circumstances) -> Instant {
+        circumstances.isClient ? max(self.lastSent, self.lastHeard) + Self.keepAlive : .never
+    }
+
+    /// When the owner should look again.
+    func deadline(_ circumstances: Circumstances) -> Instant {
+        min(
+            self.lastHeard + Self.expiry,
+            self.watchfulProbe(circumstances),
+            self.keepAliveProbe(circumstances)
+        )
+    }
+
+    /// True when a PING should go out now; counts as sent.
+    mutating func takeProbe(_ circumstances: Circumstances, at now: Instant) -> Bool {
+        if self.watchfulProbe(circumstances) <= now {
+            self.probes += 1
+            return true
+        }
+        guard self.keepAliveProbe(circumstances) <= now else { return false }
+        self.lastSent = now
+        return true
     }
 
     func isExpired(at now: Instant) -> Bool { now.since(self.lastHeard) >= Self.expiry }

@@ -1,5 +1,6 @@
 import KCP
 import Primitives
+import Recovery
 
 /// The streams of a session: joining, scheduling, ending.
 extension PeerSession {
@@ -47,7 +48,7 @@ extension PeerSession {
     /// them: at most ten milliseconds of the path's rate waits unsent (the idea of
     /// TCP_NOTSENT_LOWAT).
     func roomForWriting(_ stream: StreamPointer) -> Int {
-        let target = max(131_072, Int(clamping: self.recovery.pacingRate / 100))
+        let target = max(131_072, Int(min(self.recovery.pacingRate / 100, 16_000_000)))
         let held = self.board.limits.streamBuffer - stream.pointee.sender.heldByteCount
         return max(0, min(held, target - stream.pointee.sender.unsentByteCount))
     }
@@ -60,7 +61,7 @@ extension PeerSession {
     /// Both directions are over and acknowledged: the stream is history.
     func finishIfDone(_ stream: StreamPointer) {
         guard stream.pointee.ending == .acknowledged, !stream.pointee.isReset,
-            stream.pointee.sender.isEverythingAcknowledged, stream.pointee.receiver.isFinished
+            stream.pointee.sender.isEverythingAcknowledged, stream.pointee.isReceiveFinished
         else { return }
         self.board.post(.streamClosed(stream.pointee.handle))
         self.release(stream)

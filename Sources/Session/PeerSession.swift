@@ -1,4 +1,5 @@
 import Primitives
+import KCP
 import Recovery
 import Sealing
 
@@ -77,6 +78,10 @@ final class PeerSession {
     var pathReplies: [UInt64] = []
     /// Receive windows granted above the initial one of each stream.
     var grantedBytes = 0
+    /// The highest packet number that authenticated, for roaming.
+    var highestReceived: UInt64 = 0
+    /// Its client has come back as another process: over at this time unless heard before.
+    var suspectAt: Instant?
     /// In the engine's list of sessions to transmit for.
     var isDirty = false
     private var lostBefore: UInt64 = 0
@@ -139,7 +144,15 @@ final class PeerSession {
         }
         earliest = min(earliest, self.path.deadline)
         earliest = min(earliest, self.mtu.deadline)
-        return min(earliest, self.liveness.deadline)
+        return min(earliest, self.liveness.deadline(self.circumstances))
+    }
+
+    var circumstances: Liveness.Circumstances {
+        Liveness.Circumstances(
+            roundTrip: self.recovery.smoothedRTT,
+            hasChannels: self.conversations.count + self.flowIDs.count > 0,
+            isClient: self.isClient
+        )
     }
 
     func snapshot() -> SessionSnapshot {
@@ -181,8 +194,8 @@ final class PeerSession {
     /// Gives every acknowledged or lost packet's frames back to their owners.
     func settle(at now: Instant) {
         while let packet = self.recovery.nextAcknowledged() {
-            if let largest = packet.acknowledgedLargest {
-                self.received.ackWasAcknowledged(largest: largest)
+            if packet.flags.contains(.ackCarrier) {
+                self.received.ackWasAcknowledged(largest: packet.largestAcked)
             }
             for index in 0..<UInt64(packet.frameCount) {
                 let place = packet.firstFrame + index
@@ -198,7 +211,7 @@ final class PeerSession {
             }
         }
         self.log.trim(below: self.recovery.leastUnacknowledged)
-        let lost = self.recovery.lostPacketCount
+        let lost = self.recovery.totalLost
         self.board.counters.packetsLost &+= lost &- self.lostBefore
         self.lostBefore = lost
     }

@@ -12,7 +12,7 @@ struct Reassembly: ~Copyable {
         case complete(UnsafeRawBufferPointer)
     }
 
-    private struct Place {
+    struct Place {
         var flow: UInt32 = 0
         var number: UInt32 = 0
         var total = 0
@@ -25,7 +25,8 @@ struct Reassembly: ~Copyable {
 
     static let placeCount = 32
     static let patience = Instant.Interval.seconds(2)
-    static let datagramLimit = 65_507
+    /// The largest UDP payload, and the byte that says how a compressed flow's datagram is packed.
+    static let datagramLimit = DatagramPacking.largest + 1
 
     private var places: [Place] = []
     /// Datagrams given up: their place was needed, or their time was over.

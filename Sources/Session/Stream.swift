@@ -63,13 +63,49 @@ struct Stream: ~Copyable {
             window: EngineLimits.initialWindow,
             limit: limits.streamBuffer
         )
-        if request.isCompressed { self.compression = StreamCompression() }
+        if request.isCompressed { self.compression = StreamCompression(mayCompress: true) }
     }
 
     var handle: StreamHandle { StreamHandle(slot: self.slot, generation: self.generation) }
 
     /// Something could go into a packet if window and pacing let it.
     var hasDataToSend: Bool { self.sender.hasLost || self.sender.sendableByteCount > 0 }
+
+    // MARK: - Bytes of the local side
+
+    mutating func writableRegion(room: Int) -> UnsafeMutableRawBufferPointer {
+        if let compression = self.compression { return compression.writableRegion(room: room) }
+        let region = self.sender.writableRegion()
+        return UnsafeMutableRawBufferPointer(rebasing: region[..<min(region.count, room)])
+    }
+
+    mutating func wrote(_ count: Int) {
+        if let compression = self.compression {
+            compression.wrote(count, to: &self.sender)
+        } else {
+            self.sender.wrote(count)
+        }
+    }
+
+    mutating func readableRegion() -> UnsafeRawBufferPointer {
+        if let compression = self.compression {
+            return compression.readableRegion(from: &self.receiver)
+        }
+        return self.receiver.readableRegion()
+    }
+
+    mutating func consumed(_ count: Int) {
+        if let compression = self.compression {
+            compression.consumed(count)
+        } else {
+            self.receiver.consumed(count)
+        }
+    }
+
+    var isReceiveFinished: Bool {
+        if let compression = self.compression { return compression.isFinished(self.receiver) }
+        return self.receiver.isFinished
+    }
 
     /// All we will ever send has been cut, so the end may be announced.
     var isReadyToClose: Bool { self.ending == .requested && self.sender.unsentByteCount == 0 }
@@ -107,7 +143,9 @@ final class StreamTable {
         guard self.count < self.limit else { return nil }
         if self.free.isEmpty {
             let slot = UInt32(self.generations.count)
-            if Int(slot) % Self.pageSize == 0 { self.pages.append(.allocate(capacity: Self.pageSize)) }
+            if Int(slot) % Self.pageSize == 0 {
+                self.pages.append(.allocate(capacity: Self.pageSize))
+            }
             self.generations.append(1)
             self.isLive.append(false)
             self.free.append(slot)

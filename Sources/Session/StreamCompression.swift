@@ -1,2 +1,87 @@
-/// Placeholder until the Compression module joins.
-final class StreamCompression {}
+import Compression
+import KCP
+import Primitives
+
+/// What stands between the local side and the conversation of a compressed stream.
+///
+/// Memory is bounded by construction: a page of plain bytes in each direction, the compressor's own
+/// state, and never more output than the page has room for, whatever the peer's bytes expand to.
+final class StreamCompression {
+    private static let page = 16_384
+
+    private let writer: CompressedStreamWriter
+    private let reader = CompressedStreamReader()
+    private let outgoing = UnsafeMutableRawBufferPointer.allocate(byteCount: page, alignment: 64)
+    private let framed = UnsafeMutableRawBufferPointer.allocate(byteCount: page * 2, alignment: 64)
+    private let incoming = UnsafeMutableRawBufferPointer.allocate(byteCount: page, alignment: 64)
+    private var incomingHead = 0
+    private var incomingTail = 0
+    /// The peer's bytes are not what they claim to be.
+    private(set) var isCorrupt = false
+
+    /// - Parameter mayCompress: otherwise this end's direction is framed but stored.
+    init(mayCompress: Bool) { self.writer = CompressedStreamWriter(mayCompress: mayCompress) }
+
+    deinit {
+        self.outgoing.deallocate()
+        self.framed.deallocate()
+        self.incoming.deallocate()
+    }
+
+    /// Where the local side's next bytes go, as far as the conversation can take the result.
+    func writableRegion(room: Int) -> UnsafeMutableRawBufferPointer {
+        // Framed bytes may be a little longer than plain ones; less than half of the room is safe.
+        let count = min(Self.page, max(0, (room - 128) / 2))
+        return UnsafeMutableRawBufferPointer(rebasing: self.outgoing[..<count])
+    }
+
+    /// Compresses the first `count` bytes of the region into `sender`, holding nothing back.
+    func wrote(_ count: Int, to sender: inout HostedSender) {
+        var done = 0
+        repeat {
+            let rest = UnsafeRawBufferPointer(rebasing: self.outgoing[done..<count])
+            let step = self.writer.write(rest, into: self.framed, flush: true)
+            done += step.consumed
+            let taken = sender.write(
+                UnsafeRawBufferPointer(rebasing: self.framed[..<step.produced])
+            )
+            precondition(taken == step.produced, "the region was larger than the room")
+            guard step.consumed > 0 || step.produced > 0 else { break }
+        } while done < count || self.writer.holdsBack
+    }
+
+    /// Plain bytes for the local side.
+    func readableRegion(from receiver: inout HostedReceiver) -> UnsafeRawBufferPointer {
+        if self.incomingHead == self.incomingTail { self.fill(from: &receiver) }
+        return UnsafeRawBufferPointer(
+            rebasing: self.incoming[self.incomingHead..<self.incomingTail]
+        )
+    }
+
+    func consumed(_ count: Int) { self.incomingHead += count }
+
+    private func fill(from receiver: inout HostedReceiver) {
+        self.incomingHead = 0
+        self.incomingTail = 0
+        while self.incomingTail < Self.page {
+            let raw = receiver.readableRegion()
+            let step = self.reader.read(
+                raw,
+                into: UnsafeMutableRawBufferPointer(rebasing: self.incoming[self.incomingTail...])
+            )
+            receiver.consumed(step.consumed)
+            self.incomingTail += step.produced
+            if step.isCorrupt { self.isCorrupt = true }
+            guard step.consumed > 0 || step.produced > 0, !step.isCorrupt else { break }
+        }
+        if receiver.isFinished, self.incomingTail == 0, !self.reader.isBetweenBlocks {
+            self.isCorrupt = true
+        }
+    }
+
+    /// The peer has ended and everything was unpacked and consumed.
+    func isFinished(_ receiver: borrowing HostedReceiver) -> Bool {
+        receiver.isFinished && self.incomingHead == self.incomingTail
+            && self.reader.isBetweenBlocks
+    }
+}

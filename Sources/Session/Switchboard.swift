@@ -14,6 +14,8 @@ final class Switchboard {
     private var outbox: [(destination: SocketAddress, packet: [UInt8])] = []
     private var outboxHead = 0
     var counters = EngineCounters()
+    /// Made when the first compressed flow needs it.
+    lazy var packing = DatagramPacking()
 
     private static let outboxLimit = 256
 
@@ -57,6 +59,17 @@ final class Switchboard {
             byteCount: packet.count,
             segmentSize: packet.count
         )
+    }
+
+    /// Unpacks a compressed flow's datagram for the driver.
+    func deliverPacked(_ bytes: UnsafeRawBufferPointer, to flow: FlowHandle) {
+        guard let plain = self.packing.unpack(bytes) else { return self.drop(.malformed) }
+        guard let target = self.inbox.reserve(plain.count, for: flow) else {
+            return self.drop(.inboxFull)
+        }
+        if let source = plain.baseAddress, !plain.isEmpty {
+            target.copyMemory(from: source, byteCount: plain.count)
+        }
     }
 
     func countSent(packets: Int, bytes: Int) {

@@ -37,7 +37,7 @@ func acknowledged(by received: inout ReceivedPackets, capacity: Int = 1200) -> S
             )
             model.insert(number)
             #expect(received.largest == model.max())
-            #expect(received.contains(number))
+            #expect(received.contains(number) == true)
         }
         for number in base..<base + 400 {
             #expect(received.contains(number) == model.contains(number))
@@ -63,8 +63,8 @@ func acknowledged(by received: inout ReceivedPackets, capacity: Int = 1200) -> S
             )
             #expect(received.rangeCount <= ReceivedPackets.rangeLimit)
         }
-        #expect(received.contains(3998))
-        #expect(!received.contains(0))
+        #expect(received.contains(3998) == true)
+        #expect(received.contains(0) == false)
         // Older than all that is kept: no room, no harm.
         received.received(1, isAckEliciting: true, isUrgent: false, at: Instant(nanoseconds: 0))
         #expect(received.rangeCount == ReceivedPackets.rangeLimit)
@@ -76,30 +76,74 @@ func acknowledged(by received: inout ReceivedPackets, capacity: Int = 1200) -> S
         let start = Instant(nanoseconds: 1_000)
         received.received(7, isAckEliciting: false, isUrgent: false, at: start)
         #expect(received.ackDeadline == .never)
-        #expect(received.hasAnythingToAck)
+        #expect(received.hasAnythingToAck == true)
         received.received(8, isAckEliciting: true, isUrgent: false, at: start)
         #expect(received.ackDeadline == start + .milliseconds(3))
-        #expect(!received.isAckDue(at: start))
+        #expect(received.isAckDue(at: start) == false)
         received.received(9, isAckEliciting: true, isUrgent: false, at: start)
         received.received(10, isAckEliciting: true, isUrgent: false, at: start)
-        #expect(!received.isAckDue(at: start))
+        #expect(received.isAckDue(at: start) == false)
         received.received(11, isAckEliciting: true, isUrgent: false, at: start)
-        #expect(received.isAckDue(at: start))
+        #expect(received.isAckDue(at: start) == true)
         #expect(acknowledged(by: &received) == [7, 8, 9, 10, 11])
-        #expect(!received.hasAnythingToAck)
+        #expect(received.hasAnythingToAck == false)
         #expect(received.ackDeadline == .never)
         // A gap, and a packet that cannot wait.
         received.received(13, isAckEliciting: true, isUrgent: false, at: start)
-        #expect(received.isAckDue(at: start))
+        #expect(received.isAckDue(at: start) == true)
         _ = acknowledged(by: &received)
         received.received(14, isAckEliciting: true, isUrgent: true, at: start)
-        #expect(received.isAckDue(at: start))
+        #expect(received.isAckDue(at: start) == true)
         _ = acknowledged(by: &received)
         // A duplicate asks for nothing.
         received.received(14, isAckEliciting: true, isUrgent: true, at: start)
-        #expect(!received.isAckDue(at: start))
+        #expect(received.isAckDue(at: start) == false)
         #expect(received.lossStatistics.missing == 1)
+        #expect(received.lossStatistics.bursts == 0)
+    }
+
+    @Test func callsOldGapsLossAndYoungOnesNot() {
+        var received = ReceivedPackets()
+        let at = { (milliseconds: UInt64) in Instant(nanoseconds: milliseconds * 1_000_000) }
+        func arrive(_ number: UInt64, _ milliseconds: UInt64) {
+            received.received(number, isAckEliciting: true, isUrgent: false, at: at(milliseconds))
+        }
+        arrive(0, 100)
+        arrive(5, 108)
+        arrive(3, 110)
+        arrive(7, 111)
+        arrive(6, 120)
+        #expect(received.lossStatistics.missing == 3)
+        #expect(received.lossStatistics.lost == 0)
+        arrive(8, 200)
+        _ = acknowledged(by: &received)
+        arrive(10, 300)
+        #expect(received.lossStatistics.lost == 3)
         #expect(received.lossStatistics.bursts == 1)
+        #expect(received.lossStatistics.meanBurstPackets == 3)
+        #expect(received.lossStatistics.meanBurstMilliseconds == 8)
+        #expect(received.lossStatistics.late == 2)
+        #expect(received.lossStatistics.expected == 11)
+    }
+
+    @Test func acknowledgesAsOftenAsThePathNeeds() {
+        var received = ReceivedPackets()
+        let now = Instant(nanoseconds: 1_000_000_000)
+        received.adapt(roundTrip: .milliseconds(80), at: now)
+        for number in 0..<UInt64(800) {
+            let time = now + .init(nanoseconds: number * 100_000)
+            received.received(number, isAckEliciting: true, isUrgent: false, at: time)
+        }
+        _ = acknowledged(by: &received)
+        // 800 packets a round trip: every sixteenth.
+        received.adapt(roundTrip: .milliseconds(80), at: now + .milliseconds(80))
+        for number in 800..<UInt64(815) {
+            received.received(number, isAckEliciting: true, isUrgent: false, at: now)
+            #expect(received.isAckDue(at: now) == false)
+        }
+        #expect(received.ackDeadline == now + .milliseconds(5))
+        received.received(815, isAckEliciting: true, isUrgent: false, at: now)
+        #expect(received.isAckDue(at: now) == true)
     }
 
     @Test func forgetsWhatThePeerKnows() {
@@ -111,7 +155,7 @@ func acknowledged(by received: inout ReceivedPackets, capacity: Int = 1200) -> S
         #expect(received.rangeCount == 3)
         received.ackWasAcknowledged(largest: 6)
         #expect(received.rangeCount == 2)
-        #expect(!received.contains(2))
+        #expect(received.contains(2) == false)
         #expect(acknowledged(by: &received) == [5, 6, 9])
         received.ackWasAcknowledged(largest: 100)
         #expect(received.rangeCount == 2)

@@ -87,8 +87,10 @@ final class Pair {
     }
 
     /// Gives the server a packet off the wire; returns its verdict and what it sends back.
-    func deliverToServer(_ wire: [UInt8]) -> (outcome: ResponderOutcome, reply: [UInt8]?) {
-        var packet = wire
+    ///
+    /// No packet at all is like one without bytes.
+    func deliverToServer(_ wire: [UInt8]?) -> (outcome: ResponderOutcome, reply: [UInt8]?) {
+        var packet = wire ?? []
         var reply = [UInt8](repeating: 0, count: 512)
         let outcome = packet.withUnsafeMutableBytes { packet in
             reply.withUnsafeMutableBytes { reply in
@@ -113,8 +115,8 @@ final class Pair {
         }
     }
 
-    func deliverToClient(_ wire: [UInt8]) -> InitiatorOutcome {
-        var packet = wire
+    func deliverToClient(_ wire: [UInt8]?) -> InitiatorOutcome {
+        var packet = wire ?? []
         return packet.withUnsafeMutableBytes { packet in
             self.mask.applyToHeader(packet)
             return self.initiator.receive(packet, at: self.now)

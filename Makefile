@@ -1,0 +1,41 @@
+# The commands of a working day. Each installs what it needs first, or says what is missing.
+
+SEEDS ?= 300
+SWIFT ?= swift
+
+.PHONY: build test demo soak lint interop bench clean dependencies
+
+build: dependencies-build
+	$(SWIFT) build -c release
+
+# Everything: build, unit tests, tidiness, purity, simulation, allocations, interoperability,
+# namespaces (as root). Ends with `tests: P passed, F failed, S skipped`.
+test: dependencies
+	SEEDS=$(SEEDS) contrib/run-tests.sh
+
+# The main job on real traffic. Ends with `demo: ok` only when every hash matched.
+demo: dependencies
+	Tests/Demo/run.sh
+
+# Simulated histories until stopped, or for MINUTES; SEED=n replays one, loudly.
+soak: build
+	.build/release/fairlead-soak $(if $(SEED),--seed $(SEED),--minutes $(or $(MINUTES),600))
+
+lint:
+	$(SWIFT) format lint --strict --recursive Sources Tests Package.swift
+
+interop: build
+	Tests/Interop/run.sh
+
+bench: build
+	.build/release/fairlead bench $(ARGS)
+
+clean:
+	$(SWIFT) package clean
+	rm -rf demo-output
+
+.PHONY: dependencies-build
+dependencies:
+	@contrib/install-dependencies.sh
+dependencies-build:
+	@contrib/install-dependencies.sh --build-only

@@ -1,0 +1,290 @@
+public import Primitives
+import Recovery
+import Sealing
+
+/// What only a client engine has: a server to reach, and things that wait until it is reached.
+final class ClientRole {
+    let settings: ClientSettings
+    let initiator: HandshakeInitiator
+    /// This process's name for its session: a server that still has it continues it.
+    let instance: UInt64
+    var servers: [SocketAddress]
+    private var serverPlace = 0
+    var session: PeerSession?
+    /// Streams opened before there was a session, oldest first.
+    var waiting: [StreamHandle] = []
+    /// When a refused or failed attempt may be repeated.
+    private var retryAt = Instant.never
+    private var lastReport: Instant?
+    private var isStopped = false
+    private var attemptStartedAt: Instant
+
+    /// Silence after which the log is told, and the next server tried.
+    static let silence = Instant.Interval.milliseconds(2500)
+    private static let reportInterval = Instant.Interval.seconds(10)
+    private static let refusalPause = Instant.Interval.seconds(5)
+
+    init(
+        _ settings: ClientSettings,
+        mask: HeaderMask,
+        entropy: EntropySource,
+        at now: Instant
+    ) {
+        self.settings = settings
+        self.servers = settings.servers
+        self.instance = entropy.next()
+        self.attemptStartedAt = now
+        self.initiator = HandshakeInitiator(
+            local: settings.privateKey,
+            remote: settings.serverPublicKey,
+            mask: mask,
+            cipher: settings.cipher,
+            entropy: entropy
+        )
+        self.retryAt = now
+    }
+
+    var server: SocketAddress {
+        self.servers.isEmpty
+            ? SocketAddress(ipv4: 0, port: 0) : self.servers[self.serverPlace % self.servers.count]
+    }
+
+    var deadline: Instant {
+        guard !self.isStopped else { return .never }
+        var earliest = self.waitingDeadline
+        if self.initiator.isActive {
+            earliest = min(earliest, self.initiator.deadline, self.silenceDeadline)
+        } else {
+            earliest = min(earliest, self.retryAt)
+        }
+        if let session = self.session {
+            earliest = min(earliest, self.rekeyDeadline(session), self.deathDeadline(session))
+        }
+        return earliest
+    }
+
+    private var waitingDeadline: Instant {
+        self.waiting.isEmpty ? .never : self.waitingSince + self.settings.connectTimeout
+    }
+
+    /// When the oldest waiting stream was opened.
+    var waitingSince = Instant.never
+
+    private var silenceDeadline: Instant {
+        guard let first = self.initiator.firstSentAt else { return .never }
+        return max(first, self.lastReport ?? first) + Self.silence
+    }
+
+    /// A rekey is a new handshake that the session survives.
+    func rekeyDeadline(_ session: PeerSession) -> Instant {
+        guard !self.initiator.isActive else { return .never }
+        if session.current.keys.needsRekey { return Instant(nanoseconds: 0) }
+        return session.current.establishedAt + KeyLifetime.rekeyAfter
+    }
+
+    /// The server owes an answer for so long that it may have forgotten us.
+    func deathDeadline(_ session: PeerSession) -> Instant {
+        guard !self.initiator.isActive, let since = session.liveness.unansweredSince else {
+            return .never
+        }
+        return since + self.deathPatience(session)
+    }
+
+    func deathPatience(_ session: PeerSession) -> Instant.Interval {
+        max(.milliseconds(1500), session.recovery.smoothedRTT * 6)
+    }
+
+    /// Begins a handshake, to continue the session behind `routeIndex` or to get a first one.
+    func start(localIndex: UInt32, routeIndex: UInt32, at now: Instant) {
+        guard !self.isStopped, !self.servers.isEmpty else { return }
+        self.attemptStartedAt = now
+        self.retryAt = .never
+        self.initiator.start(
+            localIndex: localIndex,
+            routeIndex: routeIndex,
+            hello: Hello(
+                instance: self.instance,
+                maximumPacketSize: UInt16(clamping: self.settings.maximumPacketSize ?? 1472)
+            ),
+            at: now
+        )
+    }
+
+    func restart(at instant: Instant) { self.retryAt = instant }
+
+    func isRetryDue(at now: Instant) -> Bool {
+        !self.initiator.isActive && !self.isStopped && self.retryAt <= now
+    }
+
+    /// Nothing came back for too long: the server to complain about, and the next one to try.
+    func noteSilence(at now: Instant) -> SocketAddress? {
+        guard self.initiator.isActive, self.silenceDeadline <= now else { return nil }
+        let silent = self.server
+        let isNews = self.lastReport.map { now.since($0) >= Self.reportInterval } ?? true
+        if self.servers.count > 1, self.session == nil {
+            self.serverPlace = (self.serverPlace + 1) % self.servers.count
+            self.initiator.cancel()
+            self.retryAt = now
+        }
+        guard isNews else {
+            self.lastReport = now
+            return nil
+        }
+        self.lastReport = now
+        return silent
+    }
+
+    func refused(at now: Instant) {
+        self.retryAt = now + Self.refusalPause
+        if self.session == nil, self.servers.count > 1 {
+            self.serverPlace = (self.serverPlace + 1) % self.servers.count
+        }
+    }
+
+    func established() { self.lastReport = nil }
+
+    func stop() {
+        self.isStopped = true
+        self.initiator.cancel()
+    }
+}
+
+extension Engine {
+    /// The resolver's news: takes effect with the next handshake.
+    public func replace(servers: [SocketAddress]) {
+        guard case .client(let client) = self.role else { return }
+        client.servers = servers
+        if client.session == nil, !client.initiator.isActive {
+            client.restart(at: Instant(nanoseconds: 0))
+        }
+    }
+
+    func wake(_ client: ClientRole, at now: Instant) {
+        if client.isRetryDue(at: now) {
+            client.restart(at: .never)
+            let route = client.session?.current.remoteIndex ?? 0
+            client.start(localIndex: self.newIndex(), routeIndex: route, at: now)
+        }
+        if let session = client.session,
+            min(client.rekeyDeadline(session), client.deathDeadline(session)) <= now
+        {
+            client.start(
+                localIndex: self.newIndex(),
+                routeIndex: session.current.remoteIndex,
+                at: now
+            )
+        }
+        if let silent = client.noteSilence(at: now) {
+            self.board.post(.connectFailed(.serverSilent, server: silent))
+        }
+        self.expireWaiting(client, at: now)
+    }
+
+    /// Streams that waited too long for a session are reset.
+    private func expireWaiting(_ client: ClientRole, at now: Instant) {
+        while let handle = client.waiting.first {
+            if let stream = self.board.streams.find(handle), stream.pointee.session < 0 {
+                let since = stream.pointee.openedAt
+                guard now.since(since) >= client.settings.connectTimeout else {
+                    client.waitingSince = since
+                    return
+                }
+                self.board.post(.streamReset(handle, .connectTimeout))
+                self.board.streams.release(stream)
+            }
+            client.waiting.removeFirst()
+        }
+        client.waitingSince = .never
+    }
+
+    func receiveAnswer(
+        _ packet: UnsafeMutableRawBufferPointer,
+        _ client: ClientRole,
+        from source: SocketAddress,
+        at now: Instant
+    ) {
+        let firstSentAt = client.initiator.firstSentAt
+        switch client.initiator.receive(packet, at: now) {
+        case .ignored:
+            self.board.drop(.handshakeRefused)
+        case .cookieStored:
+            return
+        case .refused(let reason):
+            client.refused(at: now)
+            self.board.post(.connectFailed(ConnectFailure(reason), server: client.server))
+        case .established(let established):
+            client.established()
+            if established.continuesSession, let session = client.session {
+                self.continueSession(session, established, at: now)
+                return
+            }
+            self.beginSession(client, established, from: source, at: now)
+            if let session = client.session, let firstSentAt {
+                session.recovery.seedRoundTrip(now.since(firstSentAt), at: now)
+            }
+        }
+    }
+
+    private func continueSession(
+        _ session: PeerSession,
+        _ established: EstablishedKeys,
+        at now: Instant
+    ) {
+        let keypair = PeerSession.Keypair(established, at: now)
+        if let retired = session.promote(keypair) { self.indices.remove(retired) }
+        self.indices.insert(keypair.localIndex, session.slot)
+        session.isPingDue = true
+        self.touch(session)
+    }
+
+    /// A session the server did not have before; what there was at this end is over.
+    private func beginSession(
+        _ client: ClientRole,
+        _ established: EstablishedKeys,
+        from source: SocketAddress,
+        at now: Instant
+    ) {
+        if let old = client.session {
+            client.session = nil
+            self.end(old, reason: .sessionLost)
+        }
+        let session = self.makeSession(
+            established,
+            client: nil,
+            address: client.server,
+            packetSizeLimit: client.settings.maximumPacketSize,
+            congestion: client.settings.congestion,
+            at: now
+        )
+        session.peerName = "server"
+        session.isPingDue = true
+        client.session = session
+        self.board.post(.sessionUp(session.handle, session.info))
+        for handle in client.waiting {
+            guard let stream = self.board.streams.find(handle), stream.pointee.session < 0 else {
+                continue
+            }
+            session.adopt(stream)
+        }
+        client.waiting.removeAll()
+        client.waitingSince = .never
+        for slot in 0..<UInt32(self.board.flows.slotCount) {
+            if let flow = self.board.flows.live(slot), flow.pointee.session < 0 {
+                session.adopt(flow)
+            }
+        }
+        self.touch(session)
+    }
+}
+
+extension ConnectFailure {
+    init(_ reason: RefusalReason) {
+        switch reason {
+        case .unknownKey: self = .unknownKey
+        case .noPermission: self = .noPermission
+        case .cipherMismatch: self = .cipherMismatch
+        case .versionMismatch: self = .versionMismatch
+        case .limit: self = .limit
+        }
+    }
+}

@@ -1,0 +1,53 @@
+import Compression
+
+/// How a datagram of a compressed flow travels: one byte says whether the rest is deflated.
+///
+/// Each datagram stands alone, because any other may be lost; it is deflated only where that makes
+/// it smaller.
+final class DatagramPacking {
+    /// The largest payload of a UDP datagram over IPv4.
+    static let largest = 65_507
+    private static let stored: UInt8 = 0
+    private static let deflated: UInt8 = 1
+
+    private let compressor = DatagramCompressor()
+    private let packed = UnsafeMutableRawBufferPointer.allocate(
+        byteCount: largest + 1,
+        alignment: 16
+    )
+    private let plain = UnsafeMutableRawBufferPointer.allocate(byteCount: largest, alignment: 16)
+
+    deinit {
+        self.packed.deallocate()
+        self.plain.deallocate()
+    }
+
+    /// The bytes to send, valid until the next call.
+    func pack(_ datagram: UnsafeRawBufferPointer, mayCompress: Bool) -> UnsafeRawBufferPointer {
+        let content = UnsafeMutableRawBufferPointer(rebasing: self.packed[1...])
+        if mayCompress, let count = self.compressor.compressDatagram(datagram, into: content) {
+            self.packed[0] = Self.deflated
+            return UnsafeRawBufferPointer(rebasing: self.packed[...count])
+        }
+        self.packed[0] = Self.stored
+        content.copyMemory(from: datagram)
+        return UnsafeRawBufferPointer(rebasing: self.packed[...datagram.count])
+    }
+
+    /// The datagram, valid until the next call; `nil` for what no peer of ours sends.
+    func unpack(_ bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
+        guard let kind = bytes.first, bytes.count <= Self.largest + 1 else { return nil }
+        let content = UnsafeRawBufferPointer(rebasing: bytes[1...])
+        switch kind {
+        case Self.stored:
+            return content
+        case Self.deflated:
+            guard let count = self.compressor.decompressDatagram(content, into: self.plain) else {
+                return nil
+            }
+            return UnsafeRawBufferPointer(rebasing: self.plain[..<count])
+        default:
+            return nil
+        }
+    }
+}

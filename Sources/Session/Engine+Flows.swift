@@ -1,0 +1,94 @@
+public import Primitives
+
+/// What the driver does with UDP flows.
+extension Engine {
+    /// Client: opens a flow, which outlives sessions; `nil` at the limit.
+    public func openFlow(_ request: OpenRequest, at now: Instant) -> FlowHandle? {
+        guard case .client(let client) = self.role else { return nil }
+        guard let flow = self.board.flows.allocate(request, at: now) else {
+            self.board.drop(.flowLimit)
+            return nil
+        }
+        client.session?.adopt(flow)
+        self.armFlowSweep(request, at: now)
+        return flow.pointee.handle
+    }
+
+    /// Datagrams one flow may have waiting: little while there is nowhere to send them.
+    private static let waitingCount = 64
+    private static let waitingBytes = 65_536
+    private static let queuedCount = 1024
+    private static let queuedBytes = 1 << 20
+
+    /// Queues one datagram of 0 to 65,507 bytes; when too much waits, the oldest is dropped.
+    public func send(_ datagram: UnsafeRawBufferPointer, on handle: FlowHandle, at now: Instant) {
+        guard let flow = self.board.flows.find(handle) else { return }
+        guard datagram.count <= DatagramPacking.largest else {
+            return self.board.drop(.datagramTooLarge)
+        }
+        flow.pointee.lastActivity = now
+        let session = flow.pointee.session < 0 ? nil : self.sessions[Int(flow.pointee.session)]
+        let before = flow.pointee.queue.count
+        let isPacked = flow.pointee.request.isCompressed
+        let content =
+            isPacked
+            ? self.board.packing.pack(datagram, mayCompress: flow.pointee.mayCompress) : datagram
+        let dropped = flow.pointee.queue.append(
+            content,
+            countLimit: session == nil ? Self.waitingCount : Self.queuedCount,
+            byteLimit: session == nil ? Self.waitingBytes : Self.queuedBytes,
+            at: now
+        )
+        if dropped > 0 {
+            // The first one, part of which may have left, is among the dropped.
+            flow.pointee.abandonFragments()
+            for _ in 0..<min(dropped, before) { self.board.drop(.flowQueueFull) }
+        }
+        guard let session else { return }
+        session.scheduleDatagrams(flow)
+        self.touch(session)
+    }
+
+    /// A datagram for the local side; its bytes stay valid until the next call into the engine.
+    public func nextDatagram() -> (flow: FlowHandle, bytes: UnsafeRawBufferPointer)? {
+        while let (handle, bytes) = self.board.inbox.next() {
+            if self.board.flows.find(handle) != nil { return (handle, bytes) }
+        }
+        return nil
+    }
+
+    /// Ends a flow; the handle is dead and no event follows.
+    public func closeFlow(_ handle: FlowHandle, reason: ResetReason, at now: Instant) {
+        guard let flow = self.board.flows.find(handle) else { return }
+        self.discard(flow, telling: reason)
+    }
+
+    private func discard(_ flow: FlowPointer, telling reason: ResetReason) {
+        if flow.pointee.session >= 0, let session = self.sessions[Int(flow.pointee.session)] {
+            session.refuse(ChannelKind.flow, flow.pointee.id, reason)
+            session.detach(flow)
+            self.touch(session)
+        }
+        self.board.flows.release(flow)
+    }
+
+    func armFlowSweep(_ request: OpenRequest, at now: Instant) {
+        let interval = max(.milliseconds(250), min(request.idleTimeout / 4, .seconds(10)))
+        self.flowSweepAt = min(self.flowSweepAt, now + interval)
+    }
+
+    /// Ends the flows that have been silent for too long.
+    func sweepFlows(at now: Instant) {
+        self.flowSweepAt = .never
+        for slot in 0..<UInt32(self.board.flows.slotCount) {
+            guard let flow = self.board.flows.live(slot) else { continue }
+            let timeout = flow.pointee.request.idleTimeout
+            if now.since(flow.pointee.lastActivity) >= timeout {
+                self.board.post(.flowClosed(flow.pointee.handle, .idle))
+                self.discard(flow, telling: .idle)
+            } else {
+                self.armFlowSweep(flow.pointee.request, at: now)
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+public import Primitives
+import Recovery
+import Sealing
+
+/// Packets from the network.
+extension Engine {
+    /// Takes one UDP payload; it is decrypted in place.
+    @discardableResult
+    public func receive(
+        _ packet: UnsafeMutableRawBufferPointer,
+        from source: SocketAddress,
+        at now: Instant
+    ) -> Disposition {
+        guard packet.count >= RecordHeader.overhead else {
+            self.board.drop(.malformed)
+            return .consumed
+        }
+        self.mask.applyToHeader(packet)
+        guard let header = RecordHeader(unmasked: UnsafeRawBufferPointer(packet)) else {
+            self.board.drop(.malformed)
+            return .consumed
+        }
+        switch header.recordType {
+        case .data:
+            return self.receiveData(packet, header, from: source, at: now)
+        case .initiation:
+            guard case .server(let server) = self.role else { break }
+            if header.receiverIndex != 0,
+                let foreign = self.foreignOwner(of: header.receiverIndex)
+            {
+                self.mask.applyToHeader(packet)
+                return foreign
+            }
+            self.receiveInitiation(packet, server, from: source, at: now)
+            return .consumed
+        case .response, .cookie:
+            guard case .client(let client) = self.role else { break }
+            self.receiveAnswer(packet, client, from: source, at: now)
+            return .consumed
+        case nil:
+            break
+        }
+        self.board.drop(.malformed)
+        return .consumed
+    }
+
+    private func foreignOwner(of index: UInt32) -> Disposition? {
+        let owner = self.indexer.owner(of: index)
+        guard owner.worker != self.worker || owner.generation != self.generation else { return nil }
+        return .foreign(worker: owner.worker, generation: owner.generation)
+    }
+
+    private func receiveData(
+        _ packet: UnsafeMutableRawBufferPointer,
+        _ header: RecordHeader,
+        from source: SocketAddress,
+        at now: Instant
+    ) -> Disposition {
+        let slot = self.indices[header.receiverIndex]
+        guard slot != IndexTable.none, let session = self.sessions[Int(slot)],
+            let keypair = session.keypair(index: header.receiverIndex)
+        else {
+            if case .server = self.role, let foreign = self.foreignOwner(of: header.receiverIndex) {
+                self.mask.applyToHeader(packet)
+                return foreign
+            }
+            self.board.drop(.unknownSession)
+            return .consumed
+        }
+        guard session.replay.isFresh(header.counter) else {
+            self.board.drop(.replayed)
+            return .consumed
+        }
+        guard keypair.keys.open(packet, counter: header.counter) else {
+            self.board.drop(.unauthentic)
+            return .consumed
+        }
+        session.replay.accept(header.counter)
+        self.board.counters.packetsReceived &+= 1
+        self.board.counters.wireBytesReceived &+= UInt64(packet.count)
+        if case .server = self.role {
+            if keypair !== session.current || !session.isConfirmed {
+                self.confirm(session, keypair, at: now)
+            }
+            self.follow(session, to: source, number: header.counter, at: now)
+        }
+        let consequence = session.receive(
+            Self.plaintext(of: packet),
+            number: header.counter,
+            byteCount: packet.count,
+            at: now,
+            openStream: { self.openStream($0, $1, for: session, at: now) },
+            openFlow: { self.openFlow($0, $1, for: session, at: now) }
+        )
+        if case .closed(let reason) = consequence {
+            self.end(session, reason: reason)
+            return .consumed
+        }
+        self.touch(session)
+        return .consumed
+    }
+
+    private static func plaintext(
+        of packet: UnsafeMutableRawBufferPointer
+    ) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(
+            rebasing: packet[RecordHeader.byteCount..<packet.count - RecordHeader.tagByteCount]
+        )
+    }
+
+    /// Server: the client's address may change under an authentic packet that is newer than all.
+    private func follow(
+        _ session: PeerSession,
+        to source: SocketAddress,
+        number: UInt64,
+        at now: Instant
+    ) {
+        guard number >= session.highestReceived else { return }
+        session.highestReceived = number
+        guard source != session.path.address else { return }
+        let token: UInt64 = self.entropy.next()
+        session.path.move(
+            to: source,
+            token: token,
+            patience: max(.milliseconds(500), session.recovery.smoothedRTT * 6),
+            at: now
+        )
+        session.path.arrived(1200)
+        // Asked at both places: a thief of packets has to win a race he is behind in.
+        for address in [source, session.path.previous] {
+            guard let address else { continue }
+            session.sendAlone(FrameType.path, to: address, at: now) {
+                $0.write(PathOperation.challenge)
+                $0.write(UInt8(0))
+                $0.write(token)
+            }
+        }
+    }
+}

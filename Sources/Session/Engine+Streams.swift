@@ -1,0 +1,116 @@
+import KCP
+public import Primitives
+
+/// What the driver does with streams.
+extension Engine {
+    /// Client: opens a stream, which waits for a session if there is none; `nil` at the limit.
+    public func openStream(_ request: OpenRequest, at now: Instant) -> StreamHandle? {
+        guard case .client(let client) = self.role,
+            let stream = self.board.streams.allocate(request, limits: self.board.limits, at: now)
+        else { return nil }
+        let handle = stream.pointee.handle
+        if let session = client.session {
+            session.adopt(stream)
+            self.touch(session)
+        } else {
+            if client.waiting.isEmpty { client.waitingSince = now }
+            client.waiting.append(handle)
+        }
+        return handle
+    }
+
+    /// A stream with bytes to read, an end, or room to write again; each change is told once.
+    public func nextReadyStream() -> StreamHandle? {
+        while let slot = self.board.ready.popFirst() {
+            guard let stream = self.board.streams.live(slot), stream.pointee.isReady else {
+                continue
+            }
+            stream.pointee.isReady = false
+            if !stream.pointee.isReset { return stream.pointee.handle }
+        }
+        return nil
+    }
+
+    private func session(of stream: StreamPointer) -> PeerSession? {
+        stream.pointee.session < 0 ? nil : self.sessions[Int(stream.pointee.session)]
+    }
+
+    /// Contiguous room for bytes of the local side; empty means: stop reading until the stream is
+    /// reported ready.
+    public func writableRegion(of handle: StreamHandle) -> UnsafeMutableRawBufferPointer {
+        let none = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+        guard let stream = self.board.streams.find(handle), stream.pointee.ending == .open else {
+            return none
+        }
+        let limit: Int
+        if let session = self.session(of: stream) {
+            limit = session.roomForWriting(stream)
+        } else {
+            limit = EngineLimits.initialWindow - stream.pointee.sender.heldByteCount
+        }
+        let region = limit > 0 ? stream.pointee.writableRegion(room: limit) : none
+        if region.isEmpty { stream.pointee.wantsRoom = true }
+        return region
+    }
+
+    /// `count` bytes of the local side stand at the front of ``writableRegion(of:)``.
+    public func wrote(_ count: Int, to handle: StreamHandle, at now: Instant) {
+        guard let stream = self.board.streams.find(handle) else { return }
+        stream.pointee.wrote(count)
+        guard let session = self.session(of: stream) else { return }
+        session.scheduleData(stream)
+        self.touch(session)
+    }
+
+    /// The local side has ended; what it wrote still goes out.
+    public func finish(_ handle: StreamHandle, at now: Instant) {
+        guard let stream = self.board.streams.find(handle), stream.pointee.ending == .open else {
+            return
+        }
+        stream.pointee.ending = .requested
+        guard let session = self.session(of: stream) else { return }
+        session.scheduleData(stream)
+        session.finishRequested(stream)
+        self.touch(session)
+    }
+
+    /// Contiguous bytes for the local side; empty when there are none now.
+    public func readableRegion(of handle: StreamHandle) -> UnsafeRawBufferPointer {
+        guard let stream = self.board.streams.find(handle) else {
+            return UnsafeRawBufferPointer(start: nil, count: 0)
+        }
+        let region = stream.pointee.readableRegion()
+        if let compression = stream.pointee.compression, compression.isCorrupt {
+            self.session(of: stream)?.fail(stream, .compression)
+            return UnsafeRawBufferPointer(start: nil, count: 0)
+        }
+        return region
+    }
+
+    /// The local side took `count` bytes of ``readableRegion(of:)``.
+    public func consumed(_ count: Int, from handle: StreamHandle, at now: Instant) {
+        guard let stream = self.board.streams.find(handle) else { return }
+        stream.pointee.consumed(count)
+        guard let session = self.session(of: stream) else { return }
+        session.updateCredit(stream, at: now)
+        session.finishIfDone(stream)
+        self.touch(session)
+    }
+
+    /// The peer has ended and the local side has everything: time to shut its socket's write side.
+    public func isReceiveFinished(_ handle: StreamHandle) -> Bool {
+        guard let stream = self.board.streams.find(handle) else { return false }
+        return stream.pointee.isReceiveFinished
+    }
+
+    /// Ends a stream at once; the handle is dead and no event follows.
+    public func reset(_ handle: StreamHandle, reason: ResetReason, at now: Instant) {
+        guard let stream = self.board.streams.find(handle) else { return }
+        guard let session = self.session(of: stream) else {
+            self.board.streams.release(stream)
+            return
+        }
+        session.reset(stream, reason: reason)
+        self.touch(session)
+    }
+}

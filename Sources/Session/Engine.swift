@@ -1,0 +1,284 @@
+public import Primitives
+import KCP
+import Recovery
+import Sealing
+
+/// The whole protocol of one worker, without a clock, a socket or a thread.
+///
+/// The contract: say what happened (``receive(_:from:at:)``, ``wake(at:)``, a call on a stream or
+/// flow); then take outputs until there are none (``nextTransmit(into:at:)``,
+/// ``nextReadyStream()``, ``nextDatagram()``, ``nextEvent()``); then sleep until ``deadline`` or the
+/// next event. One thread owns an engine.
+public final class Engine {
+    enum Role {
+        case client(ClientRole)
+        case server(ServerRole)
+    }
+
+    let board: Switchboard
+    let entropy: EntropySource
+    let mask: HeaderMask
+    let indexer: ReceiverIndex
+    let role: Role
+    let worker: Int
+    let generation: Int
+
+    /// Sessions by slot.
+    var sessions: [PeerSession?] = []
+    private var sessionGenerations: [UInt32] = []
+    /// Session slots by receiver index.
+    var indices = IndexTable()
+    var heap = DeadlineHeap()
+    /// Sessions that may have something to transmit.
+    var dirty = SlotQueue()
+    var flowSweepAt = Instant.never
+    let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 2048, alignment: 64)
+
+    public init(
+        client settings: ClientSettings,
+        limits: EngineLimits,
+        entropy: EntropySource,
+        at now: Instant
+    ) {
+        self.board = Switchboard(limits: limits)
+        self.entropy = entropy
+        self.mask = HeaderMask(serverPublicKey: settings.serverPublicKey)
+        self.indexer = ReceiverIndex(key: entropy.next())
+        self.worker = settings.worker
+        self.generation = 0
+        self.role = .client(ClientRole(settings, mask: self.mask, entropy: entropy, at: now))
+    }
+
+    public init(
+        server settings: ServerSettings,
+        limits: EngineLimits,
+        entropy: EntropySource,
+        at now: Instant
+    ) {
+        self.board = Switchboard(limits: limits)
+        self.entropy = entropy
+        self.mask = HeaderMask(serverPublicKey: settings.privateKey.publicKey)
+        self.indexer = ReceiverIndex(key: settings.indexKey)
+        self.worker = settings.worker
+        self.generation = settings.generation
+        self.role = .server(ServerRole(settings, mask: self.mask, entropy: entropy))
+    }
+
+    deinit { self.scratch.deallocate() }
+
+    // MARK: - Time and outputs
+
+    /// When ``wake(at:)`` is next due; ``Instant/never`` if only an event can change anything.
+    public var deadline: Instant {
+        var earliest = min(self.heap.next, self.flowSweepAt)
+        if case .client(let client) = self.role { earliest = min(earliest, client.deadline) }
+        return earliest
+    }
+
+    /// Does what was due at `now`; outputs may follow.
+    public func wake(at now: Instant) {
+        while let slot = self.heap.due(at: now) {
+            guard let session = self.sessions[slot] else {
+                self.heap.set(slot, to: .never)
+                continue
+            }
+            self.wake(session, at: now)
+        }
+        if self.flowSweepAt <= now { self.sweepFlows(at: now) }
+        if case .client(let client) = self.role, client.deadline <= now {
+            self.wake(client, at: now)
+        }
+    }
+
+    private func wake(_ session: PeerSession, at now: Instant) {
+        // Moved on first: what follows may only set it earlier than the next look.
+        self.heap.set(Int(session.slot), to: .never)
+        if self.endIfOver(session, at: now) { return }
+        if session.recovery.deadline <= now {
+            session.recovery.wake(at: now)
+            session.settle(at: now)
+        }
+        if session.path.deadline <= now { session.path.giveUp() }
+        if session.isConfirmed, session.liveness.takeProbe(session.circumstances, at: now) {
+            session.isPingDue = true
+        }
+        self.touch(session)
+    }
+
+    /// Ends a session that was never confirmed, has expired, or has no usable keys; true if so.
+    private func endIfOver(_ session: PeerSession, at now: Instant) -> Bool {
+        if !session.isConfirmed {
+            guard now.since(session.createdAt) >= KeyLifetime.pendingLifetime else { return false }
+            self.forget(session)
+            return true
+        }
+        let keyAge = now.since(session.current.establishedAt)
+        let isSuspect = session.suspectAt.map { $0 <= now } ?? false
+        guard session.liveness.isExpired(at: now) || keyAge >= KeyLifetime.rejectAfter || isSuspect
+        else { return false }
+        self.end(session, reason: .sessionLost)
+        return true
+    }
+
+    /// Packets for the network, at the front of `buffer`; `nil` when there are none now.
+    ///
+    /// - Parameter buffer: 64 KiB, or at least one packet.
+    public func nextTransmit(
+        into buffer: UnsafeMutableRawBufferPointer,
+        at now: Instant
+    ) -> Transmit? {
+        if let transmit = self.board.nextOutboxPacket(into: buffer) { return transmit }
+        if case .client(let client) = self.role,
+            let count = client.initiator.nextPacket(into: buffer, at: now)
+        {
+            self.board.countSent(packets: 1, bytes: count)
+            return Transmit(destination: client.server, byteCount: count, segmentSize: count)
+        }
+        while let slot = self.dirty.first {
+            guard let session = self.sessions[Int(slot)] else {
+                _ = self.dirty.popFirst()
+                continue
+            }
+            if let transmit = session.transmit(into: buffer, at: now) {
+                // A busy session does not keep the others waiting.
+                if self.dirty.count > 1 {
+                    _ = self.dirty.popFirst()
+                    self.dirty.append(slot)
+                }
+                return transmit
+            }
+            _ = self.dirty.popFirst()
+            session.isDirty = false
+            self.heap.set(Int(slot), to: self.deadline(of: session, at: now))
+        }
+        return nil
+    }
+
+    private func deadline(of session: PeerSession, at now: Instant) -> Instant {
+        guard session.isConfirmed else { return session.createdAt + KeyLifetime.pendingLifetime }
+        var earliest = session.deadline(at: now)
+        if let suspectAt = session.suspectAt { earliest = min(earliest, suspectAt) }
+        return min(earliest, session.current.establishedAt + KeyLifetime.rejectAfter)
+    }
+
+    /// Lets `session` transmit at the next opportunity.
+    func touch(_ session: PeerSession) {
+        guard !session.isDirty else { return }
+        session.isDirty = true
+        self.dirty.append(session.slot)
+    }
+
+    /// What happened rarely enough to be told one by one; `nil` when there is nothing more.
+    public func nextEvent() -> EngineEvent? { self.board.nextEvent() }
+
+    // MARK: - Sessions
+
+    func makeSession(
+        _ established: EstablishedKeys,
+        client: PublicKey?,
+        address: SocketAddress,
+        packetSizeLimit: Int?,
+        congestion: CongestionChoice,
+        at now: Instant
+    ) -> PeerSession {
+        let slot = self.sessions.firstIndex { $0 == nil } ?? self.sessions.count
+        if slot == self.sessions.count {
+            self.sessions.append(nil)
+            self.sessionGenerations.append(0)
+        }
+        self.sessionGenerations[slot] &+= 1
+        let session = PeerSession(
+            slot: UInt32(slot),
+            generation: self.sessionGenerations[slot],
+            board: self.board,
+            established: established,
+            client: client,
+            address: address,
+            packetSizeLimit: packetSizeLimit,
+            congestion: congestion,
+            at: now
+        )
+        self.sessions[slot] = session
+        self.indices.insert(established.localIndex, UInt32(slot))
+        self.touch(session)
+        return session
+    }
+
+    /// A receiver index nobody uses.
+    func newIndex() -> UInt32 {
+        while true {
+            let index = self.indexer.make(
+                worker: self.worker,
+                generation: self.generation,
+                chance: self.entropy.next()
+            )
+            if index != 0, self.indices[index] == IndexTable.none { return index }
+        }
+    }
+
+    /// Ends a session that was up: its streams are reset, the log is told.
+    func end(_ session: PeerSession, reason: ResetReason) {
+        session.dropStreams(reason: .sessionLost)
+        session.dropFlows(reason: .sessionLost)
+        self.board.post(.sessionDown(session.handle, session.info, reason))
+        self.forget(session)
+    }
+
+    /// Drops a session nobody was told of.
+    func forget(_ session: PeerSession) {
+        for keypair in [session.current, session.previous, session.next] {
+            if let keypair { self.indices.remove(keypair.localIndex) }
+        }
+        self.sessions[Int(session.slot)] = nil
+        self.heap.set(Int(session.slot), to: .never)
+        if case .client(let client) = self.role, client.session === session {
+            client.session = nil
+            client.restart(at: Instant(nanoseconds: 0))
+        }
+    }
+
+    /// Says goodbye to every peer and ends all streams; drain ``nextTransmit(into:at:)`` afterwards.
+    public func shutDown(at now: Instant) {
+        for session in self.sessions {
+            guard let session, session.isConfirmed else { continue }
+            for _ in 0..<2 {
+                session.sendAlone(FrameType.closeSession, to: session.path.address, at: now) {
+                    $0.write(ResetReason.shutdown.rawValue)
+                }
+            }
+            self.end(session, reason: .shutdown)
+        }
+        if case .client(let client) = self.role { client.stop() }
+    }
+
+    /// The state of everything, for people and metrics.
+    ///
+    /// Allocates: not for the data path.
+    public func snapshot(at now: Instant) -> EngineSnapshot {
+        var buffered = 0
+        for slot in 0..<UInt32(self.board.streams.slotCount) {
+            guard let stream = self.board.streams.live(slot) else { continue }
+            buffered += stream.pointee.sender.memoryByteCount
+            buffered += stream.pointee.receiver.memoryByteCount
+        }
+        for slot in 0..<UInt32(self.board.flows.slotCount) {
+            guard let flow = self.board.flows.live(slot) else { continue }
+            buffered += flow.pointee.queue.memoryByteCount
+        }
+        return EngineSnapshot(
+            sessions: self.sessions.compactMap {
+                $0.flatMap { $0.isConfirmed ? $0.snapshot() : nil }
+            },
+            counters: self.board.counters,
+            streams: self.board.streams.count,
+            flows: self.board.flows.count,
+            bufferedByteCount: buffered
+        )
+    }
+
+    /// Client: whether a session is up.
+    public var isSessionUp: Bool {
+        guard case .client(let client) = self.role else { return !self.sessions.isEmpty }
+        return client.session != nil
+    }
+}

@@ -1,0 +1,265 @@
+import Primitives
+import Recovery
+import KCP
+import Sealing
+
+/// Taking packets apart. Whatever an authentic peer sends is checked as if it were hostile.
+extension PeerSession {
+    /// What the engine has to do about frames that concern more than this session.
+    enum Consequence {
+        case none
+        case closed(ResetReason)
+    }
+
+    /// Takes the frames of a packet that was authentic and new.
+    func receive(
+        _ plaintext: UnsafeRawBufferPointer,
+        number: UInt64,
+        byteCount: Int,
+        at now: Instant,
+        openStream: (UInt32, OpenRequest) -> Void,
+        openFlow: (UInt32, OpenRequest) -> Void
+    ) -> Consequence {
+        var reader = ByteReader(plaintext)
+        var isEliciting = false
+        var isTraffic = false
+        var consequence = Consequence.none
+        while let type: UInt8 = reader.read(), type != FrameType.padding {
+            guard let length: UInt16 = reader.read(), let body = reader.read(count: Int(length))
+            else {
+                self.board.drop(.malformed)
+                break
+            }
+            if FrameType.isAckEliciting(type) { isEliciting = true }
+            switch type {
+            case FrameType.stream:
+                isTraffic = true
+                self.receiveSegment(body)
+            case FrameType.datagram:
+                isTraffic = true
+                self.receiveDatagram(body, at: now)
+            case FrameType.fragment:
+                isTraffic = true
+                self.receiveFragment(body, at: now)
+            case FrameType.ack:
+                if !self.recovery.receivedAck(body, at: now) { self.board.drop(.malformed) }
+            case FrameType.open:
+                self.receiveOpen(body, openStream: openStream, openFlow: openFlow)
+            case FrameType.closeSession:
+                consequence = .closed(
+                    body.first.flatMap { ResetReason(rawValue: $0) } ?? .shutdown
+                )
+            default:
+                self.receiveControl(type, body, at: now)
+            }
+        }
+        self.settle(at: now)
+        self.received.received(number, isAckEliciting: isEliciting, isUrgent: false, at: now)
+        self.liveness.heard(isTraffic: isTraffic, at: now)
+        self.suspectAt = nil
+        self.path.arrived(byteCount)
+        return consequence
+    }
+
+    private func receiveControl(_ type: UInt8, _ body: UnsafeRawBufferPointer, at now: Instant) {
+        var reader = ByteReader(body)
+        switch type {
+        case FrameType.window:
+            guard let id: UInt32 = reader.read(), let limit: UInt64 = reader.read() else {
+                return self.board.drop(.malformed)
+            }
+            guard let stream = self.stream(id) else { return }
+            stream.pointee.sender.raiseCredit(to: limit)
+            self.scheduleData(stream)
+        case FrameType.close:
+            guard let id: UInt32 = reader.read(), let final: UInt32 = reader.read() else {
+                return self.board.drop(.malformed)
+            }
+            self.receiveClose(id, final)
+        case FrameType.reset:
+            guard let kind: UInt8 = reader.read(), let id: UInt32 = reader.read(),
+                let reason: UInt8 = reader.read()
+            else { return self.board.drop(.malformed) }
+            self.receiveReset(kind, id, ResetReason(rawValue: reason) ?? .aborted)
+        case FrameType.path:
+            guard let operation: UInt8 = reader.read(), reader.read(UInt8.self) != nil,
+                let token: UInt64 = reader.read()
+            else { return self.board.drop(.malformed) }
+            self.receivePath(operation, token, at: now)
+        default:
+            // PING and probes say all they have to say by arriving; unknown frames are skipped.
+            return
+        }
+    }
+
+    private func stream(_ conversation: UInt32) -> StreamPointer? {
+        let slot = self.conversations[conversation]
+        guard slot != IndexTable.none else { return nil }
+        return self.board.streams[slot]
+    }
+
+    private func flow(_ id: UInt32) -> FlowPointer? {
+        let slot = self.flowIDs[id]
+        guard slot != IndexTable.none else { return nil }
+        return self.board.flows[slot]
+    }
+
+    // MARK: - Streams
+
+    private func receiveSegment(_ body: UnsafeRawBufferPointer) {
+        var reader = ByteReader(body)
+        guard let id: UInt32 = reader.read(), let number: UInt32 = reader.read(),
+            let offset: UInt32 = reader.read()
+        else { return self.board.drop(.malformed) }
+        guard let stream = self.stream(id) else { return self.receiveStray(id) }
+        guard !stream.pointee.isReset else { return }
+        switch stream.pointee.receiver.receive(number: number, offset: offset, reader.rest) {
+        case .accepted(let isReadable):
+            if isReadable { self.board.markReady(stream) }
+        case .duplicate:
+            return
+        case .violation:
+            self.fail(stream, .protocolViolation)
+        }
+    }
+
+    private func receiveClose(_ id: UInt32, _ final: UInt32) {
+        guard let stream = self.stream(id) else { return self.receiveStray(id) }
+        guard !stream.pointee.isReset else { return }
+        switch stream.pointee.receiver.finish(at: final) {
+        case .accepted(_): self.board.markReady(stream)
+        case .duplicate: return
+        case .violation: self.fail(stream, .protocolViolation)
+        }
+    }
+
+    /// A frame for a conversation that is not here: an old acquaintance, or one never opened.
+    private func receiveStray(_ id: UInt32) {
+        self.board.drop(.unknownStream)
+        let isKnown = self.isClient ? id < self.nextConversation : self.openedStreams.contains(id)
+        if !isKnown { self.refuse(ChannelKind.stream, id, .limit) }
+    }
+
+    /// The peer broke the rules of one stream: that stream ends, the session goes on.
+    func fail(_ stream: StreamPointer, _ reason: ResetReason) {
+        self.board.drop(.protocolViolation)
+        self.board.post(.streamReset(stream.pointee.handle, reason))
+        self.reset(stream, reason: reason)
+    }
+
+    private func receiveReset(_ kind: UInt8, _ id: UInt32, _ reason: ResetReason) {
+        if kind == ChannelKind.flow { return self.receiveFlowReset(id, reason) }
+        // The OPEN of a stream reset this early may still be on its way.
+        if !self.isClient { self.openedStreams.insert(id) }
+        guard let stream = self.stream(id) else { return }
+        if !stream.pointee.isReset {
+            self.board.post(.streamReset(stream.pointee.handle, reason))
+        }
+        self.release(stream)
+    }
+
+    private func receiveOpen(
+        _ body: UnsafeRawBufferPointer,
+        openStream: (UInt32, OpenRequest) -> Void,
+        openFlow: (UInt32, OpenRequest) -> Void
+    ) {
+        var reader = ByteReader(body)
+        guard let kind: UInt8 = reader.read(), let id: UInt32 = reader.read() else {
+            return self.board.drop(.malformed)
+        }
+        guard !self.isClient else { return self.board.drop(.protocolViolation) }
+        let isFlow = kind == ChannelKind.flow
+        let isKnown = isFlow ? self.openedFlows.contains(id) : self.openedStreams.contains(id)
+        guard !isKnown else { return }
+        guard let request = OpenRequest(parsing: &reader),
+            isFlow == (request.serviceProtocol == .udp)
+        else { return self.board.drop(.malformed) }
+        if isFlow { openFlow(id, request) } else { openStream(id, request) }
+    }
+
+    // MARK: - Flows
+
+    private func receiveDatagram(_ body: UnsafeRawBufferPointer, at now: Instant) {
+        var reader = ByteReader(body)
+        guard let id: UInt32 = reader.read(), reader.read(UInt32.self) != nil else {
+            return self.board.drop(.malformed)
+        }
+        self.deliver(reader.rest, to: id, at: now)
+    }
+
+    private func deliver(_ bytes: UnsafeRawBufferPointer, to id: UInt32, at now: Instant) {
+        guard let flow = self.flow(id) else {
+            self.board.drop(.unknownFlow)
+            return self.refuse(ChannelKind.flow, id, .flowUnknown)
+        }
+        flow.pointee.lastActivity = now
+        guard !flow.pointee.request.isCompressed else {
+            return self.board.deliverPacked(bytes, to: flow.pointee.handle)
+        }
+        guard bytes.count <= DatagramPacking.largest else {
+            return self.board.drop(.datagramTooLarge)
+        }
+        let target = self.board.inbox.reserve(bytes.count, for: flow.pointee.handle)
+        guard let target else { return self.board.drop(.inboxFull) }
+        if let source = bytes.baseAddress, !bytes.isEmpty {
+            target.copyMemory(from: source, byteCount: bytes.count)
+        }
+    }
+
+    private func receiveFragment(_ body: UnsafeRawBufferPointer, at now: Instant) {
+        var reader = ByteReader(body)
+        guard let id: UInt32 = reader.read(), let number: UInt32 = reader.read(),
+            let index: UInt8 = reader.read(), let count: UInt8 = reader.read(),
+            let offset: UInt16 = reader.read(), let total: UInt16 = reader.read()
+        else { return self.board.drop(.malformed) }
+        let before = self.reassembly.abandoned
+        let outcome = self.reassembly.receive(
+            flow: id,
+            number: number,
+            index: Int(index),
+            count: Int(count),
+            offset: Int(offset),
+            total: Int(total),
+            reader.rest,
+            at: now
+        )
+        for _ in before..<self.reassembly.abandoned { self.board.drop(.reassemblyStale) }
+        switch outcome {
+        case .incomplete: return
+        case .malformed: self.board.drop(.malformed)
+        case .complete(let bytes): self.deliver(bytes, to: id, at: now)
+        }
+    }
+
+    private func receiveFlowReset(_ id: UInt32, _ reason: ResetReason) {
+        guard let flow = self.flow(id) else { return }
+        self.detach(flow)
+        if self.isClient, reason == .flowUnknown || reason == .idle {
+            // The server forgot it, the player did not: the next datagram opens it anew.
+            self.adopt(flow)
+            return
+        }
+        self.board.post(.flowClosed(flow.pointee.handle, reason))
+        self.board.flows.release(flow)
+    }
+
+    // MARK: - Path
+
+    private func receivePath(_ operation: UInt8, _ token: UInt64, at now: Instant) {
+        switch operation {
+        case PathOperation.challenge:
+            guard self.pathReplies.count < Self.pathReplyLimit else { return }
+            self.pathReplies.append(token)
+        case PathOperation.response:
+            guard let previous = self.path.echoed(token), previous != self.path.address else {
+                return
+            }
+            if !previous.isSameHost(as: self.path.address) {
+                self.recovery.pathChanged(at: now)
+            }
+            self.board.post(.peerMoved(self.handle, self.info, from: previous))
+        default:
+            self.board.drop(.malformed)
+        }
+    }
+}

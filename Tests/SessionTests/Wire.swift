@@ -1,0 +1,171 @@
+import Primitives
+import Recovery
+import Sealing
+
+@testable import Session
+
+/// A client and a server engine joined by a wire of fixed delay in virtual time.
+final class Wire {
+    let client: Engine
+    private(set) var server: Engine
+    private let makeServer: (Instant) -> Engine
+    var clientAddress = SocketAddress(ipv4: 0xC000_0201, port: 5000)
+    let serverAddress = SocketAddress(ipv4: 0xC633_6401, port: 4600)
+    var now = Instant(nanoseconds: 1_000_000_000)
+    var delay = Instant.Interval.milliseconds(10)
+    /// Packets for this address go nowhere.
+    var lostDestination: SocketAddress?
+    /// Says whether a packet arrives; asked for each.
+    var passes: (_ fromClient: Bool) -> Bool = { _ in true }
+    var clientEvents: [EngineEvent] = []
+    var serverEvents: [EngineEvent] = []
+    var onServerStream: (StreamHandle, OpenRequest) -> Void = { _, _ in }
+    /// Datagrams the server's flows got; each is sent back as it came.
+    var serverDatagrams: [[UInt8]] = []
+    var clientDatagrams: [[UInt8]] = []
+    private var inFlight: [(at: Instant, toServer: Bool, from: SocketAddress, bytes: [UInt8])] = []
+    private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 65_536, alignment: 64)
+    var packetCount = 0
+
+    init(
+        services: [String] = ["*"],
+        clientKnown: Bool = true,
+        seed: UInt64 = 1,
+        limits: EngineLimits = EngineLimits()
+    ) {
+        let entropy = EntropySource.seeded(seed)
+        let serverKey = SecretKey(entropy: entropy)
+        let clientKey = SecretKey(entropy: entropy)
+        let peer = Peer(name: "edge", publicKey: clientKey.publicKey, services: services)
+        let directory = PeerDirectory(
+            peers: clientKnown ? [peer] : [],
+            services: [
+                .init(name: "echo", serviceProtocol: .tcp, allowsCompression: true),
+                .init(name: "voice", serviceProtocol: .udp, allowsCompression: true),
+            ]
+        )
+        self.makeServer = { now in
+            Engine(
+                server: ServerSettings(privateKey: serverKey, directory: directory),
+                limits: limits,
+                entropy: entropy,
+                at: now
+            )
+        }
+        self.server = self.makeServer(self.now)
+        self.client = Engine(
+            client: ClientSettings(
+                servers: [self.serverAddress],
+                serverPublicKey: serverKey.publicKey,
+                privateKey: clientKey
+            ),
+            limits: limits,
+            entropy: entropy,
+            at: self.now
+        )
+    }
+
+    deinit { self.buffer.deallocate() }
+
+    /// The server's process dies and another takes its place, with nothing but the keys.
+    func restartServer() { self.server = self.makeServer(self.now) }
+
+    private func drain(_ engine: Engine, fromClient: Bool) {
+        while let transmit = engine.nextTransmit(into: self.buffer, at: self.now) {
+            var start = 0
+            while start < transmit.byteCount {
+                let end = min(transmit.byteCount, start + transmit.segmentSize)
+                self.packetCount += 1
+                if self.passes(fromClient), transmit.destination != self.lostDestination {
+                    self.inFlight.append(
+                        (
+                            self.now + self.delay, fromClient,
+                            fromClient ? self.clientAddress : self.serverAddress,
+                            [UInt8](self.buffer[start..<end])
+                        )
+                    )
+                }
+                start = end
+            }
+        }
+        while let (flow, bytes) = engine.nextDatagram() {
+            let copy = [UInt8](bytes)
+            if fromClient {
+                self.clientDatagrams.append(copy)
+            } else {
+                self.serverDatagrams.append(copy)
+                copy.withUnsafeBytes { engine.send($0, on: flow, at: self.now) }
+            }
+        }
+        while let event = engine.nextEvent() {
+            if fromClient {
+                self.clientEvents.append(event)
+            } else {
+                self.serverEvents.append(event)
+                if case .streamOpened(let handle, _, let request) = event {
+                    self.onServerStream(handle, request)
+                }
+            }
+        }
+    }
+
+    /// Lets the world run for `interval`; `act` is called after every step.
+    func run(_ interval: Instant.Interval, act: () -> Void = {}) {
+        let end = self.now + interval
+        while true {
+            self.drain(self.client, fromClient: true)
+            self.drain(self.server, fromClient: false)
+            act()
+            self.drain(self.client, fromClient: true)
+            self.drain(self.server, fromClient: false)
+            let next = min(
+                self.inFlight.first?.at ?? .never,
+                self.client.deadline,
+                self.server.deadline
+            )
+            guard next <= end else { break }
+            self.now = max(self.now, next)
+            while let first = self.inFlight.first, first.at <= self.now {
+                var packet = self.inFlight.removeFirst()
+                _ = packet.bytes.withUnsafeMutableBytes {
+                    (packet.toServer ? self.server : self.client).receive(
+                        $0,
+                        from: packet.from,
+                        at: self.now
+                    )
+                }
+            }
+            self.client.wake(at: self.now)
+            self.server.wake(at: self.now)
+        }
+        self.now = end
+    }
+}
+
+extension Engine {
+    /// Writes as much of `bytes` as there is room for and returns how much that was.
+    func write(_ bytes: ArraySlice<UInt8>, to handle: StreamHandle, at now: Instant) -> Int {
+        var written = 0
+        while written < bytes.count {
+            let region = self.writableRegion(of: handle)
+            guard !region.isEmpty else { break }
+            let count = min(region.count, bytes.count - written)
+            let start = bytes.startIndex + written
+            region.copyBytes(from: bytes[start..<start + count])
+            self.wrote(count, to: handle, at: now)
+            written += count
+        }
+        return written
+    }
+
+    /// Takes everything that can be read.
+    func readAll(_ handle: StreamHandle, at now: Instant) -> [UInt8] {
+        var all: [UInt8] = []
+        while true {
+            let region = self.readableRegion(of: handle)
+            guard !region.isEmpty else { return all }
+            all += region
+            self.consumed(region.count, from: handle, at: now)
+        }
+    }
+}

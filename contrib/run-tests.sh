@@ -1,0 +1,128 @@
+#!/usr/bin/env bash
+# Runs every test there is and adds up what each part says it did.
+#
+#   contrib/run-tests.sh              all parts
+#   contrib/run-tests.sh PART…        only these: build unit purity simulation budgets interop
+#                                     namespaces
+#
+# Ends with `tests: P passed, F failed, S skipped` and exits 0 only if F is 0. A part that crashes,
+# runs out of time, or ends without its own count is one failure. Full logs: .build/test-logs/.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+logs=.build/test-logs
+mkdir -p "$logs"
+# A crash in a test must end it, not stop to write a backtrace for minutes.
+export SWIFT_BACKTRACE=${SWIFT_BACKTRACE:-enable=no}
+
+passed=0
+failed=0
+skipped=0
+
+# add P F S NAME
+add() {
+    passed=$((passed + $1))
+    failed=$((failed + $2))
+    skipped=$((skipped + $3))
+    printf '%-12s %5d passed %5d failed %5d skipped\n' "$4" "$1" "$2" "$3"
+}
+
+# fail NAME WHY LOG: a part that did not get as far as counting.
+fail() {
+    echo "--- $1: $2; the end of $3:"
+    [ ! -e "$3" ] || tail -n 30 "$3"
+    add 0 1 0 "$1"
+}
+
+# run SECONDS LOG COMMAND…: the command's output goes to the log.
+run() {
+    local seconds=$1 log=$2
+    shift 2
+    timeout --kill-after=10 "$seconds" "$@" >"$log" 2>&1 </dev/null
+}
+
+# A build is one test: that it succeeds, and that every import is a declared dependency.
+part_build() {
+    local log=$logs/build.log
+    if run 1800 "$log" swift build --build-tests --explicit-target-dependency-import-check error &&
+        run 1800 "$logs/release.log" swift build -c release; then
+        add 1 0 0 build
+        return 0
+    fi
+    [ -s "$logs/release.log" ] && log=$logs/release.log
+    fail build "does not build" "$log"
+    return 1
+}
+
+# Counts verdict lines and holds them against the total that the test library itself prints.
+part_unit() {
+    local log=$logs/unit.log status total verdict p f s
+    run 1800 "$log" swift test --disable-xctest
+    status=$?
+    # The symbols before the words differ between terminals and pipes; the words do not.
+    p=$(grep -cE '^[^[:alnum:]]* *Test [^ ].* passed after [0-9.]+ seconds\.?$' "$log")
+    f=$(grep -cE '^[^[:alnum:]]* *Test [^ ].* failed after [0-9.]+ seconds( with .*)?\.?$' "$log")
+    s=$(grep -cE '^[^[:alnum:]]* *Test [^ ].* skipped' "$log")
+    p=$((p - $(grep -cE 'Test run with .* passed after' "$log")))
+    f=$((f - $(grep -cE 'Test run with .* failed after' "$log")))
+    verdict=$(grep -E 'Test run with [0-9]+ tests?' "$log" | tail -n 1)
+    total=$(printf '%s' "$verdict" | sed -nE 's/.*Test run with ([0-9]+) tests?.*/\1/p')
+    if [ -z "$total" ]; then
+        fail unit "no total (exit status $status)" "$log"
+        return 1
+    fi
+    if [ "$f" -gt 0 ]; then
+        grep -E 'recorded an issue|^↳|^  ' "$log" | head -n 60
+    fi
+    add "$p" "$f" "$s" unit
+    # Skipped tests may or may not be in the total, so both are right.
+    if [ $((p + f)) -ne "$total" ] && [ $((p + f + s)) -ne "$total" ]; then
+        fail unit "counted $p + $f + $s, but the run says $total" "$log"
+    elif [ "$status" -ne 0 ] && [ "$f" -eq 0 ]; then
+        fail unit "no test failed, yet the exit status is $status" "$log"
+    fi
+}
+
+# counted NAME SECONDS COMMAND…: a part that ends with `NAME: P passed, F failed, S skipped`.
+counted() {
+    local name=$1 log=$logs/$1.log status line p f s
+    if ! command -v "$3" >/dev/null; then
+        fail "$name" "$3 does not exist" /dev/null
+        return 1
+    fi
+    run "$2" "$log" "${@:3}"
+    status=$?
+    line=$(grep -E "^$name: [0-9]+ passed, [0-9]+ failed, [0-9]+ skipped" "$log" | tail -n 1)
+    if [ -z "$line" ]; then
+        fail "$name" "no count (exit status $status)" "$log"
+        return 1
+    fi
+    read -r p f s <<<"$(printf '%s' "$line" | grep -oE '[0-9]+ (passed|failed|skipped)' |
+        grep -oE '^[0-9]+' | tr '\n' ' ')"
+    [ "$f" -eq 0 ] || tail -n 60 "$log"
+    add "$p" "$f" "$s" "$name"
+    if [ "$status" -ne 0 ] && [ "$f" -eq 0 ]; then
+        fail "$name" "nothing failed, yet the exit status is $status" "$log"
+    fi
+}
+
+part_purity() { counted purity 300 contrib/check-purity.sh; }
+part_simulation() {
+    counted simulation 900 .build/release/fairlead-soak --seeds "${SEEDS:-300}"
+}
+part_budgets() { counted budgets 300 .build/release/fairlead-budgets; }
+part_interop() { counted interop 900 Tests/Interop/run.sh; }
+part_namespaces() { counted namespaces 1800 Tests/Namespaces/run.sh; }
+
+if [ $# -eq 0 ]; then
+    set -- build unit purity simulation budgets interop namespaces
+fi
+for part in "$@"; do
+    if ! declare -F "part_$part" >/dev/null; then
+        echo "no such part: $part" >&2
+        exit 2
+    fi
+    "part_$part" || [ "$part" != build ] || break
+done
+
+echo "tests: $passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ]
