@@ -34,6 +34,7 @@ let package = Package(
     products: [],
     dependencies: [
         .package(url: "https://github.com/LebJe/TOMLKit", exact: "0.6.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
     ],
     targets: [
         // Layer 0: C declarations, never a decision.
@@ -62,14 +63,29 @@ let package = Package(
         module("LinuxIO", ["CLinuxShims", "Primitives"]),
 
         // Layer 5: words from and for humans, and the loop that runs the engine.
+        module("Admin", ["LinuxIO", "Primitives"]),
         module(
             "Configuration",
             ["Primitives", "Sealing", .product(name: "TOMLKit", package: "TOMLKit")]
         ),
 
+        // Layers 6 and 7: what is started from a shell.
+        module(
+            "Commands",
+            [
+                "Admin", "Configuration", "LinuxIO", "Primitives", "Sealing",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]
+        ),
+        program("fairlead", ["Commands"]),
+        program("fairlead-client", ["Commands"]),
+        program("fairlead-server", ["Commands"]),
+
         // Peers for the interop tests.
         program("kcp-peer", ["KCP", "Primitives"]),
 
+        tests("Admin", ["LinuxIO"]),
+        tests("Commands", ["Configuration", "Sealing"]),
         tests("Compression"),
         tests("Configuration", ["Sealing"]),
         tests("KCP"),

@@ -19,8 +19,8 @@ public final class AdminServer: Sendable {
 
     /// Binds and starts; throws what the kernel said if a place cannot be had.
     ///
-    /// The first of `controlPaths` that can be bound is used, none if the list is empty. `report` is
-    /// called on the server's thread and may take a moment.
+    /// The first of `controlPaths` that can be bound is used, none if the list is empty.
+    /// `report` is called on the server's thread and may take a moment.
     public init(
         http: SocketAddress?,
         controlPaths: [String],
