@@ -179,8 +179,8 @@ struct Section {
     }
 
     func size(_ key: String, in range: ClosedRange<Int>) -> Int? {
-        let bounds =
-            "\(Units.text(byteCount: range.lowerBound)) to \(Units.text(byteCount: range.upperBound))"
+        let least = Units.text(byteCount: range.lowerBound)
+        let bounds = "\(least) to \(Units.text(byteCount: range.upperBound))"
         let expected = "a size from \(bounds) (number and KiB, MiB, GiB, kB, MB or GB)"
         return self.value(key, expected: expected) { text in
             Units.size(text).flatMap { range.contains($0) ? $0 : nil }

@@ -2,8 +2,8 @@ public import Primitives
 
 /// The units a configuration file is written in, read and written back.
 ///
-/// Durations: integer + `ms|s|m|h`. Rates: number + `kbps|mbps|gbps` in powers of 1000 bit/s. Sizes:
-/// number + `KiB|MiB|GiB|kB|MB|GB`. Spaces between number and unit are optional.
+/// Durations: integer + `ms|s|m|h`. Rates: number + `kbps|mbps|gbps` in powers of 1000 bit/s.
+/// Sizes: number + `KiB|MiB|GiB|kB|MB|GB`. Spaces between number and unit are optional.
 public enum Units {
     /// Reads `150ms`, `10 s`, `2m` or `1h`; `nil` for anything else or more than a year.
     public static func duration(_ text: String) -> Instant.Interval? {

@@ -24,8 +24,8 @@ import Testing
             "fairlead_drops_total{reason=\"replayed\"} 5",
             "fairlead_drops_total{reason=\"malformed\"} 0",
             "fairlead_rtt_seconds 0.012345",
-            "fairlead_session_rtt_seconds{peer=\"edge \\\"1\\\"\\n\\\\\",address=\"192.0.2.1:4600\"}"
-                + " 0.012345",
+            "fairlead_session_rtt_seconds{peer=\"edge \\\"1\\\"\\n\\\\\","
+                + "address=\"192.0.2.1:4600\"} 0.012345",
             "fairlead_backend_up{service=\"voice\",backend=\"10.0.0.5:1\"} 1",
             "fairlead_backend_up{service=\"voice\",backend=\"[2001:db8::6]:1\"} 0",
         ]

@@ -27,7 +27,8 @@ import Testing
         ),
         (
             "delivery = \"deadline\"", "udp",
-            "c:8: delivery: got \"deadline\" without max_age, expected max_age = \"150ms\" beside it"
+            "c:8: delivery: got \"deadline\" without max_age, expected max_age = \"150ms\""
+                + " beside it"
         ),
         (
             "max_age = \"150ms\"", "udp",
@@ -214,7 +215,8 @@ import Testing
             let text = Samples.clientHead.replacing("keys/client.key", with: written)
             #expect(
                 Samples.clientErrors(text) == [
-                    "c:3: private_key: got a key itself (not shown), expected the path of a key file"
+                    "c:3: private_key: got a key itself (not shown), expected the path of a key"
+                        + " file"
                 ]
             )
         }

@@ -20,7 +20,10 @@ import Testing
         [[service]]
         name = "minecraft"
         protocol = "tcp"                    # "tcp" or "udp"
-        backends = ["10.0.0.5:25565", { address = "[2001:db8::6]:25565", weight = 2, backup = true }]
+        backends = [
+            "10.0.0.5:25565",
+            { address = "[2001:db8::6]:25565", weight = 2, backup = true },
+        ]
         balance = "round-robin"
         origin = "transparent"
         dialect = "every"                   # proxy-v2 over UDP

@@ -8,7 +8,8 @@ import Testing
     static let serviceMistakes: [(String, String, String)] = [
         (
             "protocl = \"tcp\"", "tcp",
-            "s:7: protocl: got an unknown key, expected a key of [[service]], did you mean protocol?"
+            "s:7: protocl: got an unknown key, expected a key of [[service]], did you mean"
+                + " protocol?"
         ),
         (
             "origin = \"proxy-v1\"", "udp",
@@ -41,8 +42,8 @@ import Testing
         ),
         (
             "health = \"tcp\"", "tcp",
-            "s:7: health: got \"tcp\", expected a table such as { type = \"tcp\", interval = \"2s\","
-                + " timeout = \"1s\" }"
+            "s:7: health: got \"tcp\", expected a table such as { type = \"tcp\", interval ="
+                + " \"2s\", timeout = \"1s\" }"
         ),
         (
             "health = { type = \"tcp\", intervall = \"2s\" }", "tcp",
@@ -68,7 +69,8 @@ import Testing
             "s:8: name: got \"minecraft\" a second time (first on line 4), expected each name once"
         ),
         (
-            "[[peer]]\nname = \"edge\"\npublic_key = \"\(Samples.key)\"\nservices = [\"minecarft\"]",
+            "[[peer]]\nname = \"edge\"\npublic_key = \"\(Samples.key)\"\n"
+                + "services = [\"minecarft\"]",
             "tcp",
             "s:10: services: got \"minecarft\", expected the name of a [[service]], or [\"*\"] for"
                 + " all of them, did you mean \"minecraft\"?"
@@ -175,8 +177,9 @@ import Testing
             "listen = \"0.0.0.0:1\"\nprivate_key = \"k\"\nweather = 1\ncontrol = 5",
             [
                 "s:3: weather: got an unknown key, expected one of listen, private_key, admin,"
-                    + " control, routes, max_sessions, peer, service, congestion, rate, fec, cipher,"
-                    + " mtu, workers, connect_timeout, max_flows, stream_buffer, session_buffer",
+                    + " control, routes, max_sessions, peer, service, congestion, rate, fec,"
+                    + " cipher, mtu, workers, connect_timeout, max_flows, stream_buffer,"
+                    + " session_buffer",
                 "s:4: control: got 5, expected a path of 1 to 107 bytes, or \"off\"",
             ]
         ),

@@ -1,0 +1,52 @@
+public import ArgumentParser
+import Glibc
+
+/// Runs a command and ends the process with the program's own exit codes.
+///
+/// 0 for success, 1 for what failed while running, 2 for a wrong command line or configuration.
+public enum CommandLaunch {
+    public static func run(_ command: (some ParsableCommand).Type) -> Never {
+        // A reader that goes away ends a write with an error, not the process with a signal.
+        signal(SIGPIPE, SIG_IGN)
+        do {
+            var parsed = try command.parseAsRoot(Array(CommandLine.arguments.dropFirst()))
+            try parsed.run()
+            exit(0)
+        } catch {
+            let code = command.exitCode(for: error)
+            let message = command.fullMessage(for: error)
+            if !message.isEmpty {
+                Terminal.write(message + "\n", to: code.isSuccess ? STDOUT_FILENO : STDERR_FILENO)
+            }
+            exit(code == .validationFailure ? CommandExit.usage.rawValue : code.rawValue)
+        }
+    }
+}
+
+/// The program's exit codes.
+enum CommandExit {
+    static let failure = ExitCode(1)
+    static let usage = ExitCode(2)
+}
+
+/// Whole texts to standard output and standard error, past any buffer.
+enum Terminal {
+    static func print(_ text: String) { self.write(text + "\n", to: STDOUT_FILENO) }
+
+    static func complain(_ text: String) { self.write(text + "\n", to: STDERR_FILENO) }
+
+    static func write(_ text: String, to descriptor: Int32) {
+        var rest = Array(text.utf8)[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { return }
+            rest = rest.dropFirst(count)
+        }
+    }
+}
+
+/// What this build is.
+public enum Release {
+    public static let version = "0.1.0"
+}

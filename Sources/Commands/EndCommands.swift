@@ -1,0 +1,66 @@
+public import ArgumentParser
+import Configuration
+
+/// `fairlead-server`.
+public struct ServerCommand: ParsableCommand {
+    public static let configuration = CommandConfiguration(
+        commandName: "fairlead-server",
+        abstract: "Run the end of the tunnel that backends stand behind.",
+        discussion: "SIGTERM and SIGINT end it, SIGHUP makes it read its configuration again.",
+        version: "fairlead-server \(Release.version)"
+    )
+
+    @OptionGroup var options: RunOptions
+
+    public init() {}
+
+    public func run() throws {
+        let loaded: LoadedConfiguration<ServerConfiguration>
+        do throws(ConfigurationError) {
+            loaded = try self.load()
+        } catch {
+            throw RunOptions.refuse(error)
+        }
+        if self.options.check { return Terminal.print("ok") }
+        throw ExitCode(EndProcess.run(loaded, self.options))
+    }
+
+    private func load() throws(ConfigurationError) -> LoadedConfiguration<ServerConfiguration> {
+        try ServerConfiguration.load(
+            path: self.options.config,
+            groupReadableKeys: self.options.keyOptions.groupReadableKeys
+        )
+    }
+}
+
+/// `fairlead-client`.
+public struct ClientCommand: ParsableCommand {
+    public static let configuration = CommandConfiguration(
+        commandName: "fairlead-client",
+        abstract: "Run the end of the tunnel that players connect to.",
+        discussion: "SIGTERM and SIGINT end it, SIGHUP makes it read its configuration again.",
+        version: "fairlead-client \(Release.version)"
+    )
+
+    @OptionGroup var options: RunOptions
+
+    public init() {}
+
+    public func run() throws {
+        let loaded: LoadedConfiguration<ClientConfiguration>
+        do throws(ConfigurationError) {
+            loaded = try self.load()
+        } catch {
+            throw RunOptions.refuse(error)
+        }
+        if self.options.check { return Terminal.print("ok") }
+        throw ExitCode(EndProcess.run(loaded, self.options))
+    }
+
+    private func load() throws(ConfigurationError) -> LoadedConfiguration<ClientConfiguration> {
+        try ClientConfiguration.load(
+            path: self.options.config,
+            groupReadableKeys: self.options.keyOptions.groupReadableKeys
+        )
+    }
+}

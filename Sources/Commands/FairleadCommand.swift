@@ -1,0 +1,25 @@
+public import ArgumentParser
+
+/// `fairlead`: what an operator does beside running the two ends.
+public struct FairleadCommand: ParsableCommand {
+    public static let configuration = CommandConfiguration(
+        commandName: "fairlead",
+        abstract: "Keys, checks and status of Fairlead tunnels.",
+        version: "fairlead \(Release.version)",
+        subcommands: [
+            KeygenCommand.self, PubkeyCommand.self, CheckCommand.self, StatusCommand.self,
+            VersionCommand.self,
+        ]
+    )
+
+    public init() {}
+}
+
+struct VersionCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "version",
+        abstract: "Print the version."
+    )
+
+    func run() { Terminal.print("fairlead \(Release.version)") }
+}

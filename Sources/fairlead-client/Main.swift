@@ -1,0 +1,7 @@
+import Commands
+
+/// `fairlead-client`: the end of the tunnel that players connect to.
+@main
+enum Main {
+    static func main() { CommandLaunch.run(ClientCommand.self) }
+}

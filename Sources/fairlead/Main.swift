@@ -1,0 +1,7 @@
+import Commands
+
+/// `fairlead`: the tool for keys, configurations and status.
+@main
+enum Main {
+    static func main() { CommandLaunch.run(FairleadCommand.self) }
+}

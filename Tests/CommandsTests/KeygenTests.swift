@@ -1,0 +1,60 @@
+import Configuration
+import Foundation
+import Sealing
+import Testing
+
+@Suite struct KeygenTests {
+    @Test func printsThePublicKeyAloneAndKeepsThePrivateOne() throws {
+        let folder = try TemporaryFolder()
+        let made = try Program.run("fairlead", "keygen", "a.key", in: folder.path)
+        #expect(made.status == 0)
+        let publicKey = try #require(made.output.split(separator: "\n").first.map(String.init))
+        #expect(made.output == publicKey + "\n")
+        #expect(PublicKey(base64: publicKey) != nil)
+        #expect(made.errors.contains("server_public_key = \"\(publicKey)\""))
+        #expect(made.errors.contains("[[peer]]"))
+        let attributes = try FileManager.default.attributesOfItem(atPath: folder.file("a.key"))
+        #expect((attributes[.posixPermissions] as? Int) == 0o600)
+        let text = try String(contentsOfFile: folder.file("a.key"), encoding: .utf8)
+        let secret = try #require(text.split(separator: ":").last)
+        #expect(!made.errors.contains(secret.dropLast()))
+        let again = try Program.run("fairlead", "pubkey", "a.key", in: folder.path)
+        #expect(again.output == made.output)
+        #expect(again.status == 0)
+    }
+
+    @Test func neverOverwrites() throws {
+        let folder = try TemporaryFolder()
+        try folder.write("precious", to: "a.key")
+        try FileManager.default.createSymbolicLink(
+            atPath: folder.file("link"),
+            withDestinationPath: folder.file("elsewhere")
+        )
+        for name in ["a.key", "link"] {
+            let made = try Program.run("fairlead", "keygen", name, in: folder.path)
+            #expect(made.status == 1)
+            #expect(made.output.isEmpty)
+            #expect(made.errors.contains("\(name) exists and is left as it is"))
+        }
+        #expect(try String(contentsOfFile: folder.file("a.key"), encoding: .utf8) == "precious")
+        #expect(!FileManager.default.fileExists(atPath: folder.file("elsewhere")))
+        let made = try Program.run("fairlead", "keygen", "none/a.key", in: folder.path)
+        #expect(made.status == 1)
+        #expect(made.errors.contains("the folder of none/a.key does not exist"))
+    }
+
+    @Test func refusesKeysThatOthersCanRead() throws {
+        let folder = try TemporaryFolder()
+        _ = try Program.run("fairlead", "keygen", "a.key", in: folder.path)
+        chmod(folder.file("a.key"), 0o640)
+        let refused = try Program.run("fairlead", "pubkey", "a.key", in: folder.path)
+        #expect(refused.status == 1)
+        #expect(
+            refused.errors
+                == "fairlead pubkey: got \"a.key\" with mode 0640, expected a file that only its"
+                + " owner can read: chmod 600 a.key\n"
+        )
+        let flag = "--group-readable-keys"
+        #expect(try Program.run("fairlead", "pubkey", flag, "a.key", in: folder.path).status == 0)
+    }
+}
