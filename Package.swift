@@ -58,6 +58,9 @@ let package = Package(
         // Layer 3: the engine.
         module("Session", ["Compression", "KCP", "Primitives", "Recovery", "Sealing"]),
 
+        // Layer 3t: the engine in a simulated internet.
+        module("Simulation", ["Netem", "Primitives", "Sealing", "Session"]),
+
         // Layer 4: the kernel.
         module("LinuxIO", ["CLinuxShims", "Primitives"]),
 
@@ -68,7 +71,8 @@ let package = Package(
             ["Primitives", "Sealing", .product(name: "TOMLKit", package: "TOMLKit")]
         ),
 
-        // Peers for the interop tests.
+        // Tools and peers of the tests.
+        program("fairlead-soak", ["Primitives", "Simulation"]),
         program("kcp-peer", ["KCP", "Primitives"]),
 
         tests("Admin", ["LinuxIO"]),
@@ -81,6 +85,7 @@ let package = Package(
         tests("Recovery"),
         tests("Sealing", ["CSodium"]),
         tests("Session", ["Recovery", "Sealing"]),
+        tests("Simulation"),
 
         // The tree itself: lengths, layers, links. Reads files, so it depends on nothing.
         .testTarget(name: "TidyTests", swiftSettings: strict),
