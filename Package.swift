@@ -58,6 +58,9 @@ let package = Package(
         // Layer 3: the engine.
         module("Session", ["Compression", "KCP", "Primitives", "Recovery", "Sealing"]),
 
+        // Layer 3t: the engine in a simulated internet.
+        module("Simulation", ["Netem", "Primitives", "Sealing", "Session"]),
+
         // Layer 4: the kernel.
         module("LinuxIO", ["CLinuxShims", "Primitives"]),
 
@@ -72,7 +75,8 @@ let package = Package(
             ["Configuration", "LinuxIO", "Primitives", "Recovery", "Sealing", "Session"]
         ),
 
-        // Peers for the interop tests.
+        // Tools and peers of the tests.
+        program("fairlead-soak", ["Primitives", "Simulation"]),
         program("kcp-peer", ["KCP", "Primitives"]),
 
         tests("Admin", ["LinuxIO"]),
@@ -86,6 +90,7 @@ let package = Package(
         tests("Runtime", ["Configuration", "LinuxIO", "Sealing", "Session"]),
         tests("Sealing", ["CSodium"]),
         tests("Session", ["Recovery", "Sealing"]),
+        tests("Simulation"),
 
         // The tree itself: lengths, layers, links. Reads files, so it depends on nothing.
         .testTarget(name: "TidyTests", swiftSettings: strict),

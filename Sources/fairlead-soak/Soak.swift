@@ -1,0 +1,103 @@
+import Glibc
+import Primitives
+import Simulation
+
+/// Runs simulated histories and says how many kept every promise.
+///
+///     fairlead-soak --seeds 300 [--first N]    that many, ending with a count
+///     fairlead-soak --minutes 60 [--first N]   as many as the time allows
+///     fairlead-soak --seed 41                  one, with what happened in it
+///
+/// The environment variable SEED works like `--seed`.
+@main
+enum Soak {
+    static func main() {
+        if let seed = Self.number("--seed") ?? Self.environment("SEED") {
+            exit(Self.replay(seed) ? 0 : 1)
+        }
+        let first = Self.number("--first") ?? 0
+        let minutes = Self.number("--minutes")
+        let count = Self.number("--seeds") ?? (minutes == nil ? 300 : .max)
+        let deadline = minutes.map { Self.seconds() + $0 * 60 } ?? .max
+        var passed = 0
+        var failed = Self.testTheChecks()
+        passed += Sabotage.allCases.count - 1 - failed
+        var seed = first
+        var total = World.Statistics()
+        while seed - first < count, Self.seconds() < deadline {
+            if Self.runs(seed, adding: &total) { passed += 1 } else { failed += 1 }
+            seed += 1
+        }
+        print("histories: \(seed - first), \(total)")
+        print("simulation: \(passed) passed, \(failed) failed, 0 skipped")
+        exit(failed == 0 ? 0 : 1)
+    }
+
+    /// One history, and for every tenth the same again: it has to be the same.
+    private static func runs(_ seed: UInt64, adding total: inout World.Statistics) -> Bool {
+        let world = World(Scenario.drawn(from: seed))
+        world.run()
+        total.add(world.statistics)
+        var faults = world.violations
+        if faults.isEmpty, seed % 10 == 0 {
+            let again = World(Scenario.drawn(from: seed))
+            again.run()
+            if again.digest != world.digest { faults.append("the same seed gave another history") }
+        }
+        for fault in faults { print("seed \(seed): \(fault)") }
+        return faults.isEmpty
+    }
+
+    /// Each kind of mistake has to be found by the checks in at least one of some histories.
+    ///
+    /// Returns how many were not.
+    private static func testTheChecks() -> Int {
+        Sabotage.allCases.count { sabotage in
+            guard sabotage != .none else { return false }
+            let isFound = (0..<20 as Range<UInt64>).contains { seed in
+                let scenario = Scenario.drawn(from: seed)
+                let honest = World(scenario)
+                honest.run()
+                let world = World(scenario, sabotage: sabotage)
+                world.run()
+                return honest.violations.isEmpty && !world.violations.isEmpty
+            }
+            if !isFound { print("sabotage \(sabotage) was not noticed") }
+            return !isFound
+        }
+    }
+
+    private static func replay(_ seed: UInt64) -> Bool {
+        let scenario = Scenario.drawn(from: seed)
+        let world = World(scenario)
+        let start = Self.seconds()
+        world.run()
+        print(scenario)
+        print(world.statistics)
+        print("virtual \(world.elapsed.milliseconds) ms, real \(Self.seconds() - start) s")
+        print("digest \(String(world.digest.value, radix: 16))")
+        for fault in world.violations { print(fault) }
+        print(world.violations.isEmpty ? "every promise was kept" : "FAILED")
+        return world.violations.isEmpty
+    }
+
+    private static func seconds() -> UInt64 {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return UInt64(time.tv_sec)
+    }
+
+    private static func number(_ name: String) -> UInt64? {
+        let arguments = CommandLine.arguments
+        guard let index = arguments.firstIndex(of: name) else { return nil }
+        guard index + 1 < arguments.count, let value = UInt64(arguments[index + 1]) else {
+            print("\(name) needs a number")
+            exit(2)
+        }
+        return value
+    }
+
+    private static func environment(_ name: String) -> UInt64? {
+        getenv(name).flatMap { UInt64(String(cString: $0)) }
+    }
+}
