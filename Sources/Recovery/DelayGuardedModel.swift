@@ -312,7 +312,7 @@ struct DelayGuardedModel: Sendable {
                 self.isYielding = false
                 self.queueLevel = 0
             }
-        } else if now &- self.yieldedAt > 5_000_000_000 || self.seesYield(event) {
+        } else if now &- self.yieldedAt > 3_000_000_000 || self.seesYield(event) {
             self.isYielding = true
             self.yieldedAt = now
             self.drainedAt = now
