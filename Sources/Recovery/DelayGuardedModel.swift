@@ -1,9 +1,9 @@
 /// The default controller: a BBR-like model of the path that guards the standing queue and takes
 /// loss for congestion only where it comes together with delay.
 ///
-/// `bandwidth` is what arrives; `base` is the loss rate of the path itself, learned while the queue
-/// is short, by which the sending rate is raised so that the link stays full. Times are nanoseconds,
-/// rates bytes a second.
+/// `bandwidth` is what arrives; `base` is the loss rate of the path itself, learned while the
+/// queue is short, by which the sending rate is raised so that the link stays full. Times are
+/// nanoseconds, rates bytes a second.
 struct DelayGuardedModel: Sendable {
     enum Phase: Sendable { case startup, drain, cruise, up, down, probeRTT }
 
@@ -286,11 +286,12 @@ struct DelayGuardedModel: Sendable {
         return false
     }
 
-    /// Others that fill the queue whatever the delay would leave a delay-guarded flow nothing: while
-    /// the queue never empties, compete as CUBIC does.
+    /// Others that fill the queue whatever the delay would leave a delay-guarded flow nothing:
+    /// while the queue never empties, compete as CUBIC does.
     ///
     /// Every few seconds yield for a moment, and follow when another one seems to yield: if the
-    /// queue empties then, it was our own doing, or that of our like, and the guard takes over again.
+    /// queue empties then, it was our own doing, or that of our like, and the guard takes over
+    /// again.
     private mutating func updateCompetition(_ event: AckEvent) {
         let now = event.now
         guard self.isCompeting else {
