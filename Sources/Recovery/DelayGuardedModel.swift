@@ -326,6 +326,8 @@ struct DelayGuardedModel: Sendable {
             self.competeEndedAt = now
             self.lowQueueAt = now
             self.enter(.cruise, at: now)
+            // A queue that comes back now must not be of our making.
+            self.cruiseRounds += 12
         }
     }
 
@@ -382,11 +384,23 @@ struct DelayGuardedModel: Sendable {
         }
     }
 
+    /// Bytes a round trip by which probing grows besides its gain: three or four packets, less on a
+    /// slow path, where that would be a queue.
+    private var additiveStep: Double {
+        let step = max(self.product / 8, 3 * self.packetSize)
+        return min(step, 4 * self.packetSize, self.product / 5)
+    }
+
     private mutating func setRates() {
         let sending = self.bandwidth / (1 - self.base)
         let slack = sending * Double(max(self.minimum / 2, Self.shortestRound)) * 1e-9
         let product = self.product
         self.pacingRate = max(self.gain * sending, self.packetSize * 10)
+        if self.phase == .up {
+            // The same for all, large or small: together with the guard's cuts, which are in
+            // proportion, this draws shares together (Chiu and Jain, 1989).
+            self.pacingRate += self.additiveStep * 1e9 / Double(self.response)
+        }
         if self.phase == .startup {
             // What little an idle application sent says nothing about the path.
             let first = 32 * self.packetSize * 1e9 / Double(max(self.minimum, 1_000_000))
@@ -396,7 +410,9 @@ struct DelayGuardedModel: Sendable {
         switch self.phase {
         case .startup: window = max(2.77 * product, 32 * self.packetSize) + slack
         case .probeRTT: window = 0.5 * product + 4 * self.packetSize
-        case .up: window = max(product + slack, (1.25 + self.excess) * product)
+        case .up:
+            window = max(product + slack, (1.25 + self.excess) * product)
+            window += self.additiveStep
         case .drain, .cruise, .down: window = product + slack
         }
         if self.isCompeting {
