@@ -1,9 +1,9 @@
 /// The default controller: a BBR-like model of the path that guards the standing queue and takes
 /// loss for congestion only where it comes together with delay.
 ///
-/// `bandwidth` is what arrives; `base` is the loss rate of the path itself, learned while the queue
-/// is short, by which the sending rate is raised so that the link stays full. Times are nanoseconds,
-/// rates bytes a second.
+/// `bandwidth` is what arrives; `base` is the loss rate of the path itself, learned while the
+/// queue is short, by which the sending rate is raised so that the link stays full. Times are
+/// nanoseconds, rates bytes a second.
 struct DelayGuardedModel: Sendable {
     enum Phase: Sendable { case startup, drain, cruise, up, down, probeRTT }
 
@@ -268,7 +268,9 @@ struct DelayGuardedModel: Sendable {
             return
         }
         guard elapsed > self.response * 3 / 2 else { return }
-        if self.bandwidth > 1.02 * self.stepBandwidth, self.queue <= self.target {
+        // Less than most of what was tried for is only taken from others.
+        let goal = 1 + max(0.02, 0.6 * self.excess)
+        if self.bandwidth > goal * self.stepBandwidth, self.queue <= self.target {
             let excess = min(self.excess * 2, 1)
             self.enter(.up, at: event.now)
             self.excess = excess
@@ -286,11 +288,12 @@ struct DelayGuardedModel: Sendable {
         return false
     }
 
-    /// Others that fill the queue whatever the delay would leave a delay-guarded flow nothing: while
-    /// the queue never empties, compete as CUBIC does.
+    /// Others that fill the queue whatever the delay would leave a delay-guarded flow nothing:
+    /// while the queue never empties, compete as CUBIC does.
     ///
     /// Every few seconds yield for a moment, and follow when another one seems to yield: if the
-    /// queue empties then, it was our own doing, or that of our like, and the guard takes over again.
+    /// queue empties then, it was our own doing, or that of our like, and the guard takes over
+    /// again.
     private mutating func updateCompetition(_ event: AckEvent) {
         let now = event.now
         guard self.isCompeting else {
@@ -312,7 +315,7 @@ struct DelayGuardedModel: Sendable {
                 self.isYielding = false
                 self.queueLevel = 0
             }
-        } else if now &- self.yieldedAt > 5_000_000_000 || self.seesYield(event) {
+        } else if now &- self.yieldedAt > 3_000_000_000 || self.seesYield(event) {
             self.isYielding = true
             self.yieldedAt = now
             self.drainedAt = now
@@ -325,6 +328,8 @@ struct DelayGuardedModel: Sendable {
             self.competeEndedAt = now
             self.lowQueueAt = now
             self.enter(.cruise, at: now)
+            // A queue that comes back now must not be of our making.
+            self.cruiseRounds += 12
         }
     }
 
@@ -381,11 +386,23 @@ struct DelayGuardedModel: Sendable {
         }
     }
 
+    /// Bytes a round trip by which probing grows besides its gain: three or four packets, less on a
+    /// slow path, where that would be a queue.
+    private var additiveStep: Double {
+        let step = max(self.product / 8, 3 * self.packetSize)
+        return min(step, 4 * self.packetSize, self.product / 5)
+    }
+
     private mutating func setRates() {
         let sending = self.bandwidth / (1 - self.base)
         let slack = sending * Double(max(self.minimum / 2, Self.shortestRound)) * 1e-9
         let product = self.product
         self.pacingRate = max(self.gain * sending, self.packetSize * 10)
+        if self.phase == .up {
+            // The same for all, large or small: together with the guard's cuts, which are in
+            // proportion, this draws shares together (Chiu and Jain, 1989).
+            self.pacingRate += self.additiveStep * 1e9 / Double(self.response)
+        }
         if self.phase == .startup {
             // What little an idle application sent says nothing about the path.
             let first = 32 * self.packetSize * 1e9 / Double(max(self.minimum, 1_000_000))
@@ -395,7 +412,9 @@ struct DelayGuardedModel: Sendable {
         switch self.phase {
         case .startup: window = max(2.77 * product, 32 * self.packetSize) + slack
         case .probeRTT: window = 0.5 * product + 4 * self.packetSize
-        case .up: window = max(product + slack, (1.25 + self.excess) * product)
+        case .up:
+            window = max(product + slack, (1.25 + self.excess) * product)
+            window += self.additiveStep
         case .drain, .cruise, .down: window = product + slack
         }
         if self.isCompeting {

@@ -59,7 +59,7 @@ extension LossRecovery {
     /// Charges a packet that left to the buckets.
     mutating func pay(_ byteCount: Int, flags: SentPacketFlags, at now: UInt64) {
         self.fillBuckets(at: now)
-        let bytes = byteCount + self.controller.overheadPerPacket
+        let bytes = byteCount + self.overheadPerPacket
         self.bucket.take(bytes, floor: -4 * self.quantum)
         if flags.contains(.isInteractive) { self.police.take(bytes, floor: 0) }
     }

@@ -11,6 +11,8 @@ public struct LossRecovery: ~Copyable {
     var roundTrip = RoundTrip()
     var controller: Controller
     let choice: CongestionChoice
+    /// Bytes of lower headers to charge for each packet.
+    let overheadPerPacket: Int
     var acknowledged = Ring<SentPacket>(capacity: 16)
     var lost = Ring<SentPacket>(capacity: 16)
     let ranges: UnsafeMutablePointer<NumberRange>
@@ -76,6 +78,7 @@ public struct LossRecovery: ~Copyable {
             packetSize: maximumPacketSize,
             at: now.nanoseconds
         )
+        self.overheadPerPacket = self.controller.overheadPerPacket
         self.ranges = .allocate(capacity: AckBody.rangeLimit)
         self.deliveredAt = now.nanoseconds
         self.flightStartedAt = now.nanoseconds

@@ -2,9 +2,9 @@ import Primitives
 
 /// Sent packets in the order they left: a ring with two bitmaps, addressed by send index.
 ///
-/// A send index counts packets, whatever gaps the numbers have. *Live* packets are outstanding: they
-/// can be declared lost. *Open* ones are not yet acknowledged, which includes lost ones (they may
-/// still prove to have been late) and packets that ask for no ACK.
+/// A send index counts packets, whatever gaps the numbers have. *Live* packets are outstanding:
+/// they can be declared lost. *Open* ones are not yet acknowledged, which includes lost ones (they
+/// may still prove to have been late) and packets that ask for no ACK.
 struct SentLog: ~Copyable {
     /// Packets remembered at most; 8 MiB.
     static let capacityLimit = 1 << 17

@@ -78,6 +78,21 @@ import Testing
         #expect(bench.meanQueueMilliseconds <= 20)
     }
 
+    @Test func drawsSharesTogether() {
+        let path = PathSettings.steady(megabits: 40, roundTrip: 40)
+        let flows = (0..<5).map { BenchFlow(.auto, startsAt: UInt64($0) * 500_000_000) }
+        let bench = Bench(path, flows: flows, seed: 1)
+        bench.run(untilMilliseconds: 12_000)
+        bench.beginMeasurement()
+        bench.run(untilMilliseconds: 12_000 + 3 * benchSeconds * 1000)
+        let shares = flows.indices.map { bench.share(of: $0) }
+        let sum = shares.reduce(0, +)
+        let squares = shares.reduce(0) { $0 + $1 * $1 }
+        #expect(sum * sum / (5 * squares) >= 0.95)
+        #expect(sum >= 0.9)
+        #expect(bench.meanQueueMilliseconds <= 20)
+    }
+
     @Test(arguments: [60, 90, 120] as [UInt64])
     func holdsItsOwnBesideCubicAndLeavesItRoom(queue: UInt64) {
         let path = PathSettings.steady(megabits: 20, roundTrip: 60, queueMilliseconds: queue)
