@@ -34,6 +34,7 @@ let package = Package(
     products: [],
     dependencies: [
         .package(url: "https://github.com/LebJe/TOMLKit", exact: "0.6.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
     ],
     targets: [
         // Layer 0: C declarations, never a decision.
@@ -75,11 +76,24 @@ let package = Package(
             ["Configuration", "LinuxIO", "Primitives", "Recovery", "Sealing", "Session"]
         ),
 
+        // Layers 6 and 7: what is started from a shell.
+        module(
+            "Commands",
+            [
+                "Admin", "Configuration", "LinuxIO", "Primitives", "Runtime", "Sealing", "Session",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]
+        ),
+        program("fairlead", ["Commands"]),
+        program("fairlead-client", ["Commands"]),
+        program("fairlead-server", ["Commands"]),
+
         // Tools and peers of the tests.
         program("fairlead-soak", ["Primitives", "Simulation"]),
         program("kcp-peer", ["KCP", "Primitives"]),
 
         tests("Admin", ["LinuxIO"]),
+        tests("Commands", ["Configuration", "Sealing"]),
         tests("Compression"),
         tests("Configuration", ["Sealing"]),
         tests("KCP"),
