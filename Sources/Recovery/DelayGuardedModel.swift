@@ -268,8 +268,8 @@ struct DelayGuardedModel: Sendable {
             return
         }
         guard elapsed > self.response * 3 / 2 else { return }
-        // Less than most of what was tried for is only taken from others.
-        let goal = 1 + max(0.02, 0.6 * self.excess)
+        // Much less than was tried for is only taken from others.
+        let goal = 1 + max(0.02, 0.4 * self.excess)
         if self.bandwidth > goal * self.stepBandwidth, self.queue <= self.target {
             let excess = min(self.excess * 2, 1)
             self.enter(.up, at: event.now)

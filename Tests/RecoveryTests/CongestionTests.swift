@@ -55,13 +55,13 @@ import Testing
 
     @Test func followsTheCapacity() {
         var path = PathSettings.steady(megabits: 80, roundTrip: 60).lossy(perMille: 30)
-        path.rates = [(0, 50), (4_000, 15), (8_000, 80), (12_000, 30)]
+        path.rates = [(0, 50), (7_000, 15), (14_000, 80), (21_000, 30)]
             .map { ($0.0, $0.1 * 1_000_000) }
         path.queueBytes = 625_000
         let bench = Bench(path, flows: [BenchFlow(.auto)], seed: 1)
         bench.run(untilMilliseconds: 1_500)
         bench.beginMeasurement()
-        bench.run(untilMilliseconds: 16_000)
+        bench.run(untilMilliseconds: 28_000)
         #expect(bench.share(of: 0) >= 0.8)
     }
 
