@@ -1,0 +1,33 @@
+"""Runs all tests in their order; see run.sh, which makes the namespaces."""
+
+import argparse
+import sys
+
+import streams
+import datagrams
+import hostile
+import refusals
+import outages
+import operation
+from lab import Lab
+from verdicts import run_all
+
+# Importing a module registers its tests, in the order of the lines above.
+_ = (streams, datagrams, hostile, refusals, outages, operation)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--bin", required=True)
+    parser.add_argument("--scratch", required=True)
+    parser.add_argument("--prefix", required=True)
+    parser.add_argument("patterns", nargs="*")
+    options = parser.parse_args()
+    return run_all(
+        lambda number: Lab(options.bin, f"{options.scratch}/{number}", options.prefix),
+        options.patterns,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

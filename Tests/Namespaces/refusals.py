@@ -1,0 +1,108 @@
+"""Whoever is refused is told why in its log, within 3 s of trying."""
+
+import time
+
+import peers
+from lab import BACKEND4, EDGE4, Service
+from streams import WEB, expect_reset
+from verdicts import case, expect
+
+PATIENCE = 3
+
+
+def expect_told(client, reason: str):
+    """The contract: the log says it within 3 s of trying."""
+    entry = client.wait(None, PATIENCE, reason=reason)
+    took = entry["at"] - client.started
+    expect(took <= PATIENCE + 0.5, f"{reason} came only after {took:.1f} s")
+    return entry
+
+
+@case("no server: server-silent within 3 s, naming server and key")
+def no_server(lab):
+    client = lab.start_client([WEB])
+    entry = expect_told(client, "server-silent")
+    text = " ".join(str(value) for value in entry.values())
+    expect("key" in text and "server" in text, f"the message does not name both: {text}")
+
+
+@case("a wrong server key: server-silent within 3 s")
+def wrong_server_key(lab):
+    lab.start_server([WEB])
+    other = lab.key("other")
+    client = lab.start_client([WEB], f'server_public_key = "{other}"\n')
+    expect_told(client, "server-silent")
+
+
+@case("an unknown client key: unknown-key within 3 s")
+def unknown_client_key(lab):
+    lab.start_server([WEB])
+    lab.key("stranger")
+    client = lab.start_client([WEB], 'private_key = "stranger.key"\n')
+    expect_told(client, "unknown-key")
+
+
+@case("no cipher in common: cipher-mismatch within 3 s")
+def cipher_mismatch(lab):
+    lab.start_server([WEB], 'cipher = "aes-256-gcm"\n')
+    client = lab.start_client([WEB], 'cipher = "chacha20-poly1305"\n')
+    expect_told(client, "cipher-mismatch")
+
+
+@case("a cipher both name is used")
+def common_cipher(lab):
+    peers.TCPBackend(lab, BACKEND4, 8080, peers.echo)
+    for cipher in ("chacha20-poly1305", "aes-256-gcm"):
+        server = lab.start_server([WEB], f'cipher = "{cipher}"\n')
+        client = lab.start_client([WEB])
+        client.wait("session-up", 3, cipher=cipher)
+        with lab.connect(EDGE4, 8080) as player:
+            player.sendall(b"hello")
+            peers.read_exactly(player, 5)
+        client.stop()
+        server.stop()
+
+
+@case("a forbidden and an unknown service: a reset, and the log says which")
+def services(lab):
+    peers.TCPBackend(lab, BACKEND4, 8080, peers.echo)
+    secret = Service("secret", "tcp", f"{BACKEND4}:8081", "0.0.0.0:8081")
+    typo = Service("wbe", "tcp", f"{BACKEND4}:8081", "0.0.0.0:8082")
+    server = lab.start_server([WEB, secret], peer='services = ["web"]\n')
+    client = lab.start_client([WEB, secret, typo])
+    client.wait("session-up", 3)
+    for port, reason in ((8081, "service-forbidden"), (8082, "service-unknown")):
+        with lab.connect(EDGE4, port) as player:
+            expect_reset(player, 2, "the player")
+        client.wait(None, 1, reason=reason)
+        server.wait(None, 1, reason=reason)
+    with lab.connect(EDGE4, 8080) as player:
+        player.sendall(b"hello")
+        peers.read_exactly(player, 5)
+
+
+@case("a client without a right to anything is told at once")
+def no_rights(lab):
+    lab.start_server([WEB], peer="services = []\n")
+    client = lab.start_client([WEB])
+    entry = client.wait(None, PATIENCE, level="warning")
+    expect("reason" in entry, f"no reason in {entry}")
+
+
+@case("a player outside of origins: origin-forbidden, and no backend is bothered")
+def forbidden_origin(lab):
+    backend = peers.TCPBackend(lab, BACKEND4, 8080, peers.echo)
+    echo = Service("echo", "udp", f"{BACKEND4}:9000", "0.0.0.0:9000")
+    flows = peers.UDPEcho(lab, BACKEND4, 9000)
+    rights = 'services = ["*"]\norigins = ["0.0.0.0/0"]\n'
+    server = lab.start_server([WEB, echo], peer=rights)
+    client = lab.start_client([WEB, echo])
+    client.wait("session-up", 3)
+    with lab.connect(EDGE4, 8080) as player:
+        expect_reset(player, 2, "a private address")
+    client.wait(None, 1, reason="origin-forbidden")
+    server.wait(None, 1, reason="origin-forbidden")
+    with lab.udp("player", "0.0.0.0") as player:
+        player.sendto(b"hello", (EDGE4, 9000))
+        time.sleep(0.5)
+    expect(not backend.peers and not flows.sources, "the backend saw a forbidden player")
