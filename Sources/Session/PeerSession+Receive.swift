@@ -57,6 +57,7 @@ extension PeerSession {
             }
         }
         self.settle(at: now)
+        self.received.adapt(roundTrip: self.recovery.smoothedRTT, at: now)
         self.received.received(number, isAckEliciting: isEliciting, isUrgent: false, at: now)
         self.liveness.heard(isTraffic: isTraffic, at: now)
         self.suspectAt = nil
