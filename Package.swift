@@ -33,7 +33,7 @@ let package = Package(
     name: "fairlead",
     products: [],
     dependencies: [
-        .package(url: "https://github.com/LebJe/TOMLKit", exact: "0.6.0"),
+        .package(url: "https://github.com/LebJe/TOMLKit", exact: "0.6.0")
     ],
     targets: [
         // Layer 0: C declarations, never a decision.
@@ -44,6 +44,9 @@ let package = Package(
             providers: [.apt(["libsodium-dev"])]
         ),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+
+        // Counts allocations; linked by the allocation gate alone.
+        .target(name: "CMallocCount"),
 
         // Layer 1: words everyone shares.
         module("Primitives"),
@@ -76,6 +79,7 @@ let package = Package(
         ),
 
         // Tools and peers of the tests.
+        program("fairlead-budgets", ["CMallocCount", "Primitives", "Sealing", "Session"]),
         program("fairlead-soak", ["Primitives", "Simulation"]),
         program("kcp-peer", ["KCP", "Primitives"]),
 
