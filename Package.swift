@@ -80,6 +80,7 @@ let package = Package(
 
         // Tools and peers of the tests.
         program("fairlead-budgets", ["CMallocCount", "Primitives", "Sealing", "Session"]),
+        program("fairlead-relay", ["LinuxIO", "Netem", "Primitives"]),
         program("fairlead-soak", ["Primitives", "Simulation"]),
         program("kcp-peer", ["KCP", "Primitives"]),
 
