@@ -203,6 +203,7 @@ public final class World {
         self.servers = (0..<self.scenario.workerCount).map { worker in
             var settings = ServerSettings(privateKey: self.secretKey(0), directory: directory)
             settings.worker = worker
+            settings.workerCount = self.scenario.workerCount
             // A process that was killed has no successor: the next one knows nothing of it.
             settings.indexKey = self.scenario.seed &* 5 &+ UInt64(self.serverStarts)
             let salt = UInt64(500 + worker + 10 * self.serverStarts)
