@@ -75,6 +75,7 @@ extension World {
     // MARK: - Events
 
     func handle(_ event: EngineEvent, at site: Site) {
+        self.narrate?(self.now, "\(site.side) \(site.number): \(event)")
         switch event {
         case .sessionUp: self.statistics.sessions += 1
         case .peerMoved: self.statistics.moves += 1
