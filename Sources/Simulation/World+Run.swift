@@ -81,6 +81,7 @@ extension World {
     }
 
     private func disturb(_ kind: Disturbance) {
+        self.narrate?(self.now, "world: \(kind)")
         switch kind {
         case .rebind(let client): self.move(self.clients[client])
         case .rehash: self.rehashCount += 1

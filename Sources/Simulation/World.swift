@@ -60,6 +60,9 @@ public final class World {
     /// Virtual time that passed.
     public var elapsed: Instant.Interval { self.now.since(Self.epoch) }
 
+    /// Told of everything that happens rarely, for whoever replays a history.
+    public var narrate: ((Instant, String) -> Void)?
+
     var now = World.epoch
     /// What the applications draw from while the history unfolds.
     var dice: SeededGenerator
