@@ -64,6 +64,10 @@ let package = Package(
             "Configuration",
             ["Primitives", "Sealing", .product(name: "TOMLKit", package: "TOMLKit")]
         ),
+        module(
+            "Runtime",
+            ["Configuration", "LinuxIO", "Primitives", "Recovery", "Sealing", "Session"]
+        ),
 
         // Peers for the interop tests.
         program("kcp-peer", ["KCP", "Primitives"]),
@@ -75,6 +79,7 @@ let package = Package(
         tests("Netem"),
         .testTarget(name: "PrimitivesTests", dependencies: ["Primitives"], swiftSettings: strict),
         tests("Recovery"),
+        tests("Runtime", ["Configuration", "LinuxIO", "Sealing", "Session"]),
         tests("Sealing", ["CSodium"]),
         tests("Session", ["Recovery", "Sealing"]),
 

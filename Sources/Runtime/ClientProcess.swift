@@ -2,6 +2,7 @@ public import Configuration
 import Glibc
 import LinuxIO
 import Primitives
+import Recovery
 public import Sealing
 import Session
 

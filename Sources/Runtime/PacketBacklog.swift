@@ -19,8 +19,8 @@ final class PacketBacklog: Sendable {
         var count: Int
     }
 
-    /// Half of a double buffer.
-    private struct Half {
+    /// Half of a double buffer; whoever holds it owns the memory.
+    private struct Half: @unchecked Sendable {
         let base: UnsafeMutableRawPointer
         var used = 0
     }
@@ -34,9 +34,7 @@ final class PacketBacklog: Sendable {
 
     init() {
         let make = { UnsafeMutableRawPointer.allocate(byteCount: Self.capacity, alignment: 64) }
-        let first = Half(base: make())
-        nonisolated(unsafe) let shared = first
-        self.filling = Mutex(shared)
+        self.filling = Mutex(Half(base: make()))
         self.draining = Half(base: make())
     }
 
@@ -73,12 +71,11 @@ final class PacketBacklog: Sendable {
 
     /// Calls `body` with everything queued so far; the emptying worker only.
     func drain(_ body: (Packet) -> Void) {
-        nonisolated(unsafe) var emptied = self.draining
-        emptied.used = 0
-        nonisolated(unsafe) var filled = emptied
-        self.filling.withLock { half in
-            filled = half
+        let emptied = Half(base: self.draining.base)
+        let filled = self.filling.withLock { half in
+            let filled = half
             half = emptied
+            return filled
         }
         self.draining = filled
         var offset = 0

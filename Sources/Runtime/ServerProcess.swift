@@ -1,6 +1,7 @@
 public import Configuration
 import LinuxIO
 import Primitives
+import Recovery
 public import Sealing
 import Session
 

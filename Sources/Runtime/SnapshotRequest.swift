@@ -1,6 +1,7 @@
-import Glibc
-import LinuxIO
+public import LinuxIO
+import Primitives
 public import Session
+import Synchronization
 
 /// What one worker knows at one moment.
 public struct WorkerSnapshot: Sendable {
@@ -13,50 +14,32 @@ public struct WorkerSnapshot: Sendable {
 }
 
 /// A question to all workers, and the place where their answers meet.
-final class SnapshotRequest: @unchecked Sendable {
-    // A condition variable rather than a semaphore per worker: the asker wants all answers or a
-    // timeout, whichever comes first.
-    private let lock = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
-    private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
-    private var answers: [WorkerSnapshot] = []
+final class SnapshotRequest: Sendable {
+    /// A worker that takes longer is left out.
+    private static let patience = Instant.Interval.milliseconds(500)
 
-    init() {
-        pthread_mutex_init(self.lock, nil)
-        var attributes = pthread_condattr_t()
-        pthread_condattr_init(&attributes)
-        pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
-        pthread_cond_init(self.condition, &attributes)
-        pthread_condattr_destroy(&attributes)
-    }
+    private let answers = Mutex<[WorkerSnapshot]>([])
+    private let wakeUp: WakeUp
 
-    deinit {
-        pthread_cond_destroy(self.condition)
-        pthread_mutex_destroy(self.lock)
-        self.condition.deallocate()
-        self.lock.deallocate()
-    }
+    init() throws(IOError) { self.wakeUp = try WakeUp() }
 
     func answer(_ snapshot: WorkerSnapshot) {
-        pthread_mutex_lock(self.lock)
-        self.answers.append(snapshot)
-        pthread_cond_signal(self.condition)
-        pthread_mutex_unlock(self.lock)
+        self.answers.withLock { $0.append(snapshot) }
+        self.wakeUp.signal()
     }
 
-    /// Waits for `count` answers, at most half a second; a worker that is later is left out.
-    func wait(for count: Int) -> [WorkerSnapshot] {
-        var limit = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &limit)
-        limit.tv_nsec += 500_000_000
-        if limit.tv_nsec >= 1_000_000_000 {
-            limit.tv_nsec -= 1_000_000_000
-            limit.tv_sec += 1
+    /// Waits for `count` answers, half a second at most.
+    func wait(for count: Int) throws(IOError) -> [WorkerSnapshot] {
+        let poller = try Poller()
+        try poller.add(self.wakeUp.descriptor, token: 0, interest: .readable)
+        let clock = BootClock()
+        let deadline = clock.now() + Self.patience
+        while true {
+            let taken = self.answers.withLock { $0 }
+            let now = clock.now()
+            if taken.count >= count || now >= deadline { return taken }
+            _ = try poller.wait(atMost: deadline.since(now))
+            self.wakeUp.clear()
         }
-        pthread_mutex_lock(self.lock)
-        defer { pthread_mutex_unlock(self.lock) }
-        while self.answers.count < count {
-            if pthread_cond_timedwait(self.condition, self.lock, &limit) != 0 { break }
-        }
-        return self.answers
     }
 }

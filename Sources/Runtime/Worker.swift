@@ -271,7 +271,7 @@ final class Worker {
             self.client?.adopt(plan, listeners.value, at: now)
         case .server(let plan): self.server?.adopt(plan, at: now)
         case .resolved(let addresses): self.server?.resolved(addresses)
-        case .tunnelServers(let servers): self.engine.replace(servers: servers, at: now)
+        case .tunnelServers(let servers): self.engine.replace(servers: servers)
         case .snapshot(let request): request.answer(self.snapshot(at: now))
         case .shutDown: self.shutDown(at: now)
         }

@@ -1,8 +1,11 @@
+import CLinuxShims
 import Glibc
-import LinuxIO
 
 /// Starts a thread that runs `body` once; it is never joined, it reports its end by itself.
-func startThread(named name: String, _ body: @escaping @Sendable () -> Void) throws(IOError) {
+public func startThread(
+    named name: String,
+    _ body: @escaping @Sendable () -> Void
+) throws(IOError) {
     final class Start {
         let name: String
         let body: @Sendable () -> Void
