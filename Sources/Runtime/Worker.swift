@@ -226,16 +226,17 @@ final class Worker {
         var isQuiet = false
         while !isQuiet {
             isQuiet = true
+            // First, because the datagrams of a flow may follow its opening at once.
+            while let event = self.engine.nextEvent() {
+                self.handle(event, at: now)
+                isQuiet = false
+            }
             while let handle = self.engine.nextReadyStream() {
                 self.streams.serve(handle, at: now)
                 isQuiet = false
             }
             while let (flow, bytes) = self.engine.nextDatagram() {
                 self.deliver(bytes, on: flow)
-                isQuiet = false
-            }
-            while let event = self.engine.nextEvent() {
-                self.handle(event, at: now)
                 isQuiet = false
             }
         }
