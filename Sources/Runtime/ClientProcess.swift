@@ -3,7 +3,6 @@ import Glibc
 import LinuxIO
 import Primitives
 import Recovery
-public import Sealing
 import Session
 
 /// A running `fairlead-client`.
@@ -11,27 +10,26 @@ import Session
 /// Make it before any other thread is started: it blocks the signals it handles, and threads
 /// inherit that.
 public final class ClientProcess: Sendable {
+    private typealias Loaded = LoadedConfiguration<ClientConfiguration>
+
     private let configuration: ClientConfiguration
-    private let privateKey: SecretKey
     private let core: ProcessCore
     private let readAgain: @Sendable () -> ReloadOutcome<ClientConfiguration>
     /// The rest is used by the control thread alone.
-    nonisolated(unsafe) private var current: ClientConfiguration
+    nonisolated(unsafe) private var current: Loaded
     nonisolated(unsafe) private var bound: [ClientPlan.Place: SocketAddress] = [:]
     nonisolated(unsafe) private var resolver: Resolver?
     nonisolated(unsafe) private var known: [String: [SocketAddress]] = [:]
 
     /// `reload` reads and checks the configuration file again; it is called on SIGHUP.
     public init(
-        configuration: ClientConfiguration,
-        privateKey: SecretKey,
+        _ loaded: LoadedConfiguration<ClientConfiguration>,
         log: EventLog,
         reload: @escaping @Sendable () -> ReloadOutcome<ClientConfiguration>
     ) throws {
-        self.configuration = configuration
-        self.privateKey = privateKey
+        self.configuration = loaded.configuration
         self.readAgain = reload
-        self.current = configuration
+        self.current = loaded
         self.core = try ProcessCore(role: .client, log: log)
     }
 
@@ -96,11 +94,11 @@ public final class ClientProcess: Sendable {
     private func settings(_ worker: Int) -> ClientSettings {
         var settings = ClientSettings(
             servers: self.servers(of: self.configuration),
-            serverPublicKey: PublicKey(self.configuration.serverPublicKey),
-            privateKey: self.privateKey
+            serverPublicKey: self.configuration.serverPublicKey,
+            privateKey: self.current.privateKey
         )
         let transport = self.configuration.transport
-        settings.cipher = CipherPreference(transport.cipher)
+        settings.cipher = transport.cipher
         settings.connectTimeout = transport.connectTimeout
         settings.maximumPacketSize = transport.maximumPacketSize
         settings.congestion = CongestionChoice(transport.congestion)
@@ -167,7 +165,7 @@ public final class ClientProcess: Sendable {
     }
 
     private func postServers() {
-        let servers = self.servers(of: self.current)
+        let servers = self.servers(of: self.current.configuration)
         self.core.crew.post { _ in .tunnelServers(servers) }
     }
 
@@ -178,15 +176,15 @@ public final class ClientProcess: Sendable {
         case .refused(let lines):
             for line in lines { self.core.log.error("reload-refused", ["cause": line]) }
         case .configuration(let new):
-            if let obstacle = ClientPlan.obstacle(new) {
+            if let obstacle = ClientPlan.obstacle(new.configuration) {
                 return self.core.log.error("reload-refused", ["cause": obstacle])
             }
             self.adopt(new)
         }
     }
 
-    private func adopt(_ new: ClientConfiguration) {
-        let plan = ClientPlan(new)
+    private func adopt(_ new: Loaded) {
+        let plan = ClientPlan(new.configuration)
         let fresh: [[LocalListener]]
         do throws(StartFailure) {
             let places = plan.places.filter { self.bound[$0] == nil }
@@ -194,24 +192,19 @@ public final class ClientProcess: Sendable {
         } catch {
             return self.core.log.error("reload-refused", ["cause": error.description])
         }
-        let old = self.current
+        let changes = ClientReload(from: self.current, to: new)
         self.current = new
         self.core.crew.post { .client(plan, newListeners: Handover(fresh[$0])) }
         self.bound = self.bound.filter { plan.forwards[$0.key] != nil }
         for listener in fresh[0] { self.bound[listener.place] = listener.localAddress }
-        if old.servers != new.servers { self.postServers() }
+        if changes.changedKeys.contains("server") { self.postServers() }
         do {
-            try self.resolver?.watch(new.servers)
+            try self.resolver?.watch(new.configuration.servers)
         } catch {
             self.core.log.error("resolver-failed", ["cause": "\(error)"])
         }
-        let needRestart = [
-            ("server_public_key", old.serverPublicKey != new.serverPublicKey),
-            ("private_key", old.privateKey != new.privateKey),
-            ("admin", old.admin != new.admin), ("control", old.control != new.control),
-            ("limits", old.limits != new.limits),
-            ("transport", old.transport != new.transport),
-        ].filter(\.1).map(\.0)
-        self.core.log.reloaded(needRestart)
+        // The server's address is all outside `[[forward]]` that a running engine takes over.
+        let waiting = changes.needsRestart + changes.changedKeys.filter { $0 != "server" }
+        self.core.log.reloaded(waiting)
     }
 }

@@ -1,6 +1,8 @@
-/// What reading the configuration again came to.
+public import Configuration
+
+/// What reading the configuration file again came to.
 public enum ReloadOutcome<Configuration: Sendable>: Sendable {
-    case configuration(Configuration)
+    case configuration(LoadedConfiguration<Configuration>)
     /// One line per error, ready for the log.
     case refused([String])
 }

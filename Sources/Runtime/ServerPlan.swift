@@ -1,7 +1,6 @@
 import Configuration
 import Primitives
 import Recovery
-import Sealing
 import Session
 
 /// A server's configuration as its workers need it.
@@ -13,7 +12,7 @@ struct ServerPlan: Sendable {
         self.services = configuration.services
         self.directory = PeerDirectory(
             peers: configuration.peers.map {
-                Peer(name: $0.name, publicKey: PublicKey($0.publicKey), services: $0.services)
+                Peer(name: $0.name, publicKey: $0.publicKey, services: $0.services)
             },
             services: configuration.services.map {
                 PeerDirectory.Service(
@@ -51,12 +50,6 @@ extension Endpoint {
     }
 }
 
-extension PublicKey {
-    init(_ text: PublicKeyText) {
-        self = text.bytes.withUnsafeBytes { PublicKey(bytes: $0) }
-    }
-}
-
 extension ServiceProtocol {
     init(_ value: ForwardedProtocol) {
         switch value {
@@ -73,16 +66,6 @@ extension CongestionChoice {
         case .bbr: self = .bbr
         case .cubic: self = .cubic
         case .fixed(let rate): self = .fixed(bitsPerSecond: rate)
-        }
-    }
-}
-
-extension CipherPreference {
-    init(_ value: TransportSettings.Cipher) {
-        switch value {
-        case .auto: self = .auto
-        case .chaCha20Poly1305: self = .chacha20Poly1305
-        case .aes256GCM: self = .aes256GCM
         }
     }
 }

@@ -2,7 +2,6 @@ public import Configuration
 import LinuxIO
 import Primitives
 import Recovery
-public import Sealing
 import Session
 
 /// A running `fairlead-server`.
@@ -10,25 +9,24 @@ import Session
 /// Make it before any other thread is started: it blocks the signals it handles, and threads
 /// inherit that.
 public final class ServerProcess: Sendable {
+    private typealias Loaded = LoadedConfiguration<ServerConfiguration>
+
     private let configuration: ServerConfiguration
-    private let privateKey: SecretKey
     private let core: ProcessCore
     private let readAgain: @Sendable () -> ReloadOutcome<ServerConfiguration>
     /// Used by the control thread alone.
-    nonisolated(unsafe) private var current: ServerConfiguration
+    nonisolated(unsafe) private var current: Loaded
     nonisolated(unsafe) private var resolver: Resolver?
 
     /// `reload` reads and checks the configuration file again; it is called on SIGHUP.
     public init(
-        configuration: ServerConfiguration,
-        privateKey: SecretKey,
+        _ loaded: LoadedConfiguration<ServerConfiguration>,
         log: EventLog,
         reload: @escaping @Sendable () -> ReloadOutcome<ServerConfiguration>
     ) throws {
-        self.configuration = configuration
-        self.privateKey = privateKey
+        self.configuration = loaded.configuration
         self.readAgain = reload
-        self.current = configuration
+        self.current = loaded
         self.core = try ProcessCore(role: .server, log: log)
     }
 
@@ -91,9 +89,12 @@ public final class ServerProcess: Sendable {
     }
 
     private func settings(_ plan: ServerPlan, _ worker: Int, _ indexKey: UInt64) -> ServerSettings {
-        var settings = ServerSettings(privateKey: self.privateKey, directory: plan.directory)
+        var settings = ServerSettings(
+            privateKey: self.current.privateKey,
+            directory: plan.directory
+        )
         let transport = self.configuration.transport
-        settings.cipher = CipherPreference(transport.cipher)
+        settings.cipher = transport.cipher
         settings.maximumPacketSize = transport.maximumPacketSize
         settings.congestion = CongestionChoice(transport.congestion)
         settings.worker = worker
@@ -134,31 +135,24 @@ public final class ServerProcess: Sendable {
         case .refused(let lines):
             for line in lines { self.core.log.error("reload-refused", ["cause": line]) }
         case .configuration(let new):
-            if let obstacle = ServerPlan.obstacle(new) {
+            if let obstacle = ServerPlan.obstacle(new.configuration) {
                 return self.core.log.error("reload-refused", ["cause": obstacle])
             }
             self.adopt(new)
         }
     }
 
-    private func adopt(_ new: ServerConfiguration) {
-        let old = self.current
-        let needRestart = [
-            ("listen", old.listen != new.listen),
-            ("private_key", old.privateKey != new.privateKey),
-            ("admin", old.admin != new.admin), ("control", old.control != new.control),
-            ("limits", old.limits != new.limits),
-            ("transport", old.transport != new.transport),
-        ].filter(\.1).map(\.0)
+    private func adopt(_ new: Loaded) {
+        let changes = ServerReload(from: self.current, to: new)
         self.current = new
-        let plan = ServerPlan(new)
+        let plan = ServerPlan(new.configuration)
         self.core.crew.post { _ in .server(plan) }
         do {
-            try self.resolver?.watch(ServerPlan.names(new))
+            try self.resolver?.watch(ServerPlan.names(new.configuration))
         } catch {
             self.core.log.error("resolver-failed", ["cause": "\(error)"])
         }
-        self.core.log.reloaded(needRestart)
+        self.core.log.reloaded(changes.needsRestart + changes.changedKeys)
     }
 }
 

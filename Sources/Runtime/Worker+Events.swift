@@ -51,7 +51,7 @@ extension Worker {
     private func fields(_ info: SessionInfo) -> EventLog.Fields {
         [
             "peer": info.peerName, "address": info.address.description,
-            "cipher": "\(info.cipher)",
+            "cipher": info.cipher.label,
         ]
     }
 

@@ -108,20 +108,24 @@ final class Tunnel {
         serverConfiguration.services = services
         serverConfiguration.transport.workers = serverWorkers
         serverConfiguration.peers = [
-            PeerEntry(name: "edge", publicKey: configured(clientKey.publicKey), services: ["*"])
+            PeerEntry(name: "edge", publicKey: clientKey.publicKey, services: ["*"])
         ]
         let nextServer = Shared(serverConfiguration)
         self.nextServer = nextServer
         let server = try ServerProcess(
-            configuration: serverConfiguration,
-            privateKey: serverKey,
+            LoadedConfiguration(configuration: serverConfiguration, privateKey: serverKey),
             log: self.serverLog.log(),
-            reload: { .configuration(nextServer.value.withLock { $0 }) }
+            reload: {
+                let next = nextServer.value.withLock { $0 }
+                return .configuration(
+                    LoadedConfiguration(configuration: next, privateKey: serverKey)
+                )
+            }
         )
         self.serverRun = try Running { server.run() }
         var clientConfiguration = ClientConfiguration(
             servers: self.serverLog.listenAddresses().map { .address($0) },
-            serverPublicKey: configured(serverKey.publicKey),
+            serverPublicKey: serverKey.publicKey,
             privateKey: noFile
         )
         clientConfiguration.forwards = forwards
@@ -129,10 +133,14 @@ final class Tunnel {
         let nextClient = Shared(clientConfiguration)
         self.nextClient = nextClient
         let client = try ClientProcess(
-            configuration: clientConfiguration,
-            privateKey: clientKey,
+            LoadedConfiguration(configuration: clientConfiguration, privateKey: clientKey),
             log: self.clientLog.log(),
-            reload: { .configuration(nextClient.value.withLock { $0 }) }
+            reload: {
+                let next = nextClient.value.withLock { $0 }
+                return .configuration(
+                    LoadedConfiguration(configuration: next, privateKey: clientKey)
+                )
+            }
         )
         self.clientRun = try Running { client.run() }
         self.server = server
@@ -152,13 +160,6 @@ final class Tunnel {
         let server = self.serverRun.exitCode(within: 2)
         return client == 0 && server == 0
     }
-}
-
-func configured(_ key: PublicKey) -> PublicKeyText {
-    guard let text = PublicKeyText(key.description) else {
-        preconditionFailure("a public key has one text")
-    }
-    return text
 }
 
 func forward(_ service: String, _ transport: ForwardedProtocol) -> Forward {

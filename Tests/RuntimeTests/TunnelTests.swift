@@ -204,14 +204,13 @@ import Testing
         let silent = try UDPSocket(binding: loopback, options: UDPOptions())
         var configuration = ClientConfiguration(
             servers: [.address(silent.localAddress)],
-            serverPublicKey: configured(SecretKey(entropy: .kernel()).publicKey),
+            serverPublicKey: SecretKey(entropy: .kernel()).publicKey,
             privateKey: noFile
         )
         configuration.forwards = [forward("any", .tcp)]
         let book = LogBook()
         let client = try ClientProcess(
-            configuration: configuration,
-            privateKey: key,
+            LoadedConfiguration(configuration: configuration, privateKey: key),
             log: book.log(),
             reload: { .refused(["file:1: x: got y, expected z"]) }
         )
@@ -229,7 +228,7 @@ import Testing
         let noFile = KeyFile(path: "unused", location: "unused")
         var configuration = ClientConfiguration(
             servers: [.address(SocketAddress(ipv4: 0x7F00_0001, port: 9))],
-            serverPublicKey: configured(SecretKey(entropy: .kernel()).publicKey),
+            serverPublicKey: SecretKey(entropy: .kernel()).publicKey,
             privateKey: noFile
         )
         configuration.forwards = [
@@ -237,8 +236,10 @@ import Testing
         ]
         let book = LogBook()
         let client = try ClientProcess(
-            configuration: configuration,
-            privateKey: SecretKey(entropy: .kernel()),
+            LoadedConfiguration(
+                configuration: configuration,
+                privateKey: SecretKey(entropy: .kernel())
+            ),
             log: book.log(),
             reload: { .refused([]) }
         )
