@@ -68,6 +68,10 @@ let package = Package(
             "Configuration",
             ["Primitives", "Sealing", .product(name: "TOMLKit", package: "TOMLKit")]
         ),
+        module(
+            "Runtime",
+            ["Configuration", "LinuxIO", "Primitives", "Recovery", "Sealing", "Session"]
+        ),
 
         // Layers 6 and 7: what is started from a shell.
         module(
@@ -93,6 +97,7 @@ let package = Package(
         tests("Netem"),
         .testTarget(name: "PrimitivesTests", dependencies: ["Primitives"], swiftSettings: strict),
         tests("Recovery"),
+        tests("Runtime", ["Configuration", "LinuxIO", "Sealing", "Session"]),
         tests("Sealing", ["CSodium"]),
         tests("Session", ["Recovery", "Sealing"]),
 

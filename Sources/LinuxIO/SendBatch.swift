@@ -284,7 +284,7 @@ extension SendBatch {
         self.headOffset = 0
     }
 
-    /// Something was sent. If it was a packet of a refused train, then UDP_SEGMENT was the trouble.
+    /// If what was sent is a packet of a refused train, then UDP_SEGMENT was the trouble.
     private func learn(from socket: UDPSocket) {
         guard self.head == self.singledEntry else { return }
         if self.singledCode == EIO || self.singledCode == EINVAL { socket.usesSegmentation = false }

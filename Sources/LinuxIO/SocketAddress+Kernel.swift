@@ -1,4 +1,4 @@
-import Glibc
+public import Glibc
 public import Primitives
 
 /// The size of the largest address the kernel hands out, `sockaddr_storage`.
@@ -103,5 +103,13 @@ private func readAddress(
     guard result == 0 else { return nil }
     return withUnsafeBytes(of: &storage) { bytes in
         bytes.baseAddress.flatMap { SocketAddress(kernel: $0, length: length) }
+    }
+}
+
+extension SocketAddress {
+    /// The address of one answer of `getaddrinfo`.
+    public init?(_ entry: addrinfo) {
+        guard let address = entry.ai_addr else { return nil }
+        self.init(kernel: UnsafeRawPointer(address), length: entry.ai_addrlen)
     }
 }

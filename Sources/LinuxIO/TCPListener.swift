@@ -78,7 +78,7 @@ public final class TCPListener {
             tune(result)
             return .done(
                 AcceptedConnection(
-                    socket: TCPSocket(descriptor: result),
+                    socket: TCPSocket(adopting: result),
                     peer: peer,
                     local: local
                 )

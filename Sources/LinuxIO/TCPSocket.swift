@@ -21,8 +21,9 @@ public enum TransferResult: Equatable, Sendable {
 public struct TCPSocket: Equatable, Sendable {
     public let descriptor: Int32
 
+    /// The connection that lives behind a descriptor kept elsewhere.
     @inlinable
-    init(descriptor: Int32) { self.descriptor = descriptor }
+    public init(adopting descriptor: Int32) { self.descriptor = descriptor }
 
     /// Starts a connection; when the socket becomes writable, ask ``connectResult()``.
     public static func connect(to address: SocketAddress) throws(IOError) -> TCPSocket {
@@ -37,7 +38,7 @@ public struct TCPSocket: Equatable, Sendable {
             closeDescriptor(descriptor)
             throw error
         }
-        return TCPSocket(descriptor: descriptor)
+        return TCPSocket(adopting: descriptor)
     }
 
     /// How the connection attempt ended: `nil` for success, else why not.

@@ -58,6 +58,8 @@ public final class UDPSocket {
     public let isConnected: Bool
     /// What the socket is bound to, with the port the kernel chose.
     public let localAddress: SocketAddress
+    /// Whether each received datagram tells the address it was sent to.
+    public let reportsDestination: Bool
     /// Turns false for ever once the kernel or its device has refused UDP_SEGMENT.
     public internal(set) var usesSegmentation: Bool
     public internal(set) var counters = UDPCounters()
@@ -80,6 +82,7 @@ public final class UDPSocket {
         self.descriptor = descriptor
         self.family = address.family
         self.isConnected = false
+        self.reportsDestination = options.reportsDestination
         self.localAddress = LinuxIO.localAddress(of: descriptor) ?? address
         self.usesSegmentation = true
     }
@@ -98,6 +101,7 @@ public final class UDPSocket {
         self.descriptor = descriptor
         self.family = address.family
         self.isConnected = true
+        self.reportsDestination = options.reportsDestination
         self.localAddress = LinuxIO.localAddress(of: descriptor) ?? address
         self.usesSegmentation = true
     }

@@ -1,0 +1,64 @@
+import LinuxIO
+import Primitives
+import Session
+
+/// One player's UDP flow beside the engine's; servers only.
+final class BackendFlow {
+    let generation: UInt32
+    let socket: UDPSocket
+    let backend: Int32
+    let service: Int32
+    let address: SocketAddress
+
+    init(
+        generation: UInt32,
+        socket: UDPSocket,
+        service: Int32,
+        backend: Int32,
+        address: SocketAddress
+    ) {
+        self.generation = generation
+        self.socket = socket
+        self.service = service
+        self.backend = backend
+        self.address = address
+    }
+}
+
+/// The flows of a server: one connected socket each, by slot.
+final class BackendFlows {
+    private var flows: [BackendFlow?] = []
+    private(set) var count = 0
+
+    @inline(__always)
+    func find(_ handle: FlowHandle) -> BackendFlow? {
+        let slot = Int(handle.slot)
+        guard slot < self.flows.count, let flow = self.flows[slot],
+            flow.generation == handle.generation
+        else { return nil }
+        return flow
+    }
+
+    func insert(_ handle: FlowHandle, _ flow: BackendFlow) {
+        while self.flows.count <= Int(handle.slot) { self.flows.append(nil) }
+        self.flows[Int(handle.slot)] = flow
+        self.count += 1
+    }
+
+    /// Forgets a flow and closes its socket; says which it was.
+    @discardableResult
+    func remove(_ handle: FlowHandle) -> BackendFlow? {
+        guard let flow = self.find(handle) else { return nil }
+        self.flows[Int(handle.slot)] = nil
+        self.count -= 1
+        return flow
+    }
+
+    /// Every live flow that `matches` picks.
+    func handles(where matches: (BackendFlow) -> Bool) -> [FlowHandle] {
+        self.flows.enumerated().compactMap { slot, flow in
+            guard let flow, matches(flow) else { return nil }
+            return FlowHandle(slot: UInt32(slot), generation: flow.generation)
+        }
+    }
+}

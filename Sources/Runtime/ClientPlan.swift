@@ -1,0 +1,142 @@
+import Configuration
+import LinuxIO
+import Primitives
+import Session
+
+/// A client's configuration as its workers need it: what each local address leads to.
+struct ClientPlan: Sendable {
+    /// One listening address, as the configuration asks for it.
+    struct Place: Hashable, Sendable {
+        var transportProtocol: ForwardedProtocol
+        /// Port 0 stands for whatever the kernel gave; `ordinal` tells two such apart.
+        var address: SocketAddress
+        var ordinal: Int
+    }
+
+    private(set) var forwards: [Place: Forward] = [:]
+    /// The places in the order of the file.
+    private(set) var places: [Place] = []
+
+    init(_ configuration: ClientConfiguration) {
+        for (ordinal, forward) in configuration.forwards.enumerated() {
+            for address in forward.listen.addresses {
+                let place = Place(
+                    transportProtocol: forward.transportProtocol,
+                    address: address,
+                    ordinal: address.port == 0 ? ordinal : 0
+                )
+                self.forwards[place] = forward
+                self.places.append(place)
+            }
+        }
+    }
+
+    /// Whether an IPv6 wildcard of `place` must leave IPv4 to another listener.
+    func isDualStack(_ place: Place) -> Bool {
+        !self.places.contains {
+            $0.transportProtocol == place.transportProtocol && $0.address.isIPv4
+                && $0.address.port == place.address.port && $0.address.port != 0
+        }
+    }
+
+    /// Why this program cannot run the configuration yet, if so.
+    static func obstacle(_ configuration: ClientConfiguration) -> String? {
+        for forward in configuration.forwards where forward.accept != .plain {
+            return "forward \(forward.listen): accept = \"\(forward.accept.rawValue)\" is not"
+                + " supported by this version; use \"plain\""
+        }
+        return nil
+    }
+}
+
+/// A bound socket of a client, ready for a worker.
+struct LocalListener {
+    enum Socket {
+        case tcp(TCPListener)
+        case udp(UDPSocket)
+    }
+
+    let place: ClientPlan.Place
+    let socket: Socket
+
+    var localAddress: SocketAddress {
+        switch self.socket {
+        case .tcp(let listener): listener.localAddress
+        case .udp(let socket): socket.localAddress
+        }
+    }
+
+    var descriptor: Int32 {
+        switch self.socket {
+        case .tcp(let listener): listener.descriptor
+        case .udp(let socket): socket.descriptor
+        }
+    }
+
+    /// Binds `place` once for each of `workers`, all to the same address.
+    static func bind(
+        _ place: ClientPlan.Place,
+        workers: Int,
+        isDualStack: Bool
+    ) throws(IOError) -> [LocalListener] {
+        var listeners: [LocalListener] = []
+        var address = place.address
+        for worker in 0..<workers {
+            let sharing: PortSharing =
+                workers == 1 ? .exclusive : worker == 0 ? .first : .further
+            let listener = LocalListener(
+                place: place,
+                socket: try Self.open(place, address, sharing, isDualStack)
+            )
+            address = listener.localAddress
+            listeners.append(listener)
+        }
+        return listeners
+    }
+
+    private static func open(
+        _ place: ClientPlan.Place,
+        _ address: SocketAddress,
+        _ sharing: PortSharing,
+        _ isDualStack: Bool
+    ) throws(IOError) -> Socket {
+        if place.transportProtocol == .tcp {
+            return .tcp(
+                try TCPListener(binding: address, sharing: sharing, isDualStack: isDualStack)
+            )
+        }
+        var options = UDPOptions()
+        options.sharing = sharing
+        options.isDualStack = isDualStack
+        options.reportsDestination = address.isWildcard
+        return .udp(try UDPSocket(binding: address, options: options))
+    }
+}
+
+extension Forward {
+    /// What a stream or flow of this forward asks of the server.
+    func request(origin: SocketAddress, destination: SocketAddress) -> OpenRequest {
+        var request = OpenRequest(
+            service: self.service,
+            serviceProtocol: ServiceProtocol(self.transportProtocol)
+        )
+        request.origin = origin
+        request.destination = destination
+        request.isCompressed = self.isCompressed
+        request.idleTimeout = self.idleTimeout
+        switch self.trafficClass {
+        case .auto: request.trafficClass = .auto
+        case .interactive: request.trafficClass = .interactive
+        case .realtime: request.trafficClass = .realtime
+        case .bulk: request.trafficClass = .bulk
+        }
+        switch self.delivery {
+        case .datagram: request.delivery = .datagram
+        case .deadline(let maximumAge):
+            request.delivery = .deadline
+            request.maximumAge = maximumAge
+        case .reliable: request.delivery = .reliable
+        }
+        return request
+    }
+}

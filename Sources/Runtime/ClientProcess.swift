@@ -1,0 +1,210 @@
+public import Configuration
+import Glibc
+import LinuxIO
+import Primitives
+import Recovery
+import Session
+
+/// A running `fairlead-client`.
+///
+/// Make it before any other thread is started: it blocks the signals it handles, and threads
+/// inherit that.
+public final class ClientProcess: Sendable {
+    private typealias Loaded = LoadedConfiguration<ClientConfiguration>
+
+    private let configuration: ClientConfiguration
+    private let core: ProcessCore
+    private let readAgain: @Sendable () -> ReloadOutcome<ClientConfiguration>
+    /// The rest is used by the control thread alone.
+    nonisolated(unsafe) private var current: Loaded
+    nonisolated(unsafe) private var bound: [ClientPlan.Place: SocketAddress] = [:]
+    nonisolated(unsafe) private var resolver: Resolver?
+    nonisolated(unsafe) private var known: [String: [SocketAddress]] = [:]
+
+    /// `reload` reads and checks the configuration file again; it is called on SIGHUP.
+    public init(
+        _ loaded: LoadedConfiguration<ClientConfiguration>,
+        log: EventLog,
+        reload: @escaping @Sendable () -> ReloadOutcome<ClientConfiguration>
+    ) throws {
+        self.configuration = loaded.configuration
+        self.readAgain = reload
+        self.current = loaded
+        self.core = try ProcessCore(role: .client, log: log)
+    }
+
+    /// Runs until SIGTERM or SIGINT; returns the exit code.
+    public func run() -> Int32 {
+        self.core.run(
+            start: { try self.start() },
+            reload: { self.reload() },
+            resolved: { self.resolved($0) }
+        )
+    }
+
+    /// What the process knows of itself; callable from every thread, takes half a second at most.
+    public func statusSnapshot() -> ProcessStatus { self.core.status() }
+
+    /// The same as SIGHUP, from any thread.
+    public func requestReload() { self.core.control.post(.reload) }
+
+    /// The same as SIGTERM, from any thread.
+    public func requestShutdown() { self.core.control.post(.terminate) }
+
+    // MARK: Starting
+
+    private func start() throws -> [SocketAddress] {
+        if let obstacle = ClientPlan.obstacle(self.configuration) {
+            throw StartFailure(
+                wanted: "cannot run this configuration",
+                happened: obstacle,
+                remedy: "change it and start again"
+            )
+        }
+        let workers = WorkerCount.client(self.configuration.transport.workers)
+        let plan = ClientPlan(self.configuration)
+        let listeners = try self.bind(plan.places, of: plan, workers: workers)
+        let mailboxes = try (0..<workers).map { _ in try Mailbox() }
+        let now = BootClock().now()
+        let parts = try (0..<workers).map { worker in
+            WorkerParts(
+                index: worker,
+                engine: Engine(
+                    client: self.settings(worker),
+                    limits: EngineLimits(self.configuration.limits),
+                    entropy: .kernel(),
+                    at: now
+                ),
+                tunnel: [try self.tunnelSocket()],
+                mailboxes: mailboxes,
+                log: self.core.log,
+                side: .client
+            )
+        }
+        try self.core.crew.start(parts, control: self.core.control)
+        self.core.crew.post { .client(plan, newListeners: Handover(listeners[$0])) }
+        for listener in listeners[0] { self.bound[listener.place] = listener.localAddress }
+        let control = self.core.control
+        let resolver = try Resolver(log: self.core.log) { control.post(.resolved($0)) }
+        try resolver.watch(self.configuration.servers)
+        self.resolver = resolver
+        return listeners[0].map(\.localAddress)
+    }
+
+    private func settings(_ worker: Int) -> ClientSettings {
+        var settings = ClientSettings(
+            servers: self.servers(of: self.configuration),
+            serverPublicKey: self.configuration.serverPublicKey,
+            privateKey: self.current.privateKey
+        )
+        let transport = self.configuration.transport
+        settings.cipher = transport.cipher
+        settings.connectTimeout = transport.connectTimeout
+        settings.maximumPacketSize = transport.maximumPacketSize
+        settings.congestion = CongestionChoice(transport.congestion)
+        settings.worker = worker
+        return settings
+    }
+
+    /// One socket for both families, or for IPv4 where the machine has no IPv6.
+    private func tunnelSocket() throws(StartFailure) -> UDPSocket {
+        var options = UDPOptions()
+        options.forbidsFragments = true
+        do throws(IOError) {
+            return try UDPSocket(binding: .anyIPv6(port: 0), options: options)
+        } catch {
+            guard error.code == EAFNOSUPPORT || error.code == EADDRNOTAVAIL else {
+                throw StartFailure(wanted: "cannot open the tunnel's UDP socket", error)
+            }
+        }
+        do throws(IOError) {
+            return try UDPSocket(binding: .anyIPv4(port: 0), options: options)
+        } catch {
+            throw StartFailure(wanted: "cannot open the tunnel's UDP socket", error)
+        }
+    }
+
+    /// Binds places, by worker.
+    private func bind(
+        _ places: [ClientPlan.Place],
+        of plan: ClientPlan,
+        workers: Int
+    ) throws(StartFailure) -> [[LocalListener]] {
+        var listeners: [[LocalListener]] = Array(repeating: [], count: workers)
+        for place in places {
+            do throws(IOError) {
+                let group = try LocalListener.bind(
+                    place,
+                    workers: workers,
+                    isDualStack: plan.isDualStack(place)
+                )
+                for (worker, listener) in group.enumerated() { listeners[worker].append(listener) }
+            } catch {
+                throw StartFailure(
+                    binding: place.address,
+                    place.transportProtocol.rawValue,
+                    error
+                )
+            }
+        }
+        return listeners
+    }
+
+    // MARK: Names
+
+    /// Every address of every server, in the order of the file, as far as names are known.
+    private func servers(of configuration: ClientConfiguration) -> [SocketAddress] {
+        configuration.servers.flatMap { endpoint in
+            endpoint.literal.map { [$0] } ?? self.known[endpoint.description] ?? []
+        }
+    }
+
+    private func resolved(_ addresses: [String: [SocketAddress]]) {
+        self.known.merge(addresses) { _, new in new }
+        self.postServers()
+    }
+
+    private func postServers() {
+        let servers = self.servers(of: self.current.configuration)
+        self.core.crew.post { _ in .tunnelServers(servers) }
+    }
+
+    // MARK: Reloading
+
+    private func reload() {
+        switch self.readAgain() {
+        case .refused(let lines):
+            for line in lines { self.core.log.error("reload-refused", ["cause": line]) }
+        case .configuration(let new):
+            if let obstacle = ClientPlan.obstacle(new.configuration) {
+                return self.core.log.error("reload-refused", ["cause": obstacle])
+            }
+            self.adopt(new)
+        }
+    }
+
+    private func adopt(_ new: Loaded) {
+        let plan = ClientPlan(new.configuration)
+        let fresh: [[LocalListener]]
+        do throws(StartFailure) {
+            let places = plan.places.filter { self.bound[$0] == nil }
+            fresh = try self.bind(places, of: plan, workers: self.core.crew.count)
+        } catch {
+            return self.core.log.error("reload-refused", ["cause": error.description])
+        }
+        let changes = ClientReload(from: self.current, to: new)
+        self.current = new
+        self.core.crew.post { .client(plan, newListeners: Handover(fresh[$0])) }
+        self.bound = self.bound.filter { plan.forwards[$0.key] != nil }
+        for listener in fresh[0] { self.bound[listener.place] = listener.localAddress }
+        if changes.changedKeys.contains("server") { self.postServers() }
+        do {
+            try self.resolver?.watch(new.configuration.servers)
+        } catch {
+            self.core.log.error("resolver-failed", ["cause": "\(error)"])
+        }
+        // The server's address is all outside `[[forward]]` that a running engine takes over.
+        let waiting = changes.needsRestart + changes.changedKeys.filter { $0 != "server" }
+        self.core.log.reloaded(waiting)
+    }
+}

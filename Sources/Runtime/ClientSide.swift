@@ -1,0 +1,256 @@
+import Configuration
+import Glibc
+import LinuxIO
+import Primitives
+import Session
+
+/// What both sides of a worker work with; all of it belongs to the worker's thread.
+struct SideParts {
+    let engine: Engine
+    let poller: Poller
+    let tallies: Tallies
+    let streams: StreamRelay
+    let sender: DatagramSender
+    let received: ReceiveBatch
+    let log: EventLog
+}
+
+/// The client's half of a worker: local listeners and the players behind them.
+final class ClientSide {
+    /// Connections accepted from one listener per turn.
+    private static let acceptLimit = 64
+    /// How long a listener rests when the process is out of descriptors.
+    private static let rest = Instant.Interval.milliseconds(100)
+
+    /// One bound socket and where it leads.
+    private final class Listener {
+        let local: LocalListener
+        let token: UInt64
+        let address: SocketAddress
+        var forward: Forward
+        var service: Int32
+
+        init(_ local: LocalListener, _ token: UInt64, _ forward: Forward, _ service: Int32) {
+            self.local = local
+            self.token = token
+            self.address = local.localAddress
+            self.forward = forward
+            self.service = service
+        }
+    }
+
+    private let parts: SideParts
+    private let flows: PlayerFlows
+    /// Grows only: a slot's number is in tokens and flows.
+    private var listeners: [Listener?] = []
+    private var resting: [Int] = []
+    private(set) var deadline = Instant.never
+
+    init(_ parts: SideParts, seed: UInt64) {
+        self.parts = parts
+        self.flows = PlayerFlows(seed: seed)
+    }
+
+    // MARK: Listeners
+
+    /// Follows a new plan: closes what is gone, takes over what is new, and ends the streams and
+    /// flows of forwards that changed; all others are untouched.
+    func adopt(_ plan: ClientPlan, _ fresh: [LocalListener], at now: Instant) {
+        for slot in self.listeners.indices {
+            guard let listener = self.listeners[slot] else { continue }
+            let forward = plan.forwards[listener.local.place]
+            guard forward != listener.forward else { continue }
+            self.end(listener: slot, at: now)
+            if let forward {
+                listener.forward = forward
+                listener.service = Int32(self.parts.tallies.index(of: forward.service))
+            } else {
+                self.listeners[slot] = nil
+            }
+        }
+        for local in fresh {
+            guard let forward = plan.forwards[local.place] else { continue }
+            self.add(local, forward)
+        }
+    }
+
+    /// Closes every listener: nobody new is let in.
+    func close() {
+        self.listeners.removeAll()
+        self.deadline = .never
+    }
+
+    private func add(_ local: LocalListener, _ forward: Forward) {
+        let slot = self.listeners.count
+        let kind: Token.Kind =
+            local.place.transportProtocol == .tcp ? .streamListener : .flowListener
+        let token = Token(kind, slot: slot).rawValue
+        do {
+            try self.parts.poller.add(local.descriptor, token: token, interest: .readable)
+        } catch {
+            self.parts.log.error(
+                "listener-failed",
+                ["listen": local.localAddress.description, "cause": "\(error)"]
+            )
+            return
+        }
+        let service = Int32(self.parts.tallies.index(of: forward.service))
+        self.listeners.append(Listener(local, token, forward, service))
+    }
+
+    private func end(listener slot: Int, at now: Instant) {
+        self.parts.streams.reset(where: { $0.listener == slot }, reason: .reload, at: now)
+        for handle in self.flows.handles(where: { $0.listener == slot }) {
+            self.parts.engine.closeFlow(handle, reason: .reload, at: now)
+            self.forget(handle)
+        }
+    }
+
+    private func listener(_ slot: Int) -> Listener? {
+        slot < self.listeners.count ? self.listeners[slot] : nil
+    }
+
+    // MARK: TCP
+
+    func connectionsReady(_ slot: Int, _ generation: UInt32, at now: Instant) {
+        guard let listener = self.listener(slot), case .tcp(let socket) = listener.local.socket
+        else { return }
+        for _ in 0..<Self.acceptLimit {
+            do throws(IOError) {
+                guard case .done(let accepted) = try socket.accept() else { return }
+                self.open(accepted, slot, listener, at: now)
+            } catch {
+                return self.pause(slot, listener, because: error, at: now)
+            }
+        }
+    }
+
+    private func open(
+        _ accepted: AcceptedConnection,
+        _ slot: Int,
+        _ listener: Listener,
+        at now: Instant
+    ) {
+        let request = listener.forward.request(origin: accepted.peer, destination: accepted.local)
+        guard let handle = self.parts.engine.openStream(request, at: now) else {
+            self.parts.tallies.turnedAway &+= 1
+            self.parts.log.warning(
+                "stream-reset",
+                ["service": listener.forward.service, "reason": ResetReason.limit.label]
+            )
+            return accepted.socket.abort()
+        }
+        let isAttached = self.parts.streams.attach(
+            handle,
+            socket: accepted.socket,
+            isConnecting: false,
+            service: listener.service,
+            listener: Int32(slot)
+        )
+        if !isAttached { self.parts.engine.reset(handle, reason: .aborted, at: now) }
+    }
+
+    /// Out of descriptors or memory: level-triggered, the listener would be reported for ever, so
+    /// it rests a moment.
+    private func pause(_ slot: Int, _ listener: Listener, because error: IOError, at now: Instant) {
+        self.parts.log.error(
+            "accept-failed",
+            [
+                "listen": listener.address.description, "cause": error.reason,
+                "hint": error.code == EMFILE ? "raise the limit of open files" : "-",
+            ]
+        )
+        try? self.parts.poller.modify(
+            listener.local.descriptor,
+            token: listener.token,
+            interest: []
+        )
+        self.resting.append(slot)
+        self.deadline = now + Self.rest
+    }
+
+    /// Lets listeners that have rested work again.
+    func expire(at now: Instant) {
+        guard self.deadline <= now else { return }
+        for slot in self.resting {
+            guard let listener = self.listener(slot) else { continue }
+            try? self.parts.poller.modify(
+                listener.local.descriptor,
+                token: listener.token,
+                interest: .readable
+            )
+        }
+        self.resting.removeAll()
+        self.deadline = .never
+    }
+
+    // MARK: UDP
+
+    func datagramsReady(_ slot: Int, _ generation: UInt32, at now: Instant) {
+        guard let listener = self.listener(slot), case .udp(let socket) = listener.local.socket,
+            socket.receive(into: self.parts.received) > 0
+        else { return }
+        while let packet = self.parts.received.next() {
+            let known = self.flows.find(
+                listener: Int32(slot),
+                player: packet.source,
+                local: packet.destination
+            )
+            guard let flow = known ?? self.open(packet, slot, listener, at: now) else { continue }
+            self.parts.tallies.moved(up: packet.bytes.count, service: listener.service)
+            self.parts.engine.send(UnsafeRawBufferPointer(packet.bytes), on: flow, at: now)
+        }
+    }
+
+    private func open(
+        _ packet: ReceivedPacket,
+        _ slot: Int,
+        _ listener: Listener,
+        at now: Instant
+    ) -> FlowHandle? {
+        let request = listener.forward.request(
+            origin: packet.source,
+            destination: packet.destination
+        )
+        guard let handle = self.parts.engine.openFlow(request, at: now) else {
+            self.parts.tallies.turnedAway &+= 1
+            return nil
+        }
+        self.flows.insert(
+            handle,
+            PlayerFlow(
+                generation: handle.generation,
+                listener: Int32(slot),
+                service: listener.service,
+                player: packet.source,
+                local: packet.destination
+            )
+        )
+        self.parts.tallies.changeFlows(by: 1, service: listener.service, backend: -1)
+        return handle
+    }
+
+    /// A backend's datagram for a player, from the address the player used.
+    @inline(__always)
+    func deliver(_ bytes: UnsafeRawBufferPointer, on handle: FlowHandle) {
+        guard let flow = self.flows.entry(handle)?.pointee,
+            let listener = self.listener(Int(flow.listener)),
+            case .udp(let socket) = listener.local.socket
+        else { return }
+        self.parts.tallies.moved(down: bytes.count, service: flow.service)
+        self.parts.sender.send(
+            bytes,
+            through: socket,
+            to: flow.player,
+            from: flow.local.isWildcard ? nil : flow.local
+        )
+    }
+
+    /// The flow is over; says which service it belonged to.
+    @discardableResult
+    func forget(_ handle: FlowHandle) -> Int32? {
+        guard let flow = self.flows.remove(handle) else { return nil }
+        self.parts.tallies.changeFlows(by: -1, service: flow.service, backend: -1)
+        return flow.service
+    }
+}

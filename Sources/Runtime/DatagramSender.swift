@@ -1,0 +1,41 @@
+import LinuxIO
+import Primitives
+
+/// Datagrams on their way to players or backends, gathered while they go through one socket.
+///
+/// What a full local socket does not take is dropped and counted: to hold a datagram back would
+/// only make it late.
+final class DatagramSender {
+    private let batch = SendBatch(capacity: 256 << 10)
+    private var socket: UDPSocket?
+    private let tallies: Tallies
+
+    init(tallies: Tallies) { self.tallies = tallies }
+
+    func send(
+        _ bytes: UnsafeRawBufferPointer,
+        through socket: UDPSocket,
+        to destination: SocketAddress,
+        from source: SocketAddress?
+    ) {
+        if self.socket !== socket {
+            self.flush()
+            self.socket = socket
+        }
+        if self.batch.append(bytes, to: destination, from: source) { return }
+        self.flush()
+        self.socket = socket
+        if !self.batch.append(bytes, to: destination, from: source) {
+            self.tallies.datagramsDropped &+= 1
+        }
+    }
+
+    /// Sends what was gathered; must be called before the worker sleeps.
+    func flush() {
+        guard let socket = self.socket else { return }
+        if !self.batch.isEmpty, socket.send(self.batch) == .blocked {
+            self.tallies.datagramsDropped &+= UInt64(self.batch.discard())
+        }
+        self.socket = nil
+    }
+}

@@ -1,0 +1,197 @@
+import Glibc
+import Synchronization
+
+/// What a running process tells its operator: one line per event on standard error.
+///
+/// Text lines read `TIME LEVEL EVENT key=value…`; JSON lines are one object with the same keys.
+/// Safe to call from every thread. Nothing here is called per packet.
+public final class EventLog: Sendable {
+    public enum Level: String, CaseIterable, Comparable, Sendable {
+        case debug, info, warning, error
+
+        private var rank: Int {
+            switch self {
+            case .debug: 0
+            case .info: 1
+            case .warning: 2
+            case .error: 3
+            }
+        }
+
+        public static func < (a: Self, b: Self) -> Bool { a.rank < b.rank }
+    }
+
+    public enum Format: String, CaseIterable, Sendable {
+        case text, json
+    }
+
+    public typealias Fields = KeyValuePairs<String, String>
+
+    public let format: Format
+    public let level: Level
+    private let write: @Sendable (String) -> Void
+    private let limiter = Mutex(LineLimiter())
+
+    /// `write` gets each finished line with its line feed; the default is standard error.
+    public init(
+        format: Format = .text,
+        level: Level = .info,
+        write: @escaping @Sendable (String) -> Void = EventLog.writeToStandardError
+    ) {
+        self.format = format
+        self.level = level
+        self.write = write
+    }
+
+    public func debug(_ event: String, _ fields: Fields = [:]) { self.log(.debug, event, fields) }
+    public func info(_ event: String, _ fields: Fields = [:]) { self.log(.info, event, fields) }
+    public func warning(_ event: String, _ fields: Fields = [:]) {
+        self.log(.warning, event, fields)
+    }
+    public func error(_ event: String, _ fields: Fields = [:]) { self.log(.error, event, fields) }
+
+    public func log(_ level: Level, _ event: String, _ fields: Fields) {
+        guard level >= self.level else { return }
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        let key = fields.reduce(into: event) { $0 += " \($1.key)=\($1.value)" }
+        let verdict = self.limiter.withLock { $0.admit(key, event, second: Int(time.tv_sec)) }
+        guard case .write(let suppressed) = verdict else { return }
+        var pairs = fields.map { ($0.key, $0.value) }
+        if suppressed > 0 { pairs.append(("suppressed", String(suppressed))) }
+        let stamp = LogLine.timestamp(time)
+        switch self.format {
+        case .text: self.write(LogLine.text(stamp, level.rawValue, event, pairs))
+        case .json: self.write(LogLine.json(stamp, level.rawValue, event, pairs))
+        }
+    }
+
+    /// One `write(2)` per line, so that lines of two threads do not mix.
+    public static let writeToStandardError: @Sendable (String) -> Void = { line in
+        var line = line
+        line.withUTF8 { _ = Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
+    }
+}
+
+/// How an event becomes a line.
+enum LogLine {
+    /// RFC 3339 in UTC with milliseconds.
+    static func timestamp(_ time: timespec) -> String {
+        var seconds = time.tv_sec
+        var parts = tm()
+        gmtime_r(&seconds, &parts)
+        let pad = { (value: Int, width: Int) in
+            let digits = String(value)
+            return String(repeating: "0", count: max(0, width - digits.count)) + digits
+        }
+        let date = "\(parts.tm_year + 1900)-\(pad(Int(parts.tm_mon) + 1, 2))-"
+        let clock = "\(pad(Int(parts.tm_hour), 2)):\(pad(Int(parts.tm_min), 2)):"
+        let fraction = "\(pad(Int(parts.tm_sec), 2)).\(pad(time.tv_nsec / 1_000_000, 3))Z"
+        return "\(date)\(pad(Int(parts.tm_mday), 2))T\(clock)\(fraction)"
+    }
+
+    static func text(
+        _ time: String,
+        _ level: String,
+        _ event: String,
+        _ fields: [(String, String)]
+    ) -> String {
+        var line = "\(time) \(level.uppercased()) \(event)"
+        for (key, value) in fields {
+            line += needsQuotes(value) ? " \(key)=\"\(escaped(value))\"" : " \(key)=\(value)"
+        }
+        return line + "\n"
+    }
+
+    static func json(
+        _ time: String,
+        _ level: String,
+        _ event: String,
+        _ fields: [(String, String)]
+    ) -> String {
+        var line = "{\"time\":\"\(time)\",\"level\":\"\(level)\",\"event\":\"\(escaped(event))\""
+        for (key, value) in fields { line += ",\"\(escaped(key))\":\"\(escaped(value))\"" }
+        return line + "}\n"
+    }
+
+    private static func needsQuotes(_ value: String) -> Bool {
+        value.isEmpty
+            || value.utf8.contains { $0 <= 32 || $0 == 34 || $0 == 61 || $0 == 92 || $0 == 127 }
+    }
+
+    /// RFC 8259 §7; a peer chooses some of these bytes, so no control character passes.
+    private static func escaped(_ value: String) -> String {
+        var text = ""
+        for scalar in value.unicodeScalars {
+            switch scalar.value {
+            case 34, 92:
+                text.unicodeScalars.append("\\")
+                text.unicodeScalars.append(scalar)
+            case 10: text += "\\n"
+            case 0..<32, 127..<160:
+                let hex = String(scalar.value, radix: 16)
+                text += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
+            default: text.unicodeScalars.append(scalar)
+            }
+        }
+        return text
+    }
+}
+
+/// Keeps a storm of events from becoming a storm of lines: five identical lines and a hundred of
+/// one event in any ten seconds; the rest are counted and the count is told with the next line.
+struct LineLimiter {
+    enum Verdict: Equatable {
+        case write(suppressed: Int)
+        case drop
+    }
+
+    private struct Tally {
+        var start: Int
+        var written = 0
+        var suppressed = 0
+    }
+
+    private static let window = 10
+    private static let identicalLimit = 5
+    private static let eventLimit = 100
+    private static let memory = 512
+
+    private var lines: [String: Tally] = [:]
+    private var events: [String: Tally] = [:]
+
+    mutating func admit(_ line: String, _ event: String, second: Int) -> Verdict {
+        if self.lines.count >= Self.memory {
+            self.lines = self.lines.filter { second - $0.value.start < Self.window }
+            // Still full of fresh lines: forgetting them costs at most some repetition.
+            if self.lines.count >= Self.memory { self.lines.removeAll() }
+        }
+        guard Self.count(&self.events, event, second, Self.eventLimit) != nil else { return .drop }
+        guard let suppressed = Self.count(&self.lines, line, second, Self.identicalLimit) else {
+            return .drop
+        }
+        return .write(suppressed: suppressed)
+    }
+
+    /// How many were suppressed before this one, or `nil` if it is one more of them.
+    private static func count(
+        _ tallies: inout [String: Tally],
+        _ key: String,
+        _ second: Int,
+        _ limit: Int
+    ) -> Int? {
+        var tally = tallies[key] ?? Tally(start: second)
+        defer { tallies[key] = tally }
+        if second - tally.start >= Self.window || second < tally.start {
+            let suppressed = tally.suppressed
+            tally = Tally(start: second, written: 1)
+            return suppressed
+        }
+        guard tally.written < limit else {
+            tally.suppressed += 1
+            return nil
+        }
+        tally.written += 1
+        return 0
+    }
+}

@@ -1,0 +1,115 @@
+import Glibc
+import LinuxIO
+import Primitives
+import Synchronization
+
+/// What client and server have in common: the control thread's life from the first signal mask to
+/// the exit code.
+final class ProcessCore: Sendable {
+    /// How long workers may take to say goodbye; the contract gives two seconds in all.
+    private static let drainTime = Instant.Interval.milliseconds(1_500)
+
+    let role: ProcessStatus.Role
+    let log: EventLog
+    let control: ControlLoop
+    let crew = Crew()
+    private let started = BootClock().now()
+    private let listen = Mutex<[SocketAddress]?>(nil)
+
+    init(role: ProcessStatus.Role, log: EventLog) throws(IOError) {
+        self.role = role
+        self.log = log
+        self.control = try ControlLoop()
+        Self.raiseDescriptorLimit()
+    }
+
+    /// Every player takes a descriptor, and the usual soft limit of 1024 exists for `select` alone.
+    private static func raiseDescriptorLimit() {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        limit.rlim_cur = limit.rlim_max
+        _ = setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    }
+
+    /// Runs the process: `start` sets everything up and says what is listened on; the handlers are
+    /// called on this thread. Returns the exit code.
+    func run(
+        start: () throws -> [SocketAddress],
+        reload: () -> Void,
+        resolved: ([String: [SocketAddress]]) -> Void
+    ) -> Int32 {
+        do {
+            let addresses = try start()
+            self.listen.withLock { $0 = addresses }
+            self.log.info(
+                "ready",
+                [
+                    "role": self.role.rawValue,
+                    "listen": addresses.map(\.description).joined(separator: ","),
+                ]
+            )
+            return try self.serve(reload: reload, resolved: resolved)
+        } catch {
+            self.log.error("failed", ["cause": "\(error)"])
+            return 1
+        }
+    }
+
+    private func serve(
+        reload: () -> Void,
+        resolved: ([String: [SocketAddress]]) -> Void
+    ) throws(IOError) -> Int32 {
+        while true {
+            for event in try self.control.next(atMost: nil) {
+                switch event {
+                case .terminate: return try self.drain()
+                case .reload: reload()
+                case .resolved(let addresses): resolved(addresses)
+                case .workerEnded(let index, let failure):
+                    self.log.error(
+                        "failed",
+                        ["worker": String(index), "cause": failure ?? "ended unasked"]
+                    )
+                    return 1
+                }
+            }
+        }
+    }
+
+    /// Ends every session and waits for the workers, but not for ever.
+    private func drain() throws(IOError) -> Int32 {
+        self.log.info("drain")
+        self.listen.withLock { $0 = nil }
+        self.crew.post { _ in .shutDown }
+        let clock = BootClock()
+        let deadline = clock.now() + Self.drainTime
+        while self.crew.isRunning, clock.now() < deadline {
+            for event in try self.control.next(atMost: deadline.since(clock.now())) {
+                if case .workerEnded = event { self.crew.ended() }
+            }
+        }
+        return 0
+    }
+
+    /// What the process knows of itself; callable from every thread.
+    func status() -> ProcessStatus {
+        let addresses = self.listen.withLock { $0 }
+        var status = ProcessStatus(
+            role: self.role,
+            uptime: BootClock().now().since(self.started),
+            listen: addresses ?? []
+        )
+        let snapshots = self.crew.snapshots()
+        for snapshot in snapshots { status.add(snapshot) }
+        guard addresses != nil else { return status }
+        switch self.role {
+        case .server:
+            status.isReady = true
+            status.reason = "ok"
+        case .client:
+            status.isReady = snapshots.contains(where: \.isSessionUp)
+            status.reason = status.isReady ? "ok" : "no session with the server"
+        }
+        return status
+    }
+}

@@ -1,0 +1,99 @@
+public import LinuxIO
+public import Primitives
+public import Session
+
+/// What a running process knows of itself at one moment, for metrics, status and health pages.
+public struct ProcessStatus: Sendable {
+    public enum Role: String, Sendable {
+        case client, server
+    }
+
+    public var role: Role
+    public var uptime: Instant.Interval
+    /// Whether it can do its work: a server's sockets are bound, a client has a session.
+    public var isReady: Bool
+    /// Why not, if so.
+    public var reason: String
+    /// The addresses it listens on.
+    public var listen: [SocketAddress]
+    public var sessions: [SessionSnapshot]
+    public var services: [ServiceTally]
+    /// Without ``EngineCounters/drops``, which are in ``drops``.
+    public var counters: EngineCounters
+    public var tunnelSockets: UDPCounters
+    /// What was thrown away, the engines' drops included, by the metric's `reason` label.
+    public var drops: [(reason: String, count: UInt64)]
+    public var streams: Int
+    public var flows: Int
+    public var bufferedByteCount: Int
+}
+
+extension ProcessStatus {
+    /// Adds up what the workers say.
+    init(role: Role, uptime: Instant.Interval, listen: [SocketAddress]) {
+        self.role = role
+        self.uptime = uptime
+        self.isReady = false
+        self.reason = "starting"
+        self.listen = listen
+        self.sessions = []
+        self.services = []
+        self.counters = EngineCounters()
+        self.tunnelSockets = UDPCounters()
+        self.drops = []
+        self.streams = 0
+        self.flows = 0
+        self.bufferedByteCount = 0
+    }
+
+    mutating func add(_ worker: WorkerSnapshot) {
+        self.sessions += worker.engine.sessions
+        self.streams += worker.engine.streams
+        self.flows += worker.engine.flows
+        self.bufferedByteCount += worker.engine.bufferedByteCount
+        self.counters.add(worker.engine.counters)
+        self.tunnelSockets = self.tunnelSockets + worker.tunnelSockets
+        for service in worker.services { self.add(service) }
+        let engineDrops = DropReason.allCases.map {
+            (reason: $0.label, count: worker.engine.counters.drops[$0])
+        }
+        for drop in engineDrops + worker.drops {
+            if let index = self.drops.firstIndex(where: { $0.reason == drop.reason }) {
+                self.drops[index].count &+= drop.count
+            } else {
+                self.drops.append(drop)
+            }
+        }
+    }
+
+    private mutating func add(_ tally: ServiceTally) {
+        guard let index = self.services.firstIndex(where: { $0.name == tally.name }) else {
+            return self.services.append(tally)
+        }
+        self.services[index].bytesUp &+= tally.bytesUp
+        self.services[index].bytesDown &+= tally.bytesDown
+        self.services[index].streams += tally.streams
+        self.services[index].flows += tally.flows
+        for backend in tally.backends {
+            let place = self.services[index].backends.firstIndex { $0.address == backend.address }
+            guard let place else {
+                self.services[index].backends.append(backend)
+                continue
+            }
+            self.services[index].backends[place].streams += backend.streams
+            self.services[index].backends[place].flows += backend.flows
+        }
+    }
+}
+
+extension EngineCounters {
+    mutating func add(_ other: Self) {
+        self.packetsSent &+= other.packetsSent
+        self.packetsReceived &+= other.packetsReceived
+        self.wireBytesSent &+= other.wireBytesSent
+        self.wireBytesReceived &+= other.wireBytesReceived
+        self.packetsLost &+= other.packetsLost
+        self.packetsRecovered &+= other.packetsRecovered
+        self.redundancyBytes &+= other.redundancyBytes
+    }
+}

@@ -1,0 +1,88 @@
+import Configuration
+import Primitives
+import Recovery
+import Session
+
+/// A server's configuration as its workers need it.
+struct ServerPlan: Sendable {
+    let directory: PeerDirectory
+    let services: [Service]
+
+    init(_ configuration: ServerConfiguration) {
+        self.services = configuration.services
+        self.directory = PeerDirectory(
+            peers: configuration.peers.map {
+                Peer(name: $0.name, publicKey: $0.publicKey, services: $0.services)
+            },
+            services: configuration.services.map {
+                PeerDirectory.Service(
+                    name: $0.name,
+                    serviceProtocol: ServiceProtocol($0.transportProtocol),
+                    allowsCompression: $0.allowsCompression
+                )
+            }
+        )
+    }
+
+    /// Why this program cannot serve the configuration yet, if so.
+    static func obstacle(_ configuration: ServerConfiguration) -> String? {
+        for service in configuration.services where service.origin != .none {
+            return "service \"\(service.name)\": origin = \"\(service.origin.rawValue)\" is not"
+                + " supported by this version; use \"none\""
+        }
+        return nil
+    }
+
+    /// Every backend that is known by name.
+    static func names(_ configuration: ServerConfiguration) -> [Endpoint] {
+        configuration.services.flatMap(\.backends).map(\.endpoint).filter(\.isName)
+    }
+}
+
+extension Endpoint {
+    var isName: Bool {
+        if case .name = self { true } else { false }
+    }
+
+    /// The address, unless it has to be resolved first.
+    var literal: SocketAddress? {
+        if case .address(let address) = self { address } else { nil }
+    }
+}
+
+extension ServiceProtocol {
+    init(_ value: ForwardedProtocol) {
+        switch value {
+        case .tcp: self = .tcp
+        case .udp: self = .udp
+        }
+    }
+}
+
+extension CongestionChoice {
+    init(_ value: TransportSettings.Congestion) {
+        switch value {
+        case .auto: self = .auto
+        case .bbr: self = .bbr
+        case .cubic: self = .cubic
+        case .fixed(let rate): self = .fixed(bitsPerSecond: rate)
+        }
+    }
+}
+
+extension EngineLimits {
+    init(_ value: Limits) {
+        self.init()
+        self.streamBuffer = Self.powerOfTwo(value.streamBuffer)
+        self.sessionBuffer = value.sessionBuffer
+        self.maximumStreams = value.maximumStreams
+        self.maximumFlows = value.maximumFlows
+    }
+
+    /// The largest one not above `size`, and at least 64 KiB: the engine's rings need it so.
+    private static func powerOfTwo(_ size: Int) -> Int {
+        var power = 64 << 10
+        while power * 2 <= size { power *= 2 }
+        return power
+    }
+}

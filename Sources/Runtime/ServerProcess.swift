@@ -1,0 +1,177 @@
+public import Configuration
+import LinuxIO
+import Primitives
+import Recovery
+import Session
+
+/// A running `fairlead-server`.
+///
+/// Make it before any other thread is started: it blocks the signals it handles, and threads
+/// inherit that.
+public final class ServerProcess: Sendable {
+    private typealias Loaded = LoadedConfiguration<ServerConfiguration>
+
+    private let configuration: ServerConfiguration
+    private let core: ProcessCore
+    private let readAgain: @Sendable () -> ReloadOutcome<ServerConfiguration>
+    /// Used by the control thread alone.
+    nonisolated(unsafe) private var current: Loaded
+    nonisolated(unsafe) private var resolver: Resolver?
+
+    /// `reload` reads and checks the configuration file again; it is called on SIGHUP.
+    public init(
+        _ loaded: LoadedConfiguration<ServerConfiguration>,
+        log: EventLog,
+        reload: @escaping @Sendable () -> ReloadOutcome<ServerConfiguration>
+    ) throws {
+        self.configuration = loaded.configuration
+        self.readAgain = reload
+        self.current = loaded
+        self.core = try ProcessCore(role: .server, log: log)
+    }
+
+    /// Serves until SIGTERM or SIGINT; returns the exit code.
+    public func run() -> Int32 {
+        self.core.run(
+            start: { try self.start() },
+            reload: { self.reload() },
+            resolved: { addresses in self.core.crew.post { _ in .resolved(addresses) } }
+        )
+    }
+
+    /// What the process knows of itself; callable from every thread, takes half a second at most.
+    public func statusSnapshot() -> ProcessStatus { self.core.status() }
+
+    /// The same as SIGHUP, from any thread.
+    public func requestReload() { self.core.control.post(.reload) }
+
+    /// The same as SIGTERM, from any thread.
+    public func requestShutdown() { self.core.control.post(.terminate) }
+
+    // MARK: Starting
+
+    private func start() throws -> [SocketAddress] {
+        if let obstacle = ServerPlan.obstacle(self.configuration) {
+            throw StartFailure(
+                wanted: "cannot serve this configuration",
+                happened: obstacle,
+                remedy: "change it and start again"
+            )
+        }
+        let workers = WorkerCount.server(self.configuration.transport.workers)
+        let sockets = try self.bind(workers: workers)
+        let plan = ServerPlan(self.configuration)
+        let mailboxes = try (0..<workers).map { _ in try Mailbox() }
+        let indexKey: UInt64 = EntropySource.kernel().next()
+        let now = BootClock().now()
+        let parts = (0..<workers).map { worker in
+            WorkerParts(
+                index: worker,
+                engine: Engine(
+                    server: self.settings(plan, worker, indexKey),
+                    limits: EngineLimits(self.configuration.limits),
+                    entropy: .kernel(),
+                    at: now
+                ),
+                tunnel: sockets[worker],
+                mailboxes: mailboxes,
+                log: self.core.log,
+                side: .server
+            )
+        }
+        try self.core.crew.start(parts, control: self.core.control)
+        self.core.crew.post { _ in .server(plan) }
+        let control = self.core.control
+        let resolver = try Resolver(log: self.core.log) { control.post(.resolved($0)) }
+        try resolver.watch(ServerPlan.names(self.configuration))
+        self.resolver = resolver
+        return sockets[0].map(\.localAddress)
+    }
+
+    private func settings(_ plan: ServerPlan, _ worker: Int, _ indexKey: UInt64) -> ServerSettings {
+        var settings = ServerSettings(
+            privateKey: self.current.privateKey,
+            directory: plan.directory
+        )
+        let transport = self.configuration.transport
+        settings.cipher = transport.cipher
+        settings.maximumPacketSize = transport.maximumPacketSize
+        settings.congestion = CongestionChoice(transport.congestion)
+        settings.worker = worker
+        settings.indexKey = indexKey
+        settings.maximumSessions = self.configuration.limits.maximumSessions
+        return settings
+    }
+
+    /// The tunnel's sockets, by worker and then by listen address.
+    private func bind(workers: Int) throws(StartFailure) -> [[UDPSocket]] {
+        var sockets: [[UDPSocket]] = Array(repeating: [], count: workers)
+        for wanted in self.configuration.listen {
+            var address = wanted
+            for worker in 0..<workers {
+                var options = UDPOptions()
+                options.sharing = workers == 1 ? .exclusive : worker == 0 ? .first : .further
+                options.forbidsFragments = true
+                options.reportsDestination = wanted.isWildcard
+                options.isDualStack = !self.configuration.listen.contains {
+                    $0.isIPv4 && $0.port == wanted.port && $0.port != 0
+                }
+                do throws(IOError) {
+                    let socket = try UDPSocket(binding: address, options: options)
+                    address = socket.localAddress
+                    sockets[worker].append(socket)
+                } catch {
+                    throw StartFailure(binding: wanted, "udp", error)
+                }
+            }
+        }
+        return sockets
+    }
+
+    // MARK: Reloading
+
+    private func reload() {
+        switch self.readAgain() {
+        case .refused(let lines):
+            for line in lines { self.core.log.error("reload-refused", ["cause": line]) }
+        case .configuration(let new):
+            if let obstacle = ServerPlan.obstacle(new.configuration) {
+                return self.core.log.error("reload-refused", ["cause": obstacle])
+            }
+            self.adopt(new)
+        }
+    }
+
+    private func adopt(_ new: Loaded) {
+        let changes = ServerReload(from: self.current, to: new)
+        self.current = new
+        let plan = ServerPlan(new.configuration)
+        self.core.crew.post { _ in .server(plan) }
+        do {
+            try self.resolver?.watch(ServerPlan.names(new.configuration))
+        } catch {
+            self.core.log.error("resolver-failed", ["cause": "\(error)"])
+        }
+        self.core.log.reloaded(changes.needsRestart + changes.changedKeys)
+    }
+}
+
+extension EventLog {
+    /// Tells that a reload is done, and what of it has to wait.
+    func reloaded(_ needRestart: [String]) {
+        if needRestart.isEmpty {
+            self.info("reload", ["result": "ok"])
+        } else {
+            let keys = needRestart.joined(separator: ",")
+            self.warning("reload", ["result": "ok", "needs-restart": keys])
+        }
+    }
+}
+
+/// How many worker threads to run.
+enum WorkerCount {
+    /// A client serves one network: one session suffices, and more would only keep more alive.
+    static func client(_ configured: Int?) -> Int { min(max(configured ?? 1, 1), 64) }
+
+    static func server(_ configured: Int?) -> Int { min(max(configured ?? 1, 1), 64) }
+}

@@ -1,0 +1,110 @@
+import Primitives
+import Sealing
+import Session
+
+/// The engine's cold events: what the operator reads, and what the sides do about them.
+extension Worker {
+    func handle(_ event: EngineEvent, at now: Instant) {
+        switch event {
+        case .sessionUp(_, let info):
+            self.log.info("session-up", self.fields(info))
+        case .sessionDown(_, let info, let reason):
+            self.log.warning(
+                "session-down",
+                [
+                    "peer": info.peerName, "address": info.address.description,
+                    "reason": reason.label,
+                ]
+            )
+        case .peerMoved(_, let info, let old):
+            self.log.info(
+                "peer-moved",
+                [
+                    "peer": info.peerName, "from": old.description,
+                    "to": info.address.description,
+                ]
+            )
+        case .streamOpened(let handle, _, let request):
+            self.server?.open(handle, request, at: now)
+        case .streamClosed(let handle):
+            self.server?.forget(handle)
+            self.streams.close(handle)
+        case .streamReset(let handle, let reason):
+            self.streamReset(handle, reason)
+        case .flowOpened(let handle, _, let request):
+            self.server?.open(handle, request, at: now)
+        case .flowClosed(let handle, let reason):
+            self.flowClosed(handle, reason)
+        case .openRefused(_, let info, let request, let reason):
+            self.openRefused(info, request, reason)
+        case .connectFailed(let failure, let server):
+            self.log.warning(
+                "connect-failed",
+                [
+                    "server": server.description, "reason": failure.label,
+                    "hint": Self.hint(failure),
+                ]
+            )
+        }
+    }
+
+    private func fields(_ info: SessionInfo) -> EventLog.Fields {
+        [
+            "peer": info.peerName, "address": info.address.description,
+            "cipher": info.cipher.label,
+        ]
+    }
+
+    private func streamReset(_ handle: StreamHandle, _ reason: ResetReason) {
+        self.server?.forget(handle)
+        if let entry = self.streams.entry(handle) {
+            let service = self.tallies.services[Int(entry.pointee.service)].name
+            self.logReset(service, reason)
+        }
+        self.streams.abort(handle)
+    }
+
+    /// A player who hangs up is daily business, everything else is news.
+    private func logReset(_ service: String, _ reason: ResetReason) {
+        self.log.log(
+            reason == .aborted ? .debug : .info,
+            "stream-reset",
+            ["service": service, "reason": reason.label]
+        )
+    }
+
+    private func flowClosed(_ handle: FlowHandle, _ reason: ResetReason) {
+        let service = self.client?.forget(handle) ?? self.server?.forget(handle)
+        guard let service, reason != .idle, reason != .aborted else { return }
+        self.log.info(
+            "flow-closed",
+            ["service": self.tallies.services[Int(service)].name, "reason": reason.label]
+        )
+    }
+
+    private func openRefused(_ info: SessionInfo, _ request: OpenRequest, _ reason: ResetReason) {
+        self.log.warning(
+            "open-refused",
+            [
+                "peer": info.peerName, "service": request.service,
+                "protocol": request.serviceProtocol == .tcp ? "tcp" : "udp",
+                "origin": request.origin?.description ?? "-", "reason": reason.label,
+            ]
+        )
+    }
+
+    /// What to do about it, for the operator of the client.
+    private static func hint(_ failure: ConnectFailure) -> String {
+        switch failure.label {
+        case "server-silent":
+            "no answer: check server (address, firewall) and server_public_key; a wrong key and an"
+                + " absent server look the same"
+        case "unknown-key": "the server has no [[peer]] with this client's public key"
+        case "no-permission": "the server's [[peer]] entry lists no service that exists"
+        case "cipher-mismatch": "the two ends allow no cipher in common"
+        case "version-mismatch": "the two ends speak different protocol versions"
+        case "limit": "the server has as many sessions as max_sessions allows"
+        default: "see the server's log"
+        }
+    }
+}

@@ -1,0 +1,304 @@
+import LinuxIO
+import Primitives
+import Session
+
+/// What a worker is made of; whatever can fail has been done before.
+struct WorkerParts {
+    let index: Int
+    let engine: Engine
+    let tunnel: [UDPSocket]
+    /// Of all workers, by index.
+    let mailboxes: [Mailbox]
+    let log: EventLog
+    let side: WorkerSide
+}
+
+/// Which end of the tunnel this is.
+enum WorkerSide {
+    case client, server
+}
+
+/// One thread's share of the process: an engine, its sockets and its part of the players.
+///
+/// Workers share nothing but their mailboxes. A turn of the loop is: sleep until a socket, an order
+/// or the engine's deadline; read the clock once; take in what the sockets have, a bounded amount
+/// of each; then carry out everything the engine asks for.
+final class Worker {
+    /// Buffers received from one tunnel socket per turn, of 512 KiB at most.
+    private static let receiveRounds = 2
+    /// Buffers sent per turn, of 512 KiB at most.
+    private static let sendRounds = 2
+    /// Bytes read from all TCP sockets together per turn, and the least for each.
+    private static let streamBudget = 1 << 20
+    private static let leastStreamBudget = 16 << 10
+
+    let index: Int
+    let engine: Engine
+    let log: EventLog
+    let poller: Poller
+    let clock = BootClock()
+    let tallies = Tallies()
+    let tunnel: TunnelPort
+    let received = ReceiveBatch()
+    let streams: StreamRelay
+    let sender: DatagramSender
+    let client: ClientSide?
+    let server: ServerSide?
+    private let mailboxes: [Mailbox]
+    private var isStopped = false
+    private var hasMoreToSend = false
+    private var reportedServer: SocketAddress?
+
+    init(_ parts: WorkerParts) throws(IOError) {
+        self.index = parts.index
+        self.engine = parts.engine
+        self.log = parts.log
+        self.mailboxes = parts.mailboxes
+        self.poller = try Poller()
+        let seed: UInt64 = EntropySource.kernel().next()
+        self.tunnel = TunnelPort(sockets: parts.tunnel, seed: seed)
+        self.streams = StreamRelay(
+            engine: parts.engine,
+            poller: self.poller,
+            tallies: self.tallies,
+            readsUp: parts.side == .client
+        )
+        self.sender = DatagramSender(tallies: self.tallies)
+        let common = SideParts(
+            engine: parts.engine,
+            poller: self.poller,
+            tallies: self.tallies,
+            streams: self.streams,
+            sender: self.sender,
+            received: self.received,
+            log: parts.log
+        )
+        self.client = parts.side == .client ? ClientSide(common, seed: seed) : nil
+        self.server = parts.side == .server ? ServerSide(common) : nil
+        try self.poller.add(
+            parts.mailboxes[parts.index].wakeUp.descriptor,
+            token: Token(.mailbox, slot: 0).rawValue,
+            interest: .readable
+        )
+        for (index, socket) in parts.tunnel.enumerated() {
+            try self.poller.add(
+                socket.descriptor,
+                token: Token(.tunnel, slot: index).rawValue,
+                interest: .readable
+            )
+        }
+    }
+
+    /// Works until told to shut down.
+    func run() throws(IOError) {
+        while !self.isStopped {
+            try self.turn()
+        }
+    }
+
+    private func turn() throws(IOError) {
+        let count = try self.poller.wait(atMost: self.patience())
+        let now = self.clock.now()
+        self.hasMoreToSend = false
+        let budget = max(Self.leastStreamBudget, Self.streamBudget / max(count, 1))
+        for event in 0..<count {
+            self.dispatch(
+                Token(rawValue: self.poller.token(event)),
+                self.poller.readiness(event),
+                budget,
+                now
+            )
+        }
+        if self.engine.deadline <= now { self.engine.wake(at: now) }
+        self.client?.expire(at: now)
+        self.server?.expire(at: now)
+        self.carryOut(at: now)
+    }
+
+    /// How long to sleep; `nil` for ever.
+    private func patience() -> Instant.Interval? {
+        if self.hasMoreToSend { return .zero }
+        var deadline = self.engine.deadline
+        if let client = self.client { deadline = min(deadline, client.deadline) }
+        if let server = self.server { deadline = min(deadline, server.deadline) }
+        return deadline == .never ? nil : deadline.since(self.clock.now())
+    }
+
+    @inline(__always)
+    private func dispatch(
+        _ token: Token,
+        _ readiness: Readiness,
+        _ budget: Int,
+        _ now: Instant
+    ) {
+        switch token.kind {
+        case .tunnel:
+            if readiness.contains(.writable) { self.resumeTunnel(token.slot) }
+            if !readiness.isDisjoint(with: [.readable, .failed]) {
+                self.receiveTunnel(token.slot, at: now)
+            }
+        case .stream:
+            let slot = UInt32(token.slot)
+            let handle = StreamHandle(slot: slot, generation: token.generation)
+            if let server = self.server, server.isConnecting(handle) {
+                server.connectionReady(handle, at: now)
+            } else {
+                self.streams.socketReady(handle, readiness, budget: budget, at: now)
+            }
+        case .flow:
+            let slot = UInt32(token.slot)
+            let handle = FlowHandle(slot: slot, generation: token.generation)
+            self.server?.flowReady(handle, at: now)
+        case .flowListener:
+            self.client?.datagramsReady(token.slot, token.generation, at: now)
+        case .streamListener:
+            self.client?.connectionsReady(token.slot, token.generation, at: now)
+        case .mailbox: self.openMailbox(at: now)
+        case nil: break
+        }
+    }
+
+    // MARK: The tunnel
+
+    private func receiveTunnel(_ index: Int, at now: Instant) {
+        let socket = self.tunnel.sockets[index]
+        for _ in 0..<Self.receiveRounds {
+            guard socket.receive(into: self.received) > 0 else { return }
+            while let packet = self.received.next() {
+                self.tunnel.note(packet.source, to: packet.destination, socket: index)
+                let disposition = self.engine.receive(packet.bytes, from: packet.source, at: now)
+                if case .foreign(let worker, let generation) = disposition {
+                    self.handOver(packet, to: worker, generation, socket: index)
+                }
+            }
+            guard self.received.isFull else { return }
+        }
+    }
+
+    /// Another worker's packet; a predecessor process's would need a way to it and is dropped.
+    private func handOver(
+        _ packet: ReceivedPacket,
+        to worker: Int,
+        _ generation: Int,
+        socket: Int
+    ) {
+        let isQueued =
+            generation == 0 && worker != self.index && self.mailboxes.indices.contains(worker)
+            && self.mailboxes[worker].post(
+                packet: UnsafeRawBufferPointer(packet.bytes),
+                source: packet.source,
+                destination: packet.destination,
+                socket: socket
+            )
+        if !isQueued { self.tallies.foreignDropped &+= 1 }
+    }
+
+    private func resumeTunnel(_ index: Int) {
+        self.tunnel.resume(index)
+        if !self.tunnel.isBlocked(index) { self.watchTunnel(index, for: .readable) }
+    }
+
+    private func watchTunnel(_ index: Int, for interest: Readiness) {
+        // Only kernel memory can be lacking; the next change tries again.
+        try? self.poller.modify(
+            self.tunnel.sockets[index].descriptor,
+            token: Token(.tunnel, slot: index).rawValue,
+            interest: interest
+        )
+    }
+
+    private func transmit(at now: Instant) {
+        guard !self.tunnel.isBlocked else { return }
+        self.hasMoreToSend = self.tunnel.transmit(
+            from: self.engine,
+            rounds: Self.sendRounds,
+            at: now
+        )
+        guard self.tunnel.isBlocked else { return }
+        for index in self.tunnel.sockets.indices where self.tunnel.isBlocked(index) {
+            self.watchTunnel(index, for: [.readable, .writable])
+        }
+    }
+
+    // MARK: What the engine asks for
+
+    private func carryOut(at now: Instant) {
+        var isQuiet = false
+        while !isQuiet {
+            isQuiet = true
+            // First, because the datagrams of a flow may follow its opening at once.
+            while let event = self.engine.nextEvent() {
+                self.handle(event, at: now)
+                isQuiet = false
+            }
+            while let handle = self.engine.nextReadyStream() {
+                self.streams.serve(handle, at: now)
+                isQuiet = false
+            }
+            while let (flow, bytes) = self.engine.nextDatagram() {
+                self.deliver(bytes, on: flow)
+                isQuiet = false
+            }
+        }
+        self.sender.flush()
+        self.transmit(at: now)
+    }
+
+    @inline(__always)
+    private func deliver(_ bytes: UnsafeRawBufferPointer, on flow: FlowHandle) {
+        if let server = self.server {
+            server.deliver(bytes, on: flow)
+        } else {
+            self.client?.deliver(bytes, on: flow)
+        }
+    }
+
+    // MARK: Orders
+
+    private func openMailbox(at now: Instant) {
+        let mailbox = self.mailboxes[self.index]
+        mailbox.wakeUp.clear()
+        mailbox.packets.drain { packet in
+            self.tunnel.note(packet.source, to: packet.destination, socket: packet.socket)
+            let disposition = self.engine.receive(packet.bytes, from: packet.source, at: now)
+            if case .foreign = disposition { self.tallies.foreignDropped &+= 1 }
+        }
+        for order in mailbox.takeOrders() { self.obey(order, at: now) }
+    }
+
+    private func obey(_ order: Order, at now: Instant) {
+        switch order {
+        case .client(let plan, let listeners):
+            self.client?.adopt(plan, listeners.value, at: now)
+        case .server(let plan): self.server?.adopt(plan, at: now)
+        case .resolved(let addresses): self.server?.resolved(addresses)
+        case .tunnelServers(let servers): self.engine.replace(servers: servers)
+        case .snapshot(let request): request.answer(self.snapshot(at: now))
+        case .shutDown: self.shutDown(at: now)
+        }
+    }
+
+    private func shutDown(at now: Instant) {
+        self.client?.close()
+        self.engine.shutDown(at: now)
+        // A full socket gets one more chance; what it does not take then, the peer does not hear.
+        for index in self.tunnel.sockets.indices { self.tunnel.resume(index) }
+        self.carryOut(at: now)
+        self.streams.reset(where: { _ in true }, reason: .shutdown, at: now)
+        self.isStopped = true
+    }
+
+    private func snapshot(at now: Instant) -> WorkerSnapshot {
+        WorkerSnapshot(
+            engine: self.engine.snapshot(at: now),
+            services: self.tallies.services,
+            tunnelSockets: self.tunnel.sockets.reduce(UDPCounters()) { $0 + $1.counters },
+            isSessionUp: self.engine.isSessionUp,
+            drops: [
+                ("foreign-queue-full", self.tallies.foreignDropped),
+                ("local-socket-full", self.tallies.datagramsDropped),
+                ("limit", self.tallies.turnedAway),
+            ]
+        )
+    }
+}
