@@ -178,7 +178,8 @@ import Testing
             [
                 "s:3: weather: got an unknown key, expected one of listen, private_key, admin,"
                     + " control, routes, max_sessions, peer, service, congestion, rate, fec,"
-                    + " cipher, mtu, workers, connect_timeout, max_flows, stream_buffer, session_buffer",
+                    + " cipher, mtu, workers, connect_timeout, max_flows, stream_buffer,"
+                    + " session_buffer",
                 "s:4: control: got 5, expected a path of 1 to 107 bytes, or \"off\"",
             ]
         ),
