@@ -17,7 +17,7 @@ public final class AdminServer: Sendable {
     private let wakeUp: WakeUp
     private let thread: pthread_t
 
-    /// Binds and starts; throws what the kernel said if a place cannot be had.
+    /// Binds and starts.
     ///
     /// The first of `controlPaths` that can be bound is used, none if the list is empty.
     /// `report` is called on the server's thread and may take a moment.
@@ -25,21 +25,44 @@ public final class AdminServer: Sendable {
         http: SocketAddress?,
         controlPaths: [String],
         report: @escaping @Sendable () -> ProcessReport
-    ) throws(IOError) {
-        let listener: TCPListener? =
-            if let http { try TCPListener(binding: http, backlog: 64) } else { nil }
-        let control: ControlSocketListener? =
-            if controlPaths.isEmpty { nil } else { try .first(of: controlPaths) }
+    ) throws(AdminFailure) {
+        let listener = try Self.listener(http)
+        let control = try Self.controlListener(controlPaths)
         self.httpAddress = listener?.localAddress
         self.controlPath = control?.path
-        self.wakeUp = try WakeUp()
-        let loop = try AdminLoop(
-            listener: listener,
-            control: control,
-            wakeUp: self.wakeUp,
-            responder: Responder(report: report)
-        )
-        self.thread = try Self.start(loop)
+        do throws(IOError) {
+            let wakeUp = try WakeUp()
+            let loop = try AdminLoop(
+                listener: listener,
+                control: control,
+                wakeUp: wakeUp,
+                responder: Responder(report: report)
+            )
+            self.thread = try Self.start(loop)
+            self.wakeUp = wakeUp
+        } catch {
+            throw AdminFailure(place: .thread, reason: error)
+        }
+    }
+
+    private static func listener(_ http: SocketAddress?) throws(AdminFailure) -> TCPListener? {
+        guard let http else { return nil }
+        do throws(IOError) {
+            return try TCPListener(binding: http, backlog: 64)
+        } catch {
+            throw AdminFailure(place: .http(http), reason: error)
+        }
+    }
+
+    private static func controlListener(
+        _ paths: [String]
+    ) throws(AdminFailure) -> ControlSocketListener? {
+        guard !paths.isEmpty else { return nil }
+        do throws(IOError) {
+            return try ControlSocketListener.first(of: paths)
+        } catch {
+            throw AdminFailure(place: .control(paths), reason: error)
+        }
     }
 
     /// Closes every socket, removes the control socket's file and waits for the thread.
@@ -69,6 +92,27 @@ public final class AdminServer: Sendable {
             throw IOError(code: code, call: "pthread_create")
         }
         return thread
+    }
+}
+
+/// What an ``AdminServer`` could not have, and what the kernel said.
+public struct AdminFailure: Error, Sendable, CustomStringConvertible {
+    public enum Place: Hashable, Sendable {
+        case http(SocketAddress)
+        case control([String])
+        case thread
+    }
+
+    public let place: Place
+    public let reason: IOError
+
+    public var description: String {
+        switch self.place {
+        case .http(let address): "cannot serve admin pages on \(address): \(self.reason)"
+        case .control(let paths):
+            "cannot make the control socket \(paths.joined(separator: " or ")): \(self.reason)"
+        case .thread: "cannot start the admin thread: \(self.reason)"
+        }
     }
 }
 
