@@ -77,7 +77,7 @@ let package = Package(
         module(
             "Commands",
             [
-                "Admin", "Configuration", "LinuxIO", "Primitives", "Sealing",
+                "Admin", "Configuration", "LinuxIO", "Primitives", "Runtime", "Sealing", "Session",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]
         ),

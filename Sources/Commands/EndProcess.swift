@@ -1,4 +1,8 @@
+import Admin
 import Configuration
+import Glibc
+import Primitives
+import Runtime
 
 /// From a checked configuration to a running process.
 enum EndProcess {
@@ -7,8 +11,16 @@ enum EndProcess {
         _ loaded: LoadedConfiguration<ServerConfiguration>,
         _ options: RunOptions
     ) -> Int32 {
-        Terminal.complain("fairlead-server: this build can only check configurations")
-        return 1
+        let path = options.config
+        let group = options.keyOptions.groupReadableKeys
+        return Self.run(loaded.configuration.admin, loaded.configuration.control, options) { log in
+            let process = try ServerProcess(loaded, log: log) {
+                Self.outcome { () throws(ConfigurationError) in
+                    try ServerConfiguration.load(path: path, groupReadableKeys: group)
+                }
+            }
+            return RunningEnd(role: .server, status: process.statusSnapshot, run: process.run)
+        }
     }
 
     /// Returns the exit code.
@@ -16,7 +28,101 @@ enum EndProcess {
         _ loaded: LoadedConfiguration<ClientConfiguration>,
         _ options: RunOptions
     ) -> Int32 {
-        Terminal.complain("fairlead-client: this build can only check configurations")
-        return 1
+        let path = options.config
+        let group = options.keyOptions.groupReadableKeys
+        return Self.run(loaded.configuration.admin, loaded.configuration.control, options) { log in
+            let process = try ClientProcess(loaded, log: log) {
+                Self.outcome { () throws(ConfigurationError) in
+                    try ClientConfiguration.load(path: path, groupReadableKeys: group)
+                }
+            }
+            return RunningEnd(role: .client, status: process.statusSnapshot, run: process.run)
+        }
+    }
+
+    /// What both ends have in common.
+    private struct RunningEnd {
+        var role: ProcessReport.Role
+        var status: @Sendable () -> ProcessStatus
+        var run: () -> Int32
+    }
+
+    private static func outcome<Value>(
+        _ load: () throws(ConfigurationError) -> LoadedConfiguration<Value>
+    ) -> ReloadOutcome<Value> {
+        do throws(ConfigurationError) {
+            return .configuration(try load())
+        } catch {
+            return .refused(error.lines)
+        }
+    }
+
+    private static func run(
+        _ http: SocketAddress?,
+        _ control: ControlSocket,
+        _ options: RunOptions,
+        make: (EventLog) throws -> RunningEnd
+    ) -> Int32 {
+        let log = options.eventLog
+        do {
+            // The process first: it takes over the signals, which later threads inherit.
+            let end = try make(log)
+            let admin = try Self.admin(http, control, end, log)
+            let code = end.run()
+            admin?.stop()
+            return code
+        } catch {
+            log.error("failed", ["cause": "\(error)"])
+            return 1
+        }
+    }
+
+    private static func admin(
+        _ http: SocketAddress?,
+        _ control: ControlSocket,
+        _ end: RunningEnd,
+        _ log: EventLog
+    ) throws(AdminFailure) -> AdminServer? {
+        let report: @Sendable () -> ProcessReport = { [status = end.status] in
+            ProcessReport(status())
+        }
+        let paths = control.paths(role: end.role)
+        guard http != nil || !paths.isEmpty else { return nil }
+        do throws(AdminFailure) {
+            return try AdminServer(http: http, controlPaths: paths, report: report)
+        } catch {
+            // The usual places need root or a login session; whoever names a place gets it or none.
+            guard control == .automatic, case .control = error.place else { throw error }
+            log.debug("control-unavailable", ["cause": "\(error)"])
+            guard http != nil else { return nil }
+            return try AdminServer(http: http, controlPaths: [], report: report)
+        }
+    }
+}
+
+extension ControlSocket {
+    fileprivate func paths(role: ProcessReport.Role) -> [String] {
+        switch self {
+        case .off: []
+        case .path(let path): [path]
+        case .automatic:
+            Self.defaultPaths(
+                role: role.rawValue,
+                runtimeFolder: getenv("XDG_RUNTIME_DIR").map { String(cString: $0) }
+            )
+        }
+    }
+}
+
+extension RunOptions {
+    fileprivate var eventLog: EventLog {
+        let level: EventLog.Level =
+            switch self.logLevel {
+            case .trace, .debug: .debug
+            case .info: .info
+            case .warning: .warning
+            case .error: .error
+            }
+        return EventLog(format: self.logFormat == .json ? .json : .text, level: level)
     }
 }

@@ -1,0 +1,54 @@
+import Admin
+import Runtime
+import Sealing
+import Session
+
+extension ProcessReport {
+    /// The pages' view of what the runtime knows.
+    init(_ status: ProcessStatus) {
+        self.init(
+            version: Release.version,
+            role: status.role == .server ? .server : .client,
+            uptime: status.uptime
+        )
+        self.isReady = status.isReady
+        self.reason = status.reason
+        self.streams = status.streams
+        self.flows = status.flows
+        self.sessions = status.sessions.map { session in
+            Session(
+                peer: session.peer,
+                address: session.address,
+                roundTrip: session.roundTrip,
+                lossRate: session.lossRate,
+                cipher: session.cipher.label,
+                streams: session.streams,
+                flows: session.flows
+            )
+        }
+        self.services = status.services.map { tally in
+            var service = Service(name: tally.name)
+            service.streams = tally.streams
+            service.flows = tally.flows
+            service.bytesUp = tally.bytesUp
+            service.bytesDown = tally.bytesDown
+            service.backends = tally.backends.map { backend in
+                Backend(
+                    address: backend.address,
+                    isUp: backend.isUp,
+                    streams: backend.streams,
+                    flows: backend.flows
+                )
+            }
+            return service
+        }
+        self.counters.packetsSent = status.counters.packetsSent
+        self.counters.packetsReceived = status.counters.packetsReceived
+        self.counters.wireBytesSent = status.counters.wireBytesSent
+        self.counters.wireBytesReceived = status.counters.wireBytesReceived
+        self.counters.packetsLost = status.counters.packetsLost
+        self.counters.packetsRecovered = status.counters.packetsRecovered
+        self.counters.redundancyBytes = status.counters.redundancyBytes
+        self.counters.drops = status.drops
+    }
+}
