@@ -1,6 +1,6 @@
 # The commands of a working day. Each installs what it needs first, or says what is missing.
 
-SEEDS ?= 300
+SEEDS ?= 2000
 SWIFT ?= swift
 
 .PHONY: build test demo soak lint interop bench clean dependencies

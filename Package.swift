@@ -39,6 +39,7 @@ let package = Package(
     targets: [
         // Layer 0: C declarations, never a decision.
         .target(name: "CLinuxShims", cSettings: [.define("_GNU_SOURCE")]),
+        .target(name: "CMallocCount"),
         .systemLibrary(
             name: "CSodium",
             pkgConfig: "libsodium",
@@ -89,6 +90,8 @@ let package = Package(
         program("fairlead-server", ["Commands"]),
 
         // Tools and peers of the tests.
+        program("fairlead-budgets", ["CMallocCount", "Primitives", "Sealing", "Session"]),
+        program("fairlead-relay", ["LinuxIO", "Netem", "Primitives"]),
         program("fairlead-soak", ["Primitives", "Simulation"]),
         program("kcp-peer", ["KCP", "Primitives"]),
 

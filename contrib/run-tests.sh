@@ -107,7 +107,7 @@ counted() {
 
 part_purity() { counted purity 300 contrib/check-purity.sh; }
 part_simulation() {
-    counted simulation 900 .build/release/fairlead-soak --seeds "${SEEDS:-300}"
+    counted simulation 900 .build/release/fairlead-soak --seeds "${SEEDS:-2000}"
 }
 part_budgets() { counted budgets 300 .build/release/fairlead-budgets; }
 part_interop() { counted interop 900 Tests/Interop/run.sh; }

@@ -1,37 +1,25 @@
 import Admin
 import Configuration
 import Glibc
-import LinuxIO
 import Primitives
 import Runtime
 
-/// From a checked configuration to a running process, with its pages for operators.
+/// From a checked configuration to a running process.
 enum EndProcess {
     /// Returns the exit code.
     static func run(
         _ loaded: LoadedConfiguration<ServerConfiguration>,
         _ options: RunOptions
     ) -> Int32 {
-        let log = options.log
-        do {
+        let path = options.config
+        let group = options.keyOptions.groupReadableKeys
+        return Self.run(loaded.configuration.admin, loaded.configuration.control, options) { log in
             let process = try ServerProcess(loaded, log: log) {
-                Self.readAgain {
-                    () throws(ConfigurationError) in
-                    try ServerConfiguration.load(
-                        path: options.config,
-                        groupReadableKeys: options.keyOptions.groupReadableKeys
-                    )
+                Self.outcome { () throws(ConfigurationError) in
+                    try ServerConfiguration.load(path: path, groupReadableKeys: group)
                 }
             }
-            let configuration = loaded.configuration
-            let pages = try Self.pages(configuration.admin, configuration.control, "server", log) {
-                ProcessReport(process.statusSnapshot())
-            }
-            defer { pages?.stop() }
-            return process.run()
-        } catch {
-            Terminal.complain("fairlead-server: \(error)")
-            return 1
+            return RunningEnd(role: .server, status: process.statusSnapshot, run: process.run)
         }
     }
 
@@ -40,32 +28,28 @@ enum EndProcess {
         _ loaded: LoadedConfiguration<ClientConfiguration>,
         _ options: RunOptions
     ) -> Int32 {
-        let log = options.log
-        do {
+        let path = options.config
+        let group = options.keyOptions.groupReadableKeys
+        return Self.run(loaded.configuration.admin, loaded.configuration.control, options) { log in
             let process = try ClientProcess(loaded, log: log) {
-                Self.readAgain {
-                    () throws(ConfigurationError) in
-                    try ClientConfiguration.load(
-                        path: options.config,
-                        groupReadableKeys: options.keyOptions.groupReadableKeys
-                    )
+                Self.outcome { () throws(ConfigurationError) in
+                    try ClientConfiguration.load(path: path, groupReadableKeys: group)
                 }
             }
-            let configuration = loaded.configuration
-            let pages = try Self.pages(configuration.admin, configuration.control, "client", log) {
-                ProcessReport(process.statusSnapshot())
-            }
-            defer { pages?.stop() }
-            return process.run()
-        } catch {
-            Terminal.complain("fairlead-client: \(error)")
-            return 1
+            return RunningEnd(role: .client, status: process.statusSnapshot, run: process.run)
         }
     }
 
-    private static func readAgain<Configuration>(
-        _ load: () throws(ConfigurationError) -> LoadedConfiguration<Configuration>
-    ) -> ReloadOutcome<Configuration> {
+    /// What both ends have in common.
+    private struct RunningEnd {
+        var role: ProcessReport.Role
+        var status: @Sendable () -> ProcessStatus
+        var run: () -> Int32
+    }
+
+    private static func outcome<Value>(
+        _ load: () throws(ConfigurationError) -> LoadedConfiguration<Value>
+    ) -> ReloadOutcome<Value> {
         do throws(ConfigurationError) {
             return .configuration(try load())
         } catch {
@@ -73,40 +57,72 @@ enum EndProcess {
         }
     }
 
-    /// The admin address is the operator's wish, so it must be had; the usual control socket is a
-    /// convenience that another instance may have taken.
-    private static func pages(
+    private static func run(
         _ http: SocketAddress?,
         _ control: ControlSocket,
-        _ role: String,
-        _ log: EventLog,
-        report: @escaping @Sendable () -> ProcessReport
-    ) throws -> AdminServer? {
-        switch control {
-        case .path(let path):
-            return try AdminServer(http: http, controlPaths: [path], report: report)
-        case .automatic:
-            let folder = getenv("XDG_RUNTIME_DIR").map { String(cString: $0) }
-            let paths = ControlSocket.defaultPaths(role: role, runtimeFolder: folder)
-            do throws(AdminFailure) {
-                return try AdminServer(http: http, controlPaths: paths, report: report)
-            } catch {
-                guard case .control = error.place else { throw error }
-                log.warning("control-unavailable", ["reason": "\(error)"])
-            }
-        case .off:
-            break
+        _ options: RunOptions,
+        make: (EventLog) throws -> RunningEnd
+    ) -> Int32 {
+        let log = options.eventLog
+        do {
+            // The process first: it takes over the signals, which later threads inherit.
+            let end = try make(log)
+            let admin = try Self.admin(http, control, end, log)
+            let code = end.run()
+            admin?.stop()
+            return code
+        } catch {
+            log.error("failed", ["cause": "\(error)"])
+            return 1
         }
-        guard let http else { return nil }
-        return try AdminServer(http: http, controlPaths: [], report: report)
+    }
+
+    private static func admin(
+        _ http: SocketAddress?,
+        _ control: ControlSocket,
+        _ end: RunningEnd,
+        _ log: EventLog
+    ) throws(AdminFailure) -> AdminServer? {
+        let report: @Sendable () -> ProcessReport = { [status = end.status] in
+            ProcessReport(status())
+        }
+        let paths = control.paths(role: end.role)
+        guard http != nil || !paths.isEmpty else { return nil }
+        do throws(AdminFailure) {
+            return try AdminServer(http: http, controlPaths: paths, report: report)
+        } catch {
+            // The usual places need root or a login session; whoever names a place gets it or none.
+            guard control == .automatic, case .control = error.place else { throw error }
+            log.debug("control-unavailable", ["cause": "\(error)"])
+            guard http != nil else { return nil }
+            return try AdminServer(http: http, controlPaths: [], report: report)
+        }
+    }
+}
+
+extension ControlSocket {
+    fileprivate func paths(role: ProcessReport.Role) -> [String] {
+        switch self {
+        case .off: []
+        case .path(let path): [path]
+        case .automatic:
+            Self.defaultPaths(
+                role: role.rawValue,
+                runtimeFolder: getenv("XDG_RUNTIME_DIR").map { String(cString: $0) }
+            )
+        }
     }
 }
 
 extension RunOptions {
-    var log: EventLog {
-        EventLog(
-            format: self.logFormat == .json ? .json : .text,
-            level: EventLog.Level(rawValue: self.logLevel.rawValue) ?? .info
-        )
+    fileprivate var eventLog: EventLog {
+        let level: EventLog.Level =
+            switch self.logLevel {
+            case .trace, .debug: .debug
+            case .info: .info
+            case .warning: .warning
+            case .error: .error
+            }
+        return EventLog(format: self.logFormat == .json ? .json : .text, level: level)
     }
 }

@@ -1,11 +1,10 @@
 import Admin
-import Primitives
 import Runtime
 import Sealing
 import Session
 
-/// What a process knows of itself, in the words of its pages.
 extension ProcessReport {
+    /// The pages' view of what the runtime knows.
     init(_ status: ProcessStatus) {
         self.init(
             version: Release.version,
@@ -33,8 +32,13 @@ extension ProcessReport {
             service.flows = tally.flows
             service.bytesUp = tally.bytesUp
             service.bytesDown = tally.bytesDown
-            service.backends = tally.backends.map {
-                Backend(address: $0.address, isUp: $0.isUp, streams: $0.streams, flows: $0.flows)
+            service.backends = tally.backends.map { backend in
+                Backend(
+                    address: backend.address,
+                    isUp: backend.isUp,
+                    streams: backend.streams,
+                    flows: backend.flows
+                )
             }
             return service
         }

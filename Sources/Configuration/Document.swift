@@ -40,10 +40,9 @@ enum Document {
     static let maximumByteCount = 1 << 20
 
     static func parse(_ marked: String) throws(Complaint) -> Node {
-        // A byte order mark means nothing in UTF-8, but some editors write one.
-        let text =
-            marked.unicodeScalars.first == "\u{FEFF}"
-            ? String(marked.unicodeScalars.dropFirst()) : marked
+        // A byte order mark means nothing in UTF-8, but some editors write one. All of them go: the
+        // parser would step over another one, and the locator must see what the parser sees.
+        let text = String(marked.unicodeScalars.drop { $0 == "\u{FEFF}" })
         if let zero = text.utf8.firstIndex(of: 0) {
             // The parser takes a C string and would read no further than this.
             throw Complaint(
@@ -57,7 +56,12 @@ enum Document {
         if let flaw = locator.flaw {
             // If what stands before it is no TOML either, that is what to tell.
             _ = try Self.table(String(decoding: text.utf8.prefix(flaw.offset), as: UTF8.self))
-            throw Complaint(line: flaw.line, key: "syntax", got: flaw.got, expected: "TOML 1.0")
+            throw Complaint(
+                line: flaw.line,
+                key: flaw.key,
+                got: flaw.got,
+                expected: flaw.expected
+            )
         }
         let table = try Self.table(text)
         return Self.node(.table(Self.entries(table, [], locator)), [], locator)

@@ -16,7 +16,10 @@ struct KeyLocator {
         let line: Int
         /// The byte at which the statement begins; everything before it is harmless.
         let offset: Int
+        /// The key it is about, or `syntax`.
+        var key = "syntax"
         let got: String
+        var expected = "TOML 1.0"
     }
 
     /// The first of its kind.
@@ -105,8 +108,36 @@ struct KeyLocator {
         case UInt8(ascii: "\""), UInt8(ascii: "'"): _ = self.quoted()
         case UInt8(ascii: "[") where depth < Self.deepest: self.list(at: path, depth: depth)
         case UInt8(ascii: "{") where depth < Self.deepest: self.inlineTable(at: path, depth: depth)
-        default: self.skipBareValue()
+        default: self.bareValue(at: path)
         }
+    }
+
+    /// A number or a boolean: everything else needs quotes, or brackets.
+    ///
+    /// TOMLKit 0.6.0 asserts on some dates and on `[}` too. No key takes a date, so that none of
+    /// them needs to get there.
+    private mutating func bareValue(at path: [Step]) {
+        let start = self.position
+        self.skipBareValue()
+        let word = Self.trimmed(self.bytes[start..<self.position])
+        guard !BareWord.isKnown(word), self.flaw == nil else { return }
+        let key = path.reversed().lazy.compactMap { step in
+            if case .key(let key) = step { key } else { nil }
+        }
+        let text = Complaint.oneLine(String(decoding: word.prefix(60), as: UTF8.self))
+        self.flaw = Flaw(
+            line: self.line,
+            offset: self.statement,
+            key: key.first ?? "syntax",
+            got: word.isEmpty ? "nothing" : "\(text) without quotes",
+            expected: "a string in quotes, a number, true, false, a list or a table"
+        )
+    }
+
+    private static func trimmed(_ word: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
+        var word = word
+        while let last = word.last, last == 32 || last == 9 || last == 13 { word.removeLast() }
+        return word
     }
 
     private mutating func list(at path: [Step], depth: Int) {

@@ -6,6 +6,9 @@ import Session
 
 /// What both sides of a worker work with; all of it belongs to the worker's thread.
 struct SideParts {
+    /// Bytes of datagrams taken from one local socket per turn.
+    static let datagramBudget = 64 << 10
+
     let engine: Engine
     let poller: Poller
     let tallies: Tallies
@@ -187,19 +190,33 @@ final class ClientSide {
     // MARK: UDP
 
     func datagramsReady(_ slot: Int, _ generation: UInt32, at now: Instant) {
-        guard let listener = self.listener(slot), case .udp(let socket) = listener.local.socket,
-            socket.receive(into: self.parts.received) > 0
+        guard let listener = self.listener(slot), case .udp(let socket) = listener.local.socket
         else { return }
-        while let packet = self.parts.received.next() {
-            let known = self.flows.find(
-                listener: Int32(slot),
-                player: packet.source,
-                local: packet.destination
-            )
-            guard let flow = known ?? self.open(packet, slot, listener, at: now) else { continue }
-            self.parts.tallies.moved(up: packet.bytes.count, service: listener.service)
-            self.parts.engine.send(UnsafeRawBufferPointer(packet.bytes), on: flow, at: now)
-        }
+        var budget = SideParts.datagramBudget
+        repeat {
+            guard socket.receive(into: self.parts.received) > 0 else { return }
+            while let packet = self.parts.received.next() {
+                budget -= packet.bytes.count
+                self.take(packet, slot, listener, at: now)
+            }
+        } while self.parts.received.isFull && budget > 0
+    }
+
+    @inline(__always)
+    private func take(
+        _ packet: ReceivedPacket,
+        _ slot: Int,
+        _ listener: Listener,
+        at now: Instant
+    ) {
+        let known = self.flows.find(
+            listener: Int32(slot),
+            player: packet.source,
+            local: packet.destination
+        )
+        guard let flow = known ?? self.open(packet, slot, listener, at: now) else { return }
+        self.parts.tallies.moved(up: packet.bytes.count, service: listener.service)
+        self.parts.engine.send(UnsafeRawBufferPointer(packet.bytes), on: flow, at: now)
     }
 
     private func open(

@@ -94,6 +94,7 @@ public final class ServerProcess: Sendable {
         settings.maximumPacketSize = transport.maximumPacketSize
         settings.congestion = CongestionChoice(transport.congestion)
         settings.worker = worker
+        settings.workerCount = WorkerCount.server(transport.workers)
         settings.indexKey = indexKey
         settings.maximumSessions = self.configuration.limits.maximumSessions
         return settings

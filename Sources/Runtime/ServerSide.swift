@@ -121,11 +121,15 @@ final class ServerSide {
     /// A backend has answered; its closed port is counted by the socket and ends nothing.
     func flowReady(_ handle: FlowHandle, at now: Instant) {
         guard let flow = self.flows.find(handle) else { return }
-        guard flow.socket.receive(into: self.parts.received) > 0 else { return }
-        while let packet = self.parts.received.next() {
-            self.parts.tallies.moved(down: packet.bytes.count, service: flow.service)
-            self.parts.engine.send(UnsafeRawBufferPointer(packet.bytes), on: handle, at: now)
-        }
+        var budget = SideParts.datagramBudget
+        repeat {
+            guard flow.socket.receive(into: self.parts.received) > 0 else { return }
+            while let packet = self.parts.received.next() {
+                budget -= packet.bytes.count
+                self.parts.tallies.moved(down: packet.bytes.count, service: flow.service)
+                self.parts.engine.send(UnsafeRawBufferPointer(packet.bytes), on: handle, at: now)
+            }
+        } while self.parts.received.isFull && budget > 0
     }
 
     /// A player's datagram for the backend.

@@ -9,7 +9,9 @@ extension Worker {
         case .sessionUp(_, let info):
             self.log.info("session-up", self.fields(info))
         case .sessionDown(_, let info, let reason):
-            self.log.warning(
+            // Whoever shuts down on purpose needs no warning of it.
+            self.log.log(
+                reason == .shutdown ? .info : .warning,
                 "session-down",
                 [
                     "peer": info.peerName, "address": info.address.description,

@@ -26,7 +26,8 @@ extension Engine {
         case .initiation:
             guard case .server(let server) = self.role else { break }
             if header.receiverIndex != 0,
-                let foreign = self.foreignOwner(of: header.receiverIndex)
+                let foreign = self.foreignOwner(of: header.receiverIndex),
+                self.isColleague(foreign, server)
             {
                 self.mask.applyToHeader(packet)
                 return foreign
@@ -48,6 +49,15 @@ extension Engine {
         let owner = self.indexer.owner(of: index)
         guard owner.worker != self.worker || owner.generation != self.generation else { return nil }
         return .foreign(worker: owner.worker, generation: owner.generation)
+    }
+
+    /// Whether an initiation for that owner should go there.
+    ///
+    /// The index may be a former process's and mean nothing now; then whoever got the packet
+    /// answers it.
+    private func isColleague(_ owner: Disposition, _ server: ServerRole) -> Bool {
+        guard case .foreign(let worker, let generation) = owner else { return false }
+        return generation == self.generation && worker < server.settings.workerCount
     }
 
     private func receiveData(

@@ -57,6 +57,7 @@ extension PeerSession {
             }
         }
         self.settle(at: now)
+        self.received.adapt(roundTrip: self.recovery.smoothedRTT, at: now)
         self.received.received(number, isAckEliciting: isEliciting, isUrgent: false, at: now)
         self.liveness.heard(isTraffic: isTraffic, at: now)
         self.suspectAt = nil
@@ -155,7 +156,9 @@ extension PeerSession {
         guard let stream = self.stream(id) else { return self.receiveStray(id) }
         guard !stream.pointee.isReset else { return }
         switch stream.pointee.receiver.finish(at: final) {
-        case .accepted(_): self.board.markReady(stream)
+        case .accepted(_):
+            self.board.markReady(stream)
+            self.ended.append(stream.pointee.slot)
         case .duplicate: return
         case .violation: self.fail(stream, .protocolViolation)
         }

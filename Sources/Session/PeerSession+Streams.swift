@@ -67,6 +67,16 @@ extension PeerSession {
         self.release(stream)
     }
 
+    /// Streams that had nothing left to do but to hear of their peer's end.
+    func finishEnded() {
+        while let slot = self.ended.popFirst() {
+            guard let stream = self.board.streams.live(slot),
+                stream.pointee.session == Int32(self.slot)
+            else { continue }
+            self.finishIfDone(stream)
+        }
+    }
+
     /// Takes the stream out of every table; queued slots are skipped when they come up.
     func release(_ stream: StreamPointer) {
         self.conversations.remove(stream.pointee.conversation)

@@ -13,6 +13,7 @@ extension PeerSession {
     func transmit(into buffer: UnsafeMutableRawBufferPointer, at now: Instant) -> Transmit? {
         guard self.isConfirmed, let base = buffer.baseAddress, !self.current.keys.isExhausted
         else { return nil }
+        self.finishEnded()
         if let probe = self.transmitMTUProbe(into: buffer, at: now) { return probe }
         let size = self.packetSize
         var used = 0

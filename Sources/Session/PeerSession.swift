@@ -67,6 +67,8 @@ final class PeerSession {
     var control = SlotQueue()
     /// Streams with data to send.
     var rounds = StreamRounds()
+    /// Streams whose peer has ended, until the driver had its chance to see that.
+    var ended = SlotQueue()
     /// Flows with datagrams to send.
     var flowQueue = SlotQueue()
     /// RESETs for ids that have no stream or flow here; not repeated.
@@ -138,13 +140,15 @@ final class PeerSession {
 
     /// When this session next has to be woken or may send again.
     func deadline(at now: Instant) -> Instant {
-        var earliest = min(self.recovery.deadline, self.received.ackDeadline)
+        var earliest = min(self.path.deadline, self.liveness.deadline(self.circumstances))
+        earliest = min(earliest, self.recovery.deadline)
+        // An address that has not answered yet gets no more: only it can change that.
+        guard self.path.allowance >= self.packetSize else { return earliest }
+        earliest = min(earliest, self.received.ackDeadline)
         if !self.rounds.isEmpty || !self.flowQueue.isEmpty {
             earliest = min(earliest, self.recovery.pacingDeadline)
         }
-        earliest = min(earliest, self.path.deadline)
-        earliest = min(earliest, self.mtu.deadline)
-        return min(earliest, self.liveness.deadline(self.circumstances))
+        return self.path.isValidated ? min(earliest, self.mtu.deadline) : earliest
     }
 
     /// The size of the next packets: small ones while even probes go unanswered, because the path

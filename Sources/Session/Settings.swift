@@ -50,6 +50,7 @@ public struct ServerSettings {
     public var congestion = CongestionChoice.auto
     /// This engine's number among the workers of its process, below 256.
     public var worker = 0
+    public var workerCount = 1
     /// The process's number among its predecessors and successors, below 16.
     public var generation = 0
     /// Scrambles receiver indices; the same for all workers of a process.

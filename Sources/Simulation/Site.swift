@@ -10,6 +10,8 @@ final class Site {
     /// Live ends by slot of their handles.
     var streams: [StreamEnd?] = []
     var flows: [FlowEnd?] = []
+    /// Streams that the application here has reset.
+    var resetHandles: Set<StreamHandle> = []
     /// Client: where its packets come from now, as an index into the world's addresses.
     var address = 0
 

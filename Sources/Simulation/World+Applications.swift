@@ -75,6 +75,7 @@ extension World {
     // MARK: - Events
 
     func handle(_ event: EngineEvent, at site: Site) {
+        self.narrate?(self.now, "\(site.side) \(site.number): \(event)")
         switch event {
         case .sessionUp: self.statistics.sessions += 1
         case .peerMoved: self.statistics.moves += 1
@@ -89,6 +90,8 @@ extension World {
             self.settle(end, at: site, fate: .closed)
         case .streamReset(let handle, let reason):
             guard let end = site.stream(handle) else {
+                // Told of before the application's own reset, which came first to its ears.
+                if site.resetHandles.contains(handle) { return }
                 return self.violate("reset of a stream that is not open, \(site.side)")
             }
             self.streamWasReset(end, reason: reason, byApplication: false)
@@ -151,6 +154,7 @@ extension World {
         let site = end.side == .client ? self.clients[end.plan.client] : self.home(of: end)
         guard let site else { return self.violate("\(end) has no home") }
         self.statistics.streamsReset += 1
+        if byApplication { site.resetHandles.insert(end.handle) }
         self.settle(end, at: site, fate: byApplication ? .resetByApplication : .reset(reason))
     }
 
@@ -173,6 +177,7 @@ extension World {
     /// The process of a site is gone, with everything in it.
     func abandon(_ site: Site) {
         for case let end? in site.streams { self.settle(end, at: site, fate: .abandoned) }
+        site.resetHandles = []
         for case let end? in site.flows {
             if site.side == .client {
                 self.flowPhases[end.plan.number].isOver = true

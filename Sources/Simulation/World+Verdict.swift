@@ -82,6 +82,7 @@ extension World {
         }
         let client = record.fates[0]
         let server = record.fates[1]
+        if client == .reset(.connectTimeout), self.losesHandshakes(plan.client) { return true }
         if plan.service != Self.streamService {
             let reason: ResetReason =
                 plan.service == Self.forbiddenService ? .serviceForbidden : .serviceUnknown
@@ -98,5 +99,13 @@ extension World {
         let reason = plan.reset?.reason ?? .aborted
         return (client == .resetByApplication || client == .reset(reason))
             && [nil, .resetByApplication, .reset(.aborted)].contains(server)
+    }
+
+    /// Whether losses come in runs of packets: where a handshake sends a packet a second, one run
+    /// can outlast every attempt.
+    private func losesHandshakes(_ client: Int) -> Bool {
+        let plan = self.scenario.clients[client]
+        return plan.up.impairment.gilbertElliott != nil
+            || plan.down.impairment.gilbertElliott != nil
     }
 }

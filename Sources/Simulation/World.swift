@@ -60,6 +60,9 @@ public final class World {
     /// Virtual time that passed.
     public var elapsed: Instant.Interval { self.now.since(Self.epoch) }
 
+    /// Told of everything that happens rarely, for whoever replays a history.
+    public var narrate: ((Instant, String) -> Void)?
+
     var now = World.epoch
     /// What the applications draw from while the history unfolds.
     var dice: SeededGenerator
@@ -77,7 +80,7 @@ public final class World {
     /// Every address a client has had; links carry indices into this.
     var addresses: [SocketAddress] = []
     var rehashCount = 0
-    var serverGeneration = 0
+    var serverStarts = 0
     var disturbances: [(at: Instant, kind: Disturbance)] = []
     let datagram = UnsafeMutableRawBufferPointer.allocate(byteCount: 65_536, alignment: 16)
     let packet = UnsafeMutableRawBufferPointer.allocate(byteCount: 65_536, alignment: 16)
@@ -203,9 +206,10 @@ public final class World {
         self.servers = (0..<self.scenario.workerCount).map { worker in
             var settings = ServerSettings(privateKey: self.secretKey(0), directory: directory)
             settings.worker = worker
-            settings.generation = self.serverGeneration
-            settings.indexKey = self.scenario.seed
-            let salt = UInt64(500 + worker + 10 * self.serverGeneration)
+            settings.workerCount = self.scenario.workerCount
+            // A process that was killed has no successor: the next one knows nothing of it.
+            settings.indexKey = self.scenario.seed &* 5 &+ UInt64(self.serverStarts)
+            let salt = UInt64(500 + worker + 10 * self.serverStarts)
             let engine = Engine(
                 server: settings,
                 limits: self.limits,

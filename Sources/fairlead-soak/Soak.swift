@@ -71,8 +71,9 @@ enum Soak {
         let scenario = Scenario.drawn(from: seed)
         let world = World(scenario)
         let start = Self.seconds()
-        world.run()
         print(scenario)
+        world.narrate = { print($0.nanoseconds / 1_000, "us", $1) }
+        world.run()
         print(world.statistics)
         print("virtual \(world.elapsed.milliseconds) ms, real \(Self.seconds() - start) s")
         print("digest \(String(world.digest.value, radix: 16))")

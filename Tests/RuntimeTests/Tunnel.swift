@@ -100,13 +100,14 @@ final class Tunnel {
         forwards: [Forward],
         serverWorkers: Int = 1,
         clientWorkers: Int = 1,
-        listen: SocketAddress = loopback,
-        via route: (SocketAddress) throws -> Endpoint = { .address($0) }
+        listen: [SocketAddress] = [loopback],
+        via route: (SocketAddress) throws -> Endpoint = { .address($0) },
+        servers pick: ([Endpoint]) -> [Endpoint] = { $0 }
     ) throws {
         let serverKey = SecretKey(entropy: .kernel())
         let clientKey = SecretKey(entropy: .kernel())
         let noFile = KeyFile(path: "unused", location: "unused")
-        var serverConfiguration = ServerConfiguration(listen: [listen], privateKey: noFile)
+        var serverConfiguration = ServerConfiguration(listen: listen, privateKey: noFile)
         serverConfiguration.services = services
         serverConfiguration.transport.workers = serverWorkers
         serverConfiguration.peers = [
@@ -126,7 +127,7 @@ final class Tunnel {
         )
         self.serverRun = try Running { server.run() }
         var clientConfiguration = ClientConfiguration(
-            servers: try self.serverLog.listenAddresses().map(route),
+            servers: pick(try self.serverLog.listenAddresses().map(route)),
             serverPublicKey: serverKey.publicKey,
             privateKey: noFile
         )

@@ -208,7 +208,7 @@ import Testing
             services: [service("echo", .tcp, [backend.address])],
             forwards: [forward("echo", .tcp)],
             serverWorkers: 3,
-            listen: .anyIPv4(port: 0),
+            listen: [.anyIPv4(port: 0)],
             via: { server in
                 let made = try Rebinder(to: SocketAddress(ipv4: 0x7F00_0005, port: server.port))
                 relay = made
@@ -226,6 +226,66 @@ import Testing
         }
         socket.close()
         #expect(tunnel.serverLog.line(with: [" peer-moved "]) != nil)
+        #expect(tunnel.stop())
+    }
+
+    @Test func everyListenAddressServes() throws {
+        let backend = try EchoServer()
+        for place in 0...1 {
+            var addresses: [SocketAddress] = []
+            let tunnel = try Tunnel(
+                services: [service("echo", .tcp, [backend.address])],
+                forwards: [forward("echo", .tcp)],
+                listen: [loopback, SocketAddress(high: 0, low: 1, port: 0)],
+                via: { address in
+                    addresses.append(address)
+                    return .address(address)
+                },
+                servers: { [$0[place]] }
+            )
+            #expect(addresses.count == 2)
+            let socket = try self.connect(try #require(tunnel.entrances.first))
+            let bytes = pattern(300_000)
+            #expect(bytes.withUnsafeBytes { writeAll(socket, $0) })
+            socket.finishWriting()
+            #expect(try readAll(socket) == bytes)
+            socket.close()
+            #expect(tunnel.stop())
+        }
+    }
+
+    @Test func manyStreamsComeAndGo() throws {
+        let backend = try EchoServer()
+        let tunnel = try Tunnel(
+            services: [service("echo", .tcp, [backend.address])],
+            forwards: [forward("echo", .tcp)],
+            serverWorkers: 2,
+            clientWorkers: 2
+        )
+        let entrance = try #require(tunnel.entrances.first)
+        for round in 0..<4 {
+            let sockets = try (0..<100).map { _ in try self.connect(entrance) }
+            for (number, socket) in sockets.enumerated() {
+                let bytes = pattern(1_000, seed: UInt64(number))
+                #expect(bytes.withUnsafeBytes { writeAll(socket, $0) })
+                // A third hangs up rudely, a third before the answer, the rest politely.
+                if number % 3 == 0 { socket.finishWriting() }
+                if number % 3 == 1 { socket.abort() }
+            }
+            for (number, socket) in sockets.enumerated() where number % 3 != 1 {
+                if number % 3 == 0 {
+                    #expect(try readAll(socket) == pattern(1_000, seed: UInt64(number)))
+                }
+                socket.close()
+            }
+            for snapshot in [tunnel.client.statusSnapshot, tunnel.server.statusSnapshot] {
+                let isEmpty = waitFor(seconds: 5) {
+                    let status = snapshot()
+                    return status.streams == 0 && status.services.allSatisfy { $0.streams == 0 }
+                }
+                #expect(isEmpty, "round \(round)")
+            }
+        }
         #expect(tunnel.stop())
     }
 
