@@ -102,13 +102,6 @@ extension Forward {
         Self.checkTrust(section, accept: accept, trusted: trusted)
         if let transportProtocol {
             Self.check(section, accept: accept ?? .plain, dialect, transportProtocol)
-            if transportProtocol == .udp, compression == .auto {
-                section.complain(
-                    "compression",
-                    got: "\"auto\" with protocol \"udp\"",
-                    expected: "\"off\", or protocol \"tcp\""
-                )
-            }
         }
         guard let listen, let transportProtocol, let service else { return nil }
         self.init(listen: listen, transportProtocol: transportProtocol, service: service)

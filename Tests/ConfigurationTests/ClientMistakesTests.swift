@@ -16,11 +16,6 @@ import Testing
         ),
         ("compression = true", "tcp", "c:8: compression: got true, expected \"off\" or \"auto\""),
         (
-            "compression = \"auto\"", "udp",
-            "c:8: compression: got \"auto\" with protocol \"udp\", expected \"off\", or protocol"
-                + " \"tcp\""
-        ),
-        (
             "class = \"bluk\"", "tcp",
             "c:8: class: got \"bluk\", expected \"auto\", \"interactive\", \"realtime\" or"
                 + " \"bulk\", did you mean \"bulk\"?"
