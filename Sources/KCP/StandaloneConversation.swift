@@ -100,7 +100,8 @@ public final class StandaloneConversation {
 
     /// Queues bytes of a stream, or one message, and says how many bytes were taken.
     ///
-    /// A stream takes what there is room for. A message is taken whole or not at all (`nil`); it has
+    /// A stream takes what there is room for. A message is taken whole or not at all (`nil`); it
+    /// has
     /// at most 255 fragments, and may be empty.
     public func send(_ bytes: UnsafeRawBufferPointer) -> Int? {
         self.settings.isStream ? self.sendStream(bytes) : self.sendMessage(bytes)

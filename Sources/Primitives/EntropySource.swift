@@ -1,4 +1,5 @@
-/// Where an engine's unpredictable bytes come from: the kernel in a process, a seed in a simulation.
+/// Where an engine's unpredictable bytes come from: the kernel in a process, a seed in a
+/// simulation.
 ///
 /// Asked only while a handshake, a path check or a cookie secret is made, never per packet.
 public struct EntropySource {

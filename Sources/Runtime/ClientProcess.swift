@@ -99,7 +99,16 @@ public final class ClientProcess: Sendable {
         settings.maximumPacketSize = transport.maximumPacketSize
         settings.congestion = CongestionChoice(transport.congestion)
         settings.worker = worker
+        settings.wallClockOffset = Self.wallClockOffset()
         return settings
+    }
+
+    /// Wall-clock time minus the loop's own, in milliseconds.
+    private static func wallClockOffset() -> UInt64 {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        let wall = UInt64(time.tv_sec) * 1000 + UInt64(time.tv_nsec) / 1_000_000
+        return wall &- BootClock().now().nanoseconds / 1_000_000
     }
 
     /// One socket for both families, or for IPv4 where the machine has no IPv6.

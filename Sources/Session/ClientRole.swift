@@ -6,8 +6,9 @@ import Sealing
 final class ClientRole {
     let settings: ClientSettings
     let initiator: HandshakeInitiator
-    /// This end's name for its session: a server that still has it continues it. Every session
-    /// gets a new one, because a continued one has to be had by both.
+    /// This end's name for its session: a server that still has it continues it.
+    ///
+    /// Every session gets a new one, because a continued one has to be had by both.
     var instance: UInt64
     var servers: [SocketAddress]
     private var serverPlace = 0

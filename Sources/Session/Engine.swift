@@ -6,9 +6,8 @@ import Sealing
 /// The whole protocol of one worker, without a clock, a socket or a thread.
 ///
 /// The contract: say what happened (``receive(_:from:at:)``, ``wake(at:)``, a call on a stream or
-/// flow); then take outputs until there are none (``nextTransmit(into:at:)``,
-/// ``nextReadyStream()``, ``nextDatagram()``, ``nextEvent()``); then sleep until ``deadline`` or the
-/// next event. One thread owns an engine.
+/// flow); then take outputs until there are none (``nextReadyStream()``, ``nextDatagram()``,
+/// ``nextEvent()``, ``nextTransmit(into:at:)``); then sleep until ``deadline`` or the next event. One thread owns an engine.
 public final class Engine {
     enum Role {
         case client(ClientRole)
@@ -241,7 +240,9 @@ public final class Engine {
         }
     }
 
-    /// Says goodbye to every peer and ends all streams; drain ``nextTransmit(into:at:)`` afterwards.
+    /// Says goodbye to every peer and ends all streams.
+    ///
+    /// Drain ``nextTransmit(into:at:)`` afterwards.
     public func shutDown(at now: Instant) {
         for session in self.sessions {
             guard let session, session.isConfirmed else { continue }

@@ -7,7 +7,7 @@ struct Liveness {
     /// A session this long without any packet of the peer is over.
     static let expiry = Instant.Interval.seconds(120)
     /// While traffic was going on this recently, silence is probed once a second.
-    static let watchfulness = Instant.Interval.seconds(30)
+    static let watchfulness = Instant.Interval.seconds(10)
 
     private(set) var lastHeard: Instant
     /// When data last passed in either direction.
@@ -16,7 +16,7 @@ struct Liveness {
     private(set) var unansweredSince: Instant?
     /// When anything last went out, a probe that is still to be sent included.
     private var lastSent: Instant
-    /// Probes sent into the present silence.
+    /// Probes sent since the last traffic.
     private var probes: UInt64 = 0
 
     init(at now: Instant) {
@@ -27,14 +27,18 @@ struct Liveness {
     mutating func heard(isTraffic: Bool, at now: Instant) {
         self.lastHeard = now
         self.unansweredSince = nil
-        self.probes = 0
-        if isTraffic { self.lastTraffic = now }
+        if isTraffic { self.noteTraffic(at: now) }
     }
 
     mutating func sent(asksForAnswer: Bool, isTraffic: Bool, at now: Instant) {
         self.lastSent = now
         if asksForAnswer, self.unansweredSince == nil { self.unansweredSince = now }
-        if isTraffic { self.lastTraffic = now }
+        if isTraffic { self.noteTraffic(at: now) }
+    }
+
+    private mutating func noteTraffic(at now: Instant) {
+        self.lastTraffic = now
+        self.probes = 0
     }
 
     /// What the silence is measured against.
@@ -45,14 +49,16 @@ struct Liveness {
         var isClient: Bool
     }
 
-    /// The next probe into a silence that follows traffic: soon, because a peer whose packets go to
-    /// an address we no longer have cannot reach us before it hears from us; then every second.
+    /// The next probe into a silence that follows traffic.
+    ///
+    /// Soon, because a peer whose packets go to an address we no longer have cannot reach us before
+    /// it hears from us; then every second for a while. Counted from the traffic, so that answers to probes do not call for more of them.
     private func watchfulProbe(_ circumstances: Circumstances) -> Instant {
         guard circumstances.isClient, circumstances.hasChannels, let lastTraffic else {
             return .never
         }
         let first = max(.milliseconds(250), circumstances.roundTrip * 3)
-        let due = self.lastHeard + first + .milliseconds(900) * self.probes
+        let due = lastTraffic + first + .seconds(1) * self.probes
         return due < lastTraffic + Self.watchfulness ? due : .never
     }
 

@@ -34,7 +34,9 @@ extension PeerSession {
 
     /// Tells the peer that an id means nothing here; lost ones are said again when asked again.
     func refuse(_ kind: UInt8, _ id: UInt32, _ reason: ResetReason) {
-        guard self.strayResets.count < Self.strayResetLimit else { return }
+        // One word about an id is enough, and the first one says why.
+        let isKnown = self.strayResets.contains { $0.kind == kind && $0.id == id }
+        guard !isKnown, self.strayResets.count < Self.strayResetLimit else { return }
         self.strayResets.append((kind, id, reason))
     }
 

@@ -186,11 +186,11 @@ extension PeerSession {
             packet.writer.write(UInt8(0))
             packet.writer.write(token)
         }
-        while let reset = self.strayResets.last, packet.room >= FrameSize.reset {
-            self.strayResets.removeLast()
+        while let reset = self.strayResets.first, packet.room >= FrameSize.reset {
+            self.strayResets.removeFirst()
             self.writeReset(reset.kind, reset.id, reset.reason, to: &packet)
         }
-        while let slot = self.control.first, packet.room >= FrameSize.open {
+        while let slot = self.control.first, packet.room >= FrameSize.open + FrameSize.window {
             _ = self.control.popFirst()
             guard let stream = self.board.streams.live(slot), stream.pointee.isInControlQueue,
                 stream.pointee.session == Int32(self.slot)
@@ -222,10 +222,10 @@ extension PeerSession {
             self.note(.reset, slot: slot, id: id, in: packet)
             return
         }
-        if pending.contains(.open), !stream.pointee.isOpenAcknowledged {
-            self.writeOpen(stream, to: &packet)
+        guard self.ensureOpen(stream, in: &packet, leaving: FrameSize.window) else {
+            return self.scheduleControl(stream, pending)
         }
-        if pending.contains(.window), packet.room >= FrameSize.window {
+        if pending.contains(.window) {
             packet.begin(FrameType.window, count: FrameSize.window - FrameSize.header)
             packet.writer.write(id)
             packet.writer.write(stream.pointee.receiver.creditLimit)
@@ -234,7 +234,7 @@ extension PeerSession {
         if pending.contains(.close) { self.writeClose(stream, to: &packet) }
     }
 
-    func writeOpen(_ stream: StreamPointer, to packet: inout PacketBuilder) {
+    private func writeOpen(_ stream: StreamPointer, to packet: inout PacketBuilder) {
         stream.pointee.lastOpenPacket = packet.number
         self.writeOpen(
             ChannelKind.stream,
@@ -272,7 +272,7 @@ extension PeerSession {
         guard stream.pointee.sender.unsentByteCount == 0, stream.pointee.ending != .open,
             stream.pointee.ending != .acknowledged
         else { return }
-        guard packet.room >= FrameSize.close else {
+        guard self.ensureOpen(stream, in: &packet, leaving: FrameSize.close) else {
             return self.scheduleControl(stream, .close)
         }
         packet.begin(FrameType.close, count: FrameSize.close - FrameSize.header)

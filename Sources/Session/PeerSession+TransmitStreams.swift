@@ -49,13 +49,8 @@ extension PeerSession {
         to packet: inout PacketBuilder
     ) -> SegmentResult {
         guard stream.pointee.hasDataToSend else { return .nothing }
-        if self.isClient, !stream.pointee.isOpenAcknowledged,
-            stream.pointee.lastOpenPacket != packet.number
-        {
-            guard packet.room >= FrameSize.open + FrameSize.streamHeader + 64 else {
-                return .noRoom
-            }
-            self.writeOpen(stream, to: &packet)
+        guard self.ensureOpen(stream, in: &packet, leaving: FrameSize.streamHeader + 64) else {
+            return .noRoom
         }
         let room = packet.room - FrameSize.streamHeader
         var segment = stream.pointee.sender.takeLost(
