@@ -1,5 +1,6 @@
 """TCP through the tunnel: every byte, both ways, ends and resets as they were meant."""
 
+import os
 import socket
 import threading
 import time
@@ -7,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import peers
 from lab import BACKEND4, BACKEND6, CLIENT4, EDGE4, EDGE6, SERVER4, SERVER6, Service, place, until
+from programs import metrics
 from relay import Relay, Weather
 from verdicts import case, expect, expect_equal
 
@@ -151,6 +153,50 @@ def reset_of_the_backend(lab):
     with lab.connect(EDGE4, 8080) as player:
         player.sendall(b"hello")
         expect_reset(player, 2, "the player")
+
+
+@case("streams that ended are forgotten at both ends, whoever ended them")
+def nothing_left(lab):
+    def serve(connection):
+        how = peers.read_exactly(connection, 1)
+        connection.sendall(how)
+        if how == b"r":
+            peers.reset(connection)
+        elif how == b"w":
+            peers.drain(connection)
+
+    peers.TCPBackend(lab, BACKEND4, 8080, serve)
+    pair = lab.tunnel([WEB])
+    before = [len(os.listdir(f"/proc/{program.pid}/fd")) for program in pair]
+    # Asked of the backend: end first, wait for the player's end, or reset.
+    for how in (b"e", b"w", b"r"):
+        player = lab.connect(EDGE4, 8080)
+        player.sendall(how)
+        peers.read_exactly(player, 1)
+        if how == b"e":
+            player.recv(1)
+        elif how == b"r":
+            expect_reset(player, 2, "the player")
+        player.close()
+        for end, path in lab.control.items():
+            until(
+                3,
+                f"no stream at the {end} after {how!r}",
+                lambda: metrics(path)["fairlead_streams"] == 0,
+            )
+    player = lab.connect(EDGE4, 8080)
+    player.sendall(b"w")
+    peers.read_exactly(player, 1)
+    peers.reset(player)
+    for end, path in lab.control.items():
+        until(
+            3,
+            f"no stream at the {end} after the player's reset",
+            lambda: metrics(path)["fairlead_streams"] == 0,
+        )
+    time.sleep(0.2)
+    after = [len(os.listdir(f"/proc/{program.pid}/fd")) for program in pair]
+    expect_equal(after, before, "open files of server and client")
 
 
 @case("a refused backend: a reset within 1 s, and both logs say why")
