@@ -234,6 +234,21 @@ extension PeerSession {
         if pending.contains(.close) { self.writeClose(stream, to: &packet) }
     }
 
+    /// Puts OPEN before a frame of a stream the server may not know yet, so that whichever packet
+    /// comes first opens it; false when the packet has no room for both.
+    func ensureOpen(
+        _ stream: StreamPointer,
+        in packet: inout PacketBuilder,
+        leaving room: Int
+    ) -> Bool {
+        guard self.isClient, !stream.pointee.isOpenAcknowledged,
+            stream.pointee.lastOpenPacket != packet.number
+        else { return packet.room >= room }
+        guard packet.room >= FrameSize.open + room else { return false }
+        self.writeOpen(stream, to: &packet)
+        return true
+    }
+
     private func writeOpen(_ stream: StreamPointer, to packet: inout PacketBuilder) {
         stream.pointee.lastOpenPacket = packet.number
         self.writeOpen(
