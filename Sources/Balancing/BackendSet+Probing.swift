@@ -10,7 +10,9 @@ struct ProbeTimer {
 }
 
 extension BackendSet {
-    /// A backend to probe now; call until `nil`. Each is answered with ``probed(_:isAlive:at:)``.
+    /// A backend to probe now; call until `nil`.
+    ///
+    /// Each is answered with ``probed(_:isAlive:at:)``.
     ///
     /// One that is not answered within ``HealthRules/timeout`` has failed without being told so.
     public func nextProbe(at now: Instant) -> Int? {
@@ -24,7 +26,9 @@ extension BackendSet {
         return nil
     }
 
-    /// What came of a probe. An answer that comes too late, or unasked, is ignored.
+    /// What came of a probe.
+    ///
+    /// An answer that comes too late, or unasked, is ignored.
     public func probed(_ index: Int, isAlive: Bool, at now: Instant) {
         guard self.places[index].probe.overdue != .never else { return }
         self.settle(index, isAlive: isAlive, at: now)

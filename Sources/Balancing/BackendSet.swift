@@ -64,8 +64,10 @@ public final class BackendSet {
     /// When a probe is due or overdue.
     var nextProbeWork = Instant.never
 
-    /// At most 65,535 members; more are left out. The `seed` varies which player meets which
-    /// backend; servers that share the load have to use the same.
+    /// At most 65,535 members; more are left out.
+    ///
+    /// The `seed` varies which player meets which backend; servers that share the load have to use
+    /// the same.
     public init(
         _ members: [Member],
         policy: PickPolicy,
@@ -144,8 +146,9 @@ public final class BackendSet {
 
     public func isDraining(_ index: Int) -> Bool { self.places[index].isDraining }
 
-    /// Who went up or down since the last call; call until `nil`. Going there and back between two
-    /// calls is no change.
+    /// Who went up or down since the last call; call until `nil`.
+    ///
+    /// Going there and back between two calls is no change.
     public func nextChange() -> Change? {
         guard self.pendingChanges > 0 else { return nil }
         for index in self.places.indices {
@@ -210,7 +213,8 @@ extension BackendSet {
     private func chooseByTurn(_ excluded: Int, at now: Instant) -> Int {
         var index = self.turns.next()
         // Bounded: a heavy backend may have many turns in a row.
-        for _ in 0..<self.turns.period where index == excluded || !self.admits(index, at: now) {
+        for _ in 0..<self.turns.period {
+            if index != excluded, self.admits(index, at: now) { break }
             index = self.turns.next()
         }
         return index

@@ -38,7 +38,9 @@ struct LoadHeap {
         }
     }
 
-    /// The least loaded. The heap must not be empty.
+    /// The least loaded.
+    ///
+    /// The heap must not be empty.
     var first: Int { self.seats[0].index }
 
     /// The second least loaded, which is one of the two right below the first.

@@ -20,7 +20,9 @@ struct Maglev {
 
     init() {}
 
-    /// `size` has to be a prime. O(size) on average, for weights of any ratio.
+    /// `size` has to be a prime.
+    ///
+    /// O(size) on average, for weights of any ratio.
     init(_ entrants: [Entrant], size: Int = Maglev.defaultSize) {
         // Order decides who chooses first, so it must not depend on the order of configuration.
         let entrants = entrants.filter { $0.weight > 0 }.sorted {
@@ -48,7 +50,9 @@ struct Maglev {
         }
     }
 
-    /// Whose place `hash` falls on. The table must not be empty.
+    /// Whose place `hash` falls on.
+    ///
+    /// The table must not be empty.
     subscript(hash: UInt64) -> Int { Int(self.places[Int(hash % UInt64(self.places.count))]) }
 
     /// As above, but somebody other than `excluded` where possible.

@@ -35,7 +35,9 @@ struct TurnTable {
         self.cursor = turns.isEmpty ? 0 : cursor % turns.count
     }
 
-    /// Whose turn it is. The table must not be empty.
+    /// Whose turn it is.
+    ///
+    /// The table must not be empty.
     mutating func next() -> Int {
         let index = Int(self.turns[self.cursor])
         self.cursor = self.cursor + 1 == self.turns.count ? 0 : self.cursor + 1

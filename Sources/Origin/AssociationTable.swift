@@ -71,7 +71,9 @@ struct AssociationTable {
         self.linkNewest(slot)
     }
 
-    /// False when the table is full of live entries. The proxy must not be in the table.
+    /// False when the table is full of live entries.
+    ///
+    /// The proxy must not be in the table.
     mutating func insert(
         _ proxy: SocketAddress,
         _ header: ProxyHeader?,

@@ -50,8 +50,9 @@ public struct OriginPolicy: Sendable {
         Self(grants: self.grants, reserved: reserved)
     }
 
-    /// `client` is the address the tunnel's packets come from. No claim is no offence: then the
-    /// client itself is what the backend is shown.
+    /// `client` is the address the tunnel's packets come from.
+    ///
+    /// No claim is no offence: then the client itself is what the backend is shown.
     public func judge(_ claim: SocketAddress?, client: SocketAddress) -> OriginVerdict {
         guard let grants = self.grants, let claim else {
             return .observed(client.with(port: 0))

@@ -73,11 +73,17 @@ public struct ProxyTLVs: Hashable, Sendable {
     static let authorityLimit = 255
     static let fingerprintLimit = 64
 
-    /// Identifies the connection end to end; empty: absent. At most 128 bytes.
+    /// Identifies the connection end to end; empty: absent.
+    ///
+    /// At most 128 bytes.
     public let uniqueID: [UInt8]
-    /// The host name the player asked for; empty: absent. At most 255 bytes.
+    /// The host name the player asked for; empty: absent.
+    ///
+    /// At most 255 bytes.
     public let authority: [UInt8]
-    /// Which client of the tunnel vouches for the player; empty: absent. At most 64 bytes.
+    /// Which client of the tunnel vouches for the player; empty: absent.
+    ///
+    /// At most 64 bytes.
     public let keyFingerprint: [UInt8]
     /// Whether the header carries a CRC32C of itself.
     public let hasChecksum: Bool

@@ -53,8 +53,7 @@ import Testing
                 #expect(Rig(dialect).accept(Array(header[..<count])) == .refused(.length))
             }
             for count in 0..<12 {
-                let expected = HeaderFault.self
-                let fault = dialect == .every ? expected.signature : expected.unannounced
+                let fault = dialect == .every ? HeaderFault.signature : .unannounced
                 #expect(Rig(dialect).accept(Array(header[..<count])) == .refused(fault))
             }
             var stream = header

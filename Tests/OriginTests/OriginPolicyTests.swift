@@ -173,11 +173,6 @@ import Testing
 
     @Test func containsAgreesWithComparingBits() throws {
         var generator = SeededGenerator(seed: 9)
-        let bits = { (address: SocketAddress) -> [UInt64] in
-            (0..<128).map {
-                ($0 < 64 ? address.high >> UInt64(63 - $0) : address.low >> UInt64(127 - $0)) & 1
-            }
-        }
         for _ in 0..<3000 {
             let base = generator.address()
             let length = Int(generator.below(base.isIPv4 ? 33 : 129))
@@ -188,12 +183,19 @@ import Testing
                 if bit < 64 { other.low ^= 1 << bit } else { other.high ^= 1 << (bit - 64) }
             }
             let width = length + (base.isIPv4 ? 96 : 0)
-            let isSame = bits(base).prefix(width) == bits(other).prefix(width)
+            let isSame = Self.bits(base).prefix(width) == Self.bits(other).prefix(width)
             #expect(block.contains(other) == (isSame && other.isIPv4 == base.isIPv4))
             #expect(block.base.port == 0)
         }
         #expect(AddressPrefix(address("10.0.0.1:1"), length: 33) == nil)
         #expect(AddressPrefix(address("10.0.0.1:1"), length: -1) == nil)
+    }
+
+    static func bits(_ address: SocketAddress) -> [Bool] {
+        (0..<128).map { (place: Int) -> Bool in
+            let half = place < 64 ? address.high : address.low
+            return half >> UInt64(63 - place % 64) & 1 == 1
+        }
     }
 
     @Test func trustedNetworks() throws {
