@@ -7,20 +7,22 @@ struct CRC32C {
 
     var value: UInt32 { ~self.state }
 
-    mutating func update(_ byte: UInt8) {
-        let table: [16 of UInt32] = [
-            0x0000_0000, 0x105E_C76F, 0x20BD_8EDE, 0x30E3_49B1,
-            0x417B_1DBC, 0x5125_DAD3, 0x61C6_9362, 0x7198_540D,
-            0x82F6_3B78, 0x92A8_FC17, 0xA24B_B5A6, 0xB215_72C9,
-            0xC38D_26C4, 0xD3D3_E1AB, 0xE330_A81A, 0xF36E_6F75,
-        ]
-        var state = self.state ^ UInt32(byte)
-        state = state >> 4 ^ table[Int(state & 15)]
-        self.state = state >> 4 ^ table[Int(state & 15)]
-    }
+    private static let table: [16 of UInt32] = [
+        0x0000_0000, 0x105E_C76F, 0x20BD_8EDE, 0x30E3_49B1,
+        0x417B_1DBC, 0x5125_DAD3, 0x61C6_9362, 0x7198_540D,
+        0x82F6_3B78, 0x92A8_FC17, 0xA24B_B5A6, 0xB215_72C9,
+        0xC38D_26C4, 0xD3D3_E1AB, 0xE330_A81A, 0xF36E_6F75,
+    ]
 
     mutating func update(_ bytes: UnsafeRawBufferPointer) {
         for byte in bytes { self.update(byte) }
+    }
+
+    @inline(__always)
+    private mutating func update(_ byte: UInt8) {
+        var state = self.state ^ UInt32(byte)
+        state = state >> 4 ^ Self.table[Int(state & 15)]
+        self.state = state >> 4 ^ Self.table[Int(state & 15)]
     }
 
     /// Of `bytes` as if the four at `hole` were zero, which is how a header carries its own.

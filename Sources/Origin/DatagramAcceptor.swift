@@ -93,7 +93,8 @@ public final class DatagramAcceptor {
     }
 
     private static func header(_ datagram: UnsafeRawBufferPointer) -> Presence {
-        guard datagram.count >= 12, ProxyV2.beginsWithSignature(datagram) else { return .absent }
+        guard datagram.count >= ProxyV2.signatureByteCount, ProxyV2.beginsWithSignature(datagram)
+        else { return .absent }
         switch ProxyV2.parse(datagram, transport: .datagram) {
         case .header(let header): return .present(header)
         // A header may not continue in the next datagram.

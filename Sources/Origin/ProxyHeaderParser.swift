@@ -57,7 +57,7 @@ public struct ProxyHeaderParser {
         case .v1: return self.parseV1(bytes)
         case .v2: return self.parseV2(bytes)
         case .either:
-            return first == ProxyV2.signature[0] ? self.parseV2(bytes) : self.parseV1(bytes)
+            return first == 0x0D ? self.parseV2(bytes) : self.parseV1(bytes)
         }
     }
 

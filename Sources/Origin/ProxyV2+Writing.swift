@@ -50,9 +50,8 @@ extension ProxyHeader {
         family: UInt8,
         total: Int
     ) {
-        for index in 0..<12 {
-            base.storeBytes(of: ProxyV2.signature[index], toByteOffset: index, as: UInt8.self)
-        }
+        base.storeBig(ProxyV2.signatureHead, at: 0)
+        base.storeBig(ProxyV2.signatureTail, at: 8)
         base.storeBytes(of: 0x20 | command, toByteOffset: 12, as: UInt8.self)
         base.storeBytes(of: family, toByteOffset: 13, as: UInt8.self)
         base.storeBig(UInt16(total - ProxyV2.fixedByteCount), at: 14)

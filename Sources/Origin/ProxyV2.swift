@@ -5,9 +5,10 @@ enum ProxyV2 {
     static let fixedByteCount = 16
     /// The fixed part and a generous 4 KiB of addresses and extensions.
     static let maximumByteCount = 16 + 4096
-    static let signature: [12 of UInt8] = [
-        0x0D, 0x0A, 0x0D, 0x0A, 0x00, 0x0D, 0x0A, 0x51, 0x55, 0x49, 0x54, 0x0A,
-    ]
+    /// `0D 0A 0D 0A 00 0D 0A 51 55 49 54 0A`, which no text and no TLS record begins with.
+    static let signatureHead: UInt64 = 0x0D0A_0D0A_000D_0A51
+    static let signatureTail: UInt32 = 0x5549_540A
+    static let signatureByteCount = 12
 
     /// Where an extension's value lies in the bytes that were parsed; empty if it is absent.
     struct Field: Equatable {
@@ -74,10 +75,19 @@ enum ProxyV2 {
 
     /// Whether `bytes` are the signature or the beginning of one.
     static func beginsWithSignature(_ bytes: UnsafeRawBufferPointer) -> Bool {
-        for index in 0..<min(bytes.count, 12) where bytes[index] != Self.signature[index] {
+        if bytes.count >= Self.signatureByteCount, let base = bytes.baseAddress {
+            return base.big(0) == Self.signatureHead && base.big(8) == Self.signatureTail
+        }
+        for index in bytes.indices where bytes[index] != Self.signatureByte(index) {
             return false
         }
         return true
+    }
+
+    private static func signatureByte(_ index: Int) -> UInt8 {
+        index < 8
+            ? UInt8(truncatingIfNeeded: Self.signatureHead >> UInt64(56 - 8 * index))
+            : UInt8(truncatingIfNeeded: Self.signatureTail >> UInt32(88 - 8 * index))
     }
 
     /// UNIX sockets have no address that a player could have, so they are refused like nonsense.

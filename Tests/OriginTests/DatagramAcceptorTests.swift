@@ -177,6 +177,50 @@ import Testing
         }
     }
 
+    @Test(arguments: HeaderDialect.allCases)
+    func noChangeOfAByteYieldsAnotherPlayer(dialect: HeaderDialect) {
+        let tlvs = ProxyTLVs(uniqueID: [1, 2, 3], hasChecksum: true) ?? .none
+        let original = written { Self.alice.writeV2(tlvs, into: $0) }
+        for place in original.indices {
+            // The parser is the same for all; the other dialects add what they remember.
+            let changes = dialect == .every ? Array(1...255) : (0..<8).map { UInt8(1) << $0 }
+            for change in changes {
+                var bytes = original
+                bytes[place] ^= change
+                let rig = Rig(dialect)
+                if case .payload(let header, _) = rig.accept(bytes) {
+                    #expect(header == Self.alice)
+                }
+                // What a damaged announcement left behind is either Alice or nobody.
+                if case .payload(let header, 0) = rig.accept([1]) {
+                    #expect(header == Self.alice)
+                }
+            }
+        }
+    }
+
+    @Test func noiseNeverTraps() {
+        var generator = SeededGenerator(seed: 11)
+        for dialect in HeaderDialect.allCases {
+            let rig = Rig(dialect, capacity: 20)
+            for _ in 0..<2000 {
+                let proxy = Self.proxy.with(port: UInt16(generator.below(40)))
+                var bytes = Self.v2(generator.header(.datagram))
+                bytes = Array(bytes.prefix(Int(generator.below(UInt64(bytes.count + 1)))))
+                if generator.chance(1, in: 2), !bytes.isEmpty {
+                    let place = Int(generator.below(UInt64(bytes.count)))
+                    bytes[place] ^= 1 << UInt8(generator.below(8))
+                }
+                bytes += generator.bytes(Int(generator.below(20)))
+                rig.now = rig.now + .milliseconds(generator.below(2000))
+                if case .payload(_, let offset) = rig.accept(bytes, from: proxy) {
+                    #expect((0...bytes.count).contains(offset))
+                }
+                rig.acceptor.replied(to: proxy, at: rig.now)
+            }
+        }
+    }
+
     @Test func simpleProxyProtocol() {
         let acceptor = DatagramAcceptor(.simple, key: HashKey(first: 0, second: 0))
         let accept = { (bytes: [UInt8]) in
