@@ -51,9 +51,11 @@ let package = Package(
         module("Primitives"),
 
         // Layer 2: one protocol idea each; siblings never import each other.
+        module("Balancing", ["Primitives"]),
         module("Compression", ["CZlib", "Primitives"]),
         module("KCP", ["Primitives"]),
         module("Netem", ["Primitives"]),
+        module("Origin", ["Primitives"]),
         module("Recovery", ["Primitives"]),
         module("Sealing", ["CSodium", "Primitives"]),
 
@@ -96,12 +98,14 @@ let package = Package(
         program("kcp-peer", ["KCP", "Primitives"]),
 
         tests("Admin", ["LinuxIO"]),
+        tests("Balancing"),
         tests("Commands", ["Configuration", "Sealing"]),
         tests("Compression"),
         tests("Configuration", ["Sealing"]),
         tests("KCP"),
         tests("LinuxIO"),
         tests("Netem"),
+        tests("Origin"),
         .testTarget(name: "PrimitivesTests", dependencies: ["Primitives"], swiftSettings: strict),
         tests("Recovery"),
         tests("Runtime", ["Configuration", "LinuxIO", "Sealing", "Session"]),

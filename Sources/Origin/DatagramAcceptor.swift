@@ -1,0 +1,180 @@
+public import Primitives
+
+/// Tells, for every datagram of a listener behind a trusted proxy, which player sent it.
+///
+/// The caller has checked that the datagram comes from a trusted network. In `first` and
+/// `first-alone` the player's own bytes stand where a header would, so a header is believed only
+/// while its flow is unknown; one that names somebody else in the middle of a flow is either a
+/// player's forgery or a new flow on an old port, and then the whole flow is refused until it has
+/// been silent for ``defaultLifetime``, which is as long as the proxy itself remembers it.
+public final class DatagramAcceptor {
+    public enum Framing: Hashable, Sendable {
+        case proxyV2(HeaderDialect)
+        /// Cloudflare's Simple Proxy Protocol.
+        case simple
+    }
+
+    public enum Outcome: Hashable, Sendable {
+        /// The player's datagram begins at `offset` and may be empty.
+        ///
+        /// No header inside means: take the proxy itself for the player.
+        case payload(ProxyHeader?, offset: Int)
+        /// A header without a datagram; there is nothing to forward.
+        case announcement
+        /// Drop the datagram and count it.
+        case refused(HeaderFault)
+    }
+
+    /// Cloudflare Spectrum forgets an idle flow after 30 s.
+    public static let defaultLifetime = Instant.Interval.seconds(30)
+    public static let defaultCapacity = 65_536
+
+    private let framing: Framing
+    private var associations: AssociationTable
+
+    public init(
+        _ framing: Framing,
+        key: HashKey,
+        capacity: Int = DatagramAcceptor.defaultCapacity,
+        lifetime: Instant.Interval = DatagramAcceptor.defaultLifetime
+    ) {
+        self.framing = framing
+        self.associations = AssociationTable(capacity: capacity, lifetime: lifetime, key: key)
+    }
+
+    /// Flows remembered, stale ones included until they are met again.
+    public var associationCount: Int { self.associations.count }
+
+    /// Whether a player is known by the proxy's address rather than by the header's.
+    ///
+    /// In `every` and in Simple Proxy Protocol one proxy socket carries many players.
+    public var remembersFlows: Bool {
+        switch self.framing {
+        case .simple, .proxyV2(.every): false
+        case .proxyV2: true
+        }
+    }
+
+    public func accept(
+        _ datagram: UnsafeRawBufferPointer,
+        from proxy: SocketAddress,
+        at now: Instant
+    ) -> Outcome {
+        switch self.framing {
+        case .simple:
+            guard let header = ProxyHeader(simple: datagram) else {
+                let isShort = datagram.count < ProxyHeader.simpleByteCount
+                return .refused(isShort ? .length : .signature)
+            }
+            return .payload(header, offset: ProxyHeader.simpleByteCount)
+        case .proxyV2(.every):
+            switch Self.header(datagram) {
+            case .present(let header): return .payload(header.addresses, offset: header.byteCount)
+            case .absent: return .refused(.signature)
+            case .broken(let fault): return .refused(fault)
+            }
+        case .proxyV2(let dialect):
+            return self.acceptRemembered(datagram, from: proxy, dialect, at: now)
+        }
+    }
+
+    /// A reply went out to `proxy`: its flow is in use.
+    public func replied(to proxy: SocketAddress, at now: Instant) {
+        guard self.remembersFlows, let slot = self.associations.find(proxy, at: now) else { return }
+        // Traffic towards a disputed flow must not keep the dispute alive.
+        guard self.associations[slot].mode != .disputed else { return }
+        self.associations.touch(slot, at: now)
+    }
+
+    private enum Presence {
+        case present(ProxyV2.Header)
+        case absent
+        case broken(HeaderFault)
+    }
+
+    private static func header(_ datagram: UnsafeRawBufferPointer) -> Presence {
+        guard datagram.count >= ProxyV2.signatureByteCount, ProxyV2.beginsWithSignature(datagram)
+        else { return .absent }
+        switch ProxyV2.parse(datagram, transport: .datagram) {
+        case .header(let header): return .present(header)
+        // A header may not continue in the next datagram.
+        case .needMore: return .broken(.length)
+        case .invalid(let fault): return .broken(fault)
+        }
+    }
+
+    private func acceptRemembered(
+        _ datagram: UnsafeRawBufferPointer,
+        from proxy: SocketAddress,
+        _ dialect: HeaderDialect,
+        at now: Instant
+    ) -> Outcome {
+        guard let slot = self.associations.find(proxy, at: now) else {
+            return self.begin(datagram, from: proxy, dialect, at: now)
+        }
+        self.associations.touch(slot, at: now)
+        let entry = self.associations[slot]
+        let presence = Self.header(datagram)
+        switch entry.mode {
+        case .disputed:
+            return .refused(.conflict)
+        case .undecided:
+            switch presence {
+            case .absent: self.associations[slot].mode = .announced
+            case .present: self.associations[slot].mode = .everyDatagram
+            case .broken: break
+            }
+            return self.continue(datagram, slot, presence)
+        case .everyDatagram, .announced:
+            return self.continue(datagram, slot, presence)
+        }
+    }
+
+    /// The first datagram of a flow has to bring the header.
+    private func begin(
+        _ datagram: UnsafeRawBufferPointer,
+        from proxy: SocketAddress,
+        _ dialect: HeaderDialect,
+        at now: Instant
+    ) -> Outcome {
+        let header: ProxyV2.Header
+        switch Self.header(datagram) {
+        case .present(let found): header = found
+        case .absent: return .refused(.unannounced)
+        case .broken(let fault): return .refused(fault)
+        }
+        let isAlone = header.byteCount == datagram.count
+        if dialect == .firstAlone, !isAlone { return .refused(.length) }
+        let isDecided = dialect != .any || isAlone
+        let mode = isDecided ? AssociationTable.Mode.announced : .undecided
+        guard self.associations.insert(proxy, header.addresses, mode, at: now) else {
+            return .refused(.crowded)
+        }
+        if isAlone, dialect != .first { return .announcement }
+        return .payload(header.addresses, offset: header.byteCount)
+    }
+
+    private func `continue`(
+        _ datagram: UnsafeRawBufferPointer,
+        _ slot: Int32,
+        _ presence: Presence
+    ) -> Outcome {
+        let entry = self.associations[slot]
+        switch presence {
+        case .absent:
+            return entry.mode == .everyDatagram
+                ? .refused(.signature) : .payload(entry.header, offset: 0)
+        case .present(let header) where entry.mode == .everyDatagram:
+            return .payload(header.addresses, offset: header.byteCount)
+        case .present(let header) where header.addresses == entry.header:
+            // Said again, as a proxy does that is not sure to have been heard.
+            return header.byteCount == datagram.count
+                ? .announcement : .payload(entry.header, offset: header.byteCount)
+        case .present:
+            self.associations[slot].mode = .disputed
+            return .refused(.conflict)
+        case .broken(let fault):
+            return .refused(fault)
+        }
+    }
+}

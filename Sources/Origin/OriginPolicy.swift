@@ -1,0 +1,83 @@
+public import Primitives
+
+/// Why a client may not say that a player has a certain address.
+public enum OriginRefusal: String, CaseIterable, Sendable {
+    /// 0.0.0.0/8, ::/64: the kernel replaces such a source, usually by 127.0.0.1.
+    case unspecified
+    case loopback
+    case linkLocal = "link-local"
+    /// Bound as a source, it would be seen as 127.0.0.1 by a backend.
+    case multicast
+    case broadcast
+    case portZero = "port-zero"
+    /// One of the server's own addresses, or of a backend's.
+    case ownAddress = "own-address"
+    /// Private, CGNAT, ULA or reserved, and no entry of the client's is inside that range.
+    case notPublic = "not-public"
+    /// Public, but outside of everything the client may claim.
+    case notGranted = "not-granted"
+}
+
+/// What becomes of a client's claim about a player's address.
+public enum OriginVerdict: Hashable, Sendable {
+    /// Show the backend this address.
+    case claimed(SocketAddress)
+    /// Show the backend the client's own address, with a port of the server's choice.
+    case observed(SocketAddress)
+    /// Reset the stream or drop the flow, before any socket is bound.
+    case refused(OriginRefusal)
+}
+
+/// What one client of the tunnel may claim about its players' addresses.
+///
+/// Addresses arrive over an authenticated channel, so the question is not who speaks but what they
+/// may say. The filter for addresses that no player can have comes first and knows no exception.
+public struct OriginPolicy: Sendable {
+    private let grants: [AddressPrefix]?
+    private let reserved: [SocketAddress]
+
+    /// `grants`: what the client may claim; `nil`: its claims are ignored.
+    ///
+    /// `reserved`: addresses that belong to the server or to backends. One with port 0 rules out
+    /// its whole host, any other that one port.
+    public init(grants: [AddressPrefix]?, reserved: [SocketAddress]) {
+        self.grants = grants
+        self.reserved = reserved
+    }
+
+    /// The same client after the server's addresses or its backends have changed.
+    public func with(reserved: [SocketAddress]) -> Self {
+        Self(grants: self.grants, reserved: reserved)
+    }
+
+    /// `client` is the address the tunnel's packets come from.
+    ///
+    /// No claim is no offence: then the client itself is what the backend is shown.
+    public func judge(_ claim: SocketAddress?, client: SocketAddress) -> OriginVerdict {
+        guard let grants = self.grants, let claim else {
+            return .observed(client.with(port: 0))
+        }
+        if let refusal = self.refusal(claim, grants) { return .refused(refusal) }
+        // A scope names an interface of the client's machine, which means nothing here.
+        return .claimed(
+            SocketAddress(high: claim.high, low: claim.low, port: claim.port)
+        )
+    }
+
+    private func refusal(_ claim: SocketAddress, _ grants: [AddressPrefix]) -> OriginRefusal? {
+        let kind = AddressKind.of(claim)
+        if case .bogon(let refusal) = kind { return refusal }
+        if claim.port == 0 { return .portZero }
+        for own in self.reserved
+        where own.high == claim.high && own.low == claim.low
+            && (own.port == 0 || own.port == claim.port)
+        {
+            return .ownAddress
+        }
+        if case .special(let block) = kind {
+            let isGranted = grants.contains { block.contains($0) && $0.contains(claim) }
+            return isGranted ? nil : .notPublic
+        }
+        return grants.contains { $0.contains(claim) } ? nil : .notGranted
+    }
+}
