@@ -58,6 +58,9 @@ int CGalois_supports(CGalois_kernel kernel) {
     case CGalois_avx2: return __builtin_cpu_supports("avx2") != 0;
     case CGalois_gfni:
         return __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("gfni") != 0;
+    case CGalois_gfni512:
+        return __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0
+            && CGalois_supports(CGalois_gfni);
 #elif defined(__aarch64__)
     case CGalois_neon: return 1;
 #endif
@@ -75,6 +78,7 @@ static CGalois_fused fused(CGalois_kernel kernel) {
     case CGalois_ssse3: return CGalois_fused_ssse3;
     case CGalois_avx2: return CGalois_fused_avx2;
     case CGalois_gfni: return CGalois_fused_gfni;
+    case CGalois_gfni512: return CGalois_fused_gfni512;
 #elif defined(__aarch64__)
     case CGalois_neon: return CGalois_fused_neon;
 #endif

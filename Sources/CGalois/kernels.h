@@ -23,6 +23,7 @@ void CGalois_fused_portable(const CGalois_job *job, size_t outputs);
 void CGalois_fused_ssse3(const CGalois_job *job, size_t outputs);
 void CGalois_fused_avx2(const CGalois_job *job, size_t outputs);
 void CGalois_fused_gfni(const CGalois_job *job, size_t outputs);
+void CGalois_fused_gfni512(const CGalois_job *job, size_t outputs);
 void CGalois_fused_neon(const CGalois_job *job, size_t outputs);
 
 // Filled before main, constant afterwards.

@@ -124,6 +124,43 @@ COLUMN("avx2,gfni") column_gfni(const CGalois_job *job, size_t outputs, size_t a
     }
 }
 
+COLUMN("avx512f,avx512bw,gfni")
+column_gfni512(const CGalois_job *job, size_t outputs, size_t at, size_t width) {
+    // Bytes past the end of the buffers are neither read nor written.
+    const __mmask64 first_lanes = width >= 64 ? ~0ull : (1ull << width) - 1;
+    const __mmask64 second_lanes = width == 128 ? ~0ull
+        : width <= 64                           ? 0
+                                                : (1ull << (width - 64)) - 1;
+    __m512i sums[4][2];
+#pragma clang loop unroll(full)
+    for (size_t o = 0; o < outputs; o++) {
+        const uint8_t *from = job->targets[o] + at;
+        sums[o][0] = job->adds ? _mm512_maskz_loadu_epi8(first_lanes, from)
+                               : _mm512_setzero_si512();
+        sums[o][1] = job->adds ? _mm512_maskz_loadu_epi8(second_lanes, from + 64)
+                               : _mm512_setzero_si512();
+    }
+    for (size_t i = 0; i < job->inputs; i++) {
+        const uint8_t *from = job->sources[i] + at;
+        __m512i first = _mm512_maskz_loadu_epi8(first_lanes, from);
+        __m512i second = _mm512_maskz_loadu_epi8(second_lanes, from + 64);
+#pragma clang loop unroll(full)
+        for (size_t o = 0; o < outputs; o++) {
+            uint8_t factor = job->factors[o * job->stride + i];
+            __m512i matrix = _mm512_set1_epi64((long long)CGalois_tables.matrices[factor]);
+            sums[o][0] = _mm512_xor_si512(
+                sums[o][0], _mm512_gf2p8affine_epi64_epi8(first, matrix, 0));
+            sums[o][1] = _mm512_xor_si512(
+                sums[o][1], _mm512_gf2p8affine_epi64_epi8(second, matrix, 0));
+        }
+    }
+#pragma clang loop unroll(full)
+    for (size_t o = 0; o < outputs; o++) {
+        _mm512_mask_storeu_epi8(job->targets[o] + at, first_lanes, sums[o][0]);
+        _mm512_mask_storeu_epi8(job->targets[o] + at + 64, second_lanes, sums[o][1]);
+    }
+}
+
 #define COLUMNS(column, size, job, outputs)                             \
     do {                                                                \
         size_t at = 0;                                                  \
@@ -138,6 +175,7 @@ COLUMN("avx2,gfni") column_gfni(const CGalois_job *job, size_t outputs, size_t a
 #define SSSE3(job, outputs) COLUMNS(column_ssse3, 16, job, outputs)
 #define AVX2(job, outputs) COLUMNS(column_avx2, 64, job, outputs)
 #define GFNI(job, outputs) COLUMNS(column_gfni, 64, job, outputs)
+#define GFNI512(job, outputs) COLUMNS(column_gfni512, 128, job, outputs)
 
 __attribute__((target("ssse3"))) void CGalois_fused_ssse3(const CGalois_job *job, size_t outputs) {
     CGALOIS_DISPATCH_OUTPUTS(SSSE3, job, outputs)
@@ -152,6 +190,12 @@ __attribute__((target("avx2"))) void CGalois_fused_avx2(const CGalois_job *job, 
 __attribute__((target("avx2,gfni"))) void
 CGalois_fused_gfni(const CGalois_job *job, size_t outputs) {
     CGALOIS_DISPATCH_OUTPUTS(GFNI, job, outputs)
+    _mm256_zeroupper();
+}
+
+__attribute__((target("avx512f,avx512bw,gfni"))) void
+CGalois_fused_gfni512(const CGalois_job *job, size_t outputs) {
+    CGALOIS_DISPATCH_OUTPUTS(GFNI512, job, outputs)
     _mm256_zeroupper();
 }
 

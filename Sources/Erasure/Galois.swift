@@ -6,7 +6,7 @@ import CGalois
 /// and compared.
 public struct Galois: Sendable, Hashable {
     let kernel: CGalois_kernel
-    /// What the kernel is built on: `portable`, `ssse3`, `avx2`, `gfni` or `neon`.
+    /// What the kernel is built on: `portable`, `ssse3`, `avx2`, `gfni`, `gfni512` or `neon`.
     public let name: String
 
     private init(_ kernel: CGalois_kernel, _ name: String) {
@@ -16,7 +16,8 @@ public struct Galois: Sendable, Hashable {
 
     private static let known = [
         Self(CGalois_portable, "portable"), Self(CGalois_ssse3, "ssse3"),
-        Self(CGalois_avx2, "avx2"), Self(CGalois_gfni, "gfni"), Self(CGalois_neon, "neon"),
+        Self(CGalois_avx2, "avx2"), Self(CGalois_gfni, "gfni"),
+        Self(CGalois_gfni512, "gfni512"), Self(CGalois_neon, "neon"),
     ]
 
     /// The kernels this processor can run, slowest first.

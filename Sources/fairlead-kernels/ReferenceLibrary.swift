@@ -15,13 +15,15 @@ struct ReferenceLibrary {
     private let makeTables: MakeTables
     private let encode: Encode
 
-    /// `nil` where the library is not installed.
-    init?() {
+    /// `nil` where the library is not installed, or does not have that variant of its encoder.
+    ///
+    /// `ec_encode_data` picks the fastest variant for the processor, AVX-512 where there is that.
+    init?(encoder: String = "ec_encode_data") {
         guard
             let library = dlopen("libisal.so.2", RTLD_NOW),
             let makeMatrix = dlsym(library, "gf_gen_cauchy1_matrix"),
             let makeTables = dlsym(library, "ec_init_tables"),
-            let encode = dlsym(library, "ec_encode_data")
+            let encode = dlsym(library, encoder)
         else { return nil }
         self.makeMatrix = unsafeBitCast(makeMatrix, to: MakeMatrix.self)
         self.makeTables = unsafeBitCast(makeTables, to: MakeTables.self)

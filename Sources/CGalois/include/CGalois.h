@@ -15,10 +15,11 @@ typedef enum {
     CGalois_ssse3 = 1,
     CGalois_avx2 = 2,
     CGalois_gfni = 3, // GFNI with 256-bit vectors
-    CGalois_neon = 4
+    CGalois_gfni512 = 4, // GFNI with 512-bit vectors
+    CGalois_neon = 5
 } CGalois_kernel;
 
-enum { CGalois_kernel_count = 5 };
+enum { CGalois_kernel_count = 6 };
 
 // The fastest kernel of this processor.
 CGalois_kernel CGalois_best(void);
