@@ -30,6 +30,7 @@ enum Program {
         for window in [8, 16, 32, 64, 128] {
             Self.line("one repair over \(window)", block.repairTime(window: window), nil)
         }
+        Self.line("window, a message", block.slidingWindowTime(), nil)
         Self.ratio(
             "AVX2 / ISA-L AVX2",
             encodeTimes["ec_encode_data_avx2"],

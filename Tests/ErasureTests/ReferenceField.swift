@@ -28,28 +28,41 @@ enum ReferenceField {
         return sum
     }
 
-    /// Solves `matrix * x = right` by Gauss with row exchanges; `nil` if singular.
-    static func solve(_ matrix: [[UInt8]], _ right: [[UInt8]]) -> [[UInt8]]? {
-        var matrix = matrix
-        var right = right
-        let size = matrix.count
-        for pivot in 0..<size {
-            guard let row = (pivot..<size).first(where: { matrix[$0][pivot] != 0 }) else {
-                return nil
-            }
-            matrix.swapAt(pivot, row)
-            right.swapAt(pivot, row)
-            let scale = Self.table[Int(Self.inverse(matrix[pivot][pivot]))]
-            matrix[pivot] = matrix[pivot].map { scale[Int($0)] }
-            right[pivot] = right[pivot].map { scale[Int($0)] }
-            for other in 0..<size where other != pivot && matrix[other][pivot] != 0 {
-                let factor = Self.table[Int(matrix[other][pivot])]
-                let (line, bytes) = (matrix[pivot], right[pivot])
-                matrix[other] = zip(matrix[other], line).map { $0 ^ factor[Int($1)] }
-                right[other] = zip(right[other], bytes).map { $0 ^ factor[Int($1)] }
-            }
+    /// One equation: factors of the unknowns, and what they add up to.
+    struct Equation {
+        var factors: [UInt8]
+        var sum: [UInt8]
+
+        /// Takes away `factor` times another one.
+        mutating func subtract(_ other: Self, times factor: UInt8) {
+            let row = ReferenceField.table[Int(factor)]
+            self.factors = zip(self.factors, other.factors).map { $0 ^ row[Int($1)] }
+            self.sum = zip(self.sum, other.sum).map { $0 ^ row[Int($1)] }
         }
-        return right
+    }
+
+    /// Which unknowns the equations determine, by Gauss and Jordan over the whole system.
+    static func solve(_ equations: [Equation]) -> [Int: [UInt8]] {
+        var rows = equations
+        var rank = 0
+        for column in 0..<(rows.first?.factors.count ?? 0) {
+            guard let pivot = (rank..<rows.count).first(where: { rows[$0].factors[column] != 0 })
+            else { continue }
+            rows.swapAt(rank, pivot)
+            rows[rank].subtract(rows[rank], times: Self.inverse(rows[rank].factors[column]) ^ 1)
+            let line = rows[rank]
+            for other in rows.indices where other != rank && rows[other].factors[column] != 0 {
+                rows[other].subtract(line, times: rows[other].factors[column])
+            }
+            rank += 1
+            if rank == rows.count { break }
+        }
+        var solved: [Int: [UInt8]] = [:]
+        for row in rows[..<rank] {
+            let unknowns = row.factors.indices.filter { row.factors[$0] != 0 }
+            if unknowns.count == 1 { solved[unknowns[0]] = row.sum }
+        }
+        return solved
     }
 }
 

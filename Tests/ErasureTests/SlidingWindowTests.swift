@@ -13,11 +13,18 @@ struct CodedFlow {
     var recovered: Set<UInt32> = []
     var next: UInt32
 
-    init(seed: UInt64, limit: Int = 120, from: UInt32 = 0, galois: Galois = .best) {
+    init(
+        seed: UInt64,
+        limit: Int = 120,
+        from: UInt32 = 0,
+        window: Int = 128,
+        galois: Galois = .best
+    ) {
         self.limit = limit
         self.encoder = SlidingWindowEncoder(maximumMessageByteCount: limit, galois: galois)
         self.decoder = SlidingWindowDecoder(
             from: from,
+            window: window,
             maximumMessageByteCount: limit,
             galois: galois
         )
@@ -103,9 +110,65 @@ struct CodedFlow {
         #expect(Array(bytes[7...]) == ReferenceField.combine(factors, symbols, count: longest))
     }
 
+    /// Step by step on arrival, in any order, recovers exactly what one big system at the end would.
+    @Test(arguments: 0..<40 as Range<UInt64>)
+    func agreesWithAReferenceThatSolvesEverythingAtOnce(seed: UInt64) {
+        let limit = 24
+        var flow = CodedFlow(seed: seed, limit: limit, from: UInt32.max - 20)
+        var chance = SeededGenerator(seed: seed ^ 0x5EED)
+        var repairs: [[UInt8]] = []
+        var waiting: [UInt32] = []
+        for _ in 0..<60 {
+            waiting.append(flow.send())
+            if chance.chance(1, in: 3) {
+                repairs.append(flow.repair(window: 1 + Int(chance.below(20))))
+                flow.deliver(repair: repairs[repairs.count - 1])
+            }
+            while waiting.count > Int(chance.below(6)) {
+                let number = waiting.remove(at: Int(chance.below(UInt64(waiting.count))))
+                let isLost = chance.chance(1, in: 4) || flow.recovered.contains(number)
+                if !isLost { flow.deliver(number) }
+            }
+        }
+        let lost = flow.sent.keys.filter { !flow.arrived.contains($0) }.sorted()
+        let equations = repairs.map { self.equation($0, flow: flow, lost: lost) }
+        let solved = ReferenceField.solve(equations)
+        #expect(flow.recovered == Set(solved.keys.map { lost[$0] }))
+        for (index, symbol) in solved {
+            #expect(Array(symbol[2..<2 + Int(symbol[0])]) == flow.sent[lost[index]])
+        }
+    }
+
+    /// A repair as the receiver sees it, by the documented layout alone.
+    private func equation(
+        _ repair: [UInt8],
+        flow: CodedFlow,
+        lost: [UInt32]
+    ) -> ReferenceField.Equation {
+        let last = repair[..<4].reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+        let key = UInt64(repair[5]) | UInt64(repair[6]) << 8
+        var generator = SeededGenerator(seed: key << 32 | UInt64(last))
+        var factors = [UInt8](repeating: 0, count: lost.count)
+        var sum = [UInt8](repeating: 0, count: flow.limit + 2)
+        for (index, byte) in repair[7...].enumerated() { sum[index] = byte }
+        var draw: UInt64 = 0
+        for step in 0..<Int(repair[4]) {
+            if step % 8 == 0 { draw = generator.next() }
+            let factor = max(1, UInt8(truncatingIfNeeded: draw))
+            draw >>= 8
+            let number = last &- UInt32(repair[4]) &+ 1 &+ UInt32(step)
+            if let index = lost.firstIndex(of: number) {
+                factors[index] = factor
+            } else if let message = flow.sent[number] {
+                let symbol = [UInt8(message.count), 0] + message
+                let known = ReferenceField.combine([factor], [symbol], count: sum.count)
+                sum = zip(sum, known).map { $0 ^ $1 }
+            }
+        }
+        return ReferenceField.Equation(factors: factors, sum: sum)
+    }
+
     /// Loss, reordering, duplicates and late originals over a long run.
-    ///
-    /// The reference decodes with what the receiver had at the end: all repairs, one big system.
     @Test(arguments: 0..<12 as Range<UInt64>)
     func longRunsNeverErrAndLoseLittle(seed: UInt64) {
         var flow = CodedFlow(seed: seed, from: UInt32(truncatingIfNeeded: 0 &- seed * 100))
@@ -186,6 +249,22 @@ struct CodedFlow {
         #expect(outdated == .outdated)
         let useful = flow.repair(window: 2).withUnsafeBytes { decoder.received(repair: $0) }
         #expect(useful == .useful)
+    }
+
+    /// Losses leave the memory before they are repaired, over and over, and what is recovered in
+    /// between is right all the same.
+    @Test(arguments: [2, 4, 8, 40], 0..<8 as Range<UInt64>)
+    func forgettingLossesDoesNotSpoilTheOthers(window: Int, seed: UInt64) {
+        var flow = CodedFlow(seed: seed, limit: 20, window: window)
+        var chance = SeededGenerator(seed: seed ^ 0xF06E)
+        for _ in 0..<500 {
+            let number = flow.send()
+            if chance.chance(55, in: 100) { flow.deliver(number) }
+            if chance.chance(1, in: 2) {
+                flow.deliver(repair: flow.repair(window: 1 + Int(chance.below(UInt64(window)))))
+            }
+        }
+        #expect(flow.recovered.count > 20)
     }
 
     /// A long silence must not leave the equations full of what nobody can repair any more.
