@@ -38,6 +38,7 @@ let package = Package(
     ],
     targets: [
         // Layer 0: C declarations, never a decision.
+        .target(name: "CGalois"),
         .target(name: "CLinuxShims", cSettings: [.define("_GNU_SOURCE")]),
         .target(name: "CMallocCount"),
         .systemLibrary(
@@ -53,6 +54,7 @@ let package = Package(
         // Layer 2: one protocol idea each; siblings never import each other.
         module("Balancing", ["Primitives"]),
         module("Compression", ["CZlib", "Primitives"]),
+        module("Erasure", ["CGalois", "Primitives"]),
         module("KCP", ["Primitives"]),
         module("Netem", ["Primitives"]),
         module("Origin", ["Primitives"]),
@@ -93,6 +95,7 @@ let package = Package(
 
         // Tools and peers of the tests.
         program("fairlead-budgets", ["CMallocCount", "Primitives", "Sealing", "Session"]),
+        program("fairlead-kernels", ["Erasure"]),
         program("fairlead-relay", ["LinuxIO", "Netem", "Primitives"]),
         program("fairlead-soak", ["Primitives", "Simulation"]),
         program("kcp-peer", ["KCP", "Primitives"]),
@@ -102,6 +105,7 @@ let package = Package(
         tests("Commands", ["Configuration", "Sealing"]),
         tests("Compression"),
         tests("Configuration", ["Sealing"]),
+        tests("Erasure"),
         tests("KCP"),
         tests("LinuxIO"),
         tests("Netem"),

@@ -38,6 +38,7 @@ enum Layers {
             table[program] = outermost.union(Self.words)
         }
         table["kcp-peer"] = ["Glibc", "KCP", "Primitives"]
+        table["fairlead-kernels"] = ["Erasure", "Glibc", "Primitives"]
         table["fairlead-relay"] = ["Glibc", "LinuxIO", "Netem", "Primitives"]
         table["fairlead-soak"] = ["Glibc", "Primitives", "Simulation"]
         table["fairlead-budgets"] = Self.pure.union(["CMallocCount", "Glibc"])

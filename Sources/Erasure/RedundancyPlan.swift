@@ -1,0 +1,76 @@
+/// What the operator wants: `fec` of the configuration.
+public enum RedundancyLevel: UInt8, Sendable, CaseIterable {
+    /// As much as the measured loss asks for.
+    case auto
+    case off
+    /// One copy of two messages, or one repair for ten: less than three times the bytes.
+    case low
+    /// Two copies of three messages, or one repair for three.
+    case high
+}
+
+/// What kind of flow asks for redundancy.
+public enum RedundancyClass: UInt8, Sendable, CaseIterable {
+    case interactive
+    case realtime
+    /// Never gets any: on bulk, redundancy is a loss of goodput and nothing else.
+    case bulk
+}
+
+/// What a flow adds to its messages.
+@frozen
+public enum RedundancyPlan: Hashable, Sendable {
+    case off
+    case copies(CopyPlan)
+    case repairs(RepairPlan)
+
+    /// Bytes of a packet that are not messages: IPv4 and UDP 28, record 28, frame 8.
+    static let packetOverhead = 64.0
+
+    /// What the plan adds to a flow, in bits per second on the wire.
+    public func bitsPerSecond(of traffic: FlowTraffic) -> Double {
+        let size = traffic.messageByteCount
+        switch self {
+        case .off:
+            return 0
+        case .copies(let plan):
+            let packet = Self.packetOverhead + 4 + Double(plan.messages) * (3 + size)
+            return traffic.rate * Double(plan.copies) * packet * 8
+        case .repairs(let plan):
+            let symbol = Double(RepairHeader.byteCount + SymbolShape.prefix) + size
+            return traffic.rate / Double(plan.interval) * (Self.packetOverhead + symbol) * 8
+        }
+    }
+
+    /// The strongest plan of its kind, no stronger than this one, within a budget.
+    func fitted(to bitsPerSecond: UInt64, of traffic: FlowTraffic) -> Self {
+        var plan = self
+        while plan != .off, plan.bitsPerSecond(of: traffic) > Double(bitsPerSecond) {
+            plan = plan.weaker
+        }
+        return plan
+    }
+
+    /// The next cheaper plan: fewer messages in a copy before fewer copies, rarer repairs.
+    private var weaker: Self {
+        switch self {
+        case .off:
+            return .off
+        case .copies(var plan):
+            if plan.messages > 2 {
+                plan.messages -= 1
+            } else if plan.copies > 1 {
+                plan.copies -= 1
+            } else if plan.messages > 1 {
+                plan.messages -= 1
+            } else {
+                return .off
+            }
+            return .copies(plan)
+        case .repairs(var plan):
+            guard plan.interval < 20 else { return .off }
+            plan.interval += 1
+            return .repairs(plan)
+        }
+    }
+}

@@ -1,0 +1,292 @@
+import Primitives
+
+/// The receiving side of ``SlidingWindowEncoder``: takes datagrams and repairs in any order, and
+/// gives out each message that only repairs could save, once.
+///
+/// Whatever a peer sends, memory stays what it was at the start (`2 × window` symbols and 64
+/// equations), no call allocates, and nothing traps: a repair that makes no sense is counted.
+public final class SlidingWindowDecoder {
+    /// What became of a repair.
+    public enum Verdict: Hashable, Sendable {
+        /// It gave or will give back lost messages.
+        case useful
+        /// Everything it could say was known already: the normal fate of a repair.
+        case redundant
+        /// It covers messages from before what is remembered.
+        case outdated
+        /// More is missing than the equations have room for.
+        case overloaded
+        /// No encoder of ours wrote it.
+        case malformed
+    }
+
+    private struct Slot {
+        var state = State.missing
+        var column: UInt8 = 0
+        var byteCount: UInt16 = 0
+    }
+
+    private enum State: UInt8 {
+        case missing
+        /// Missing, and part of the equations.
+        case unknown
+        case known
+        /// Known by recovery, not given out yet.
+        case recovered
+    }
+
+    public let maximumMessageByteCount: Int
+    private let galois: Galois
+    private let stride: Int
+    private let slotCount: Int
+    private let symbols: UnsafeMutablePointer<UInt8>
+    private let slots: UnsafeMutablePointer<Slot>
+    private let system: RepairSystem
+    private let sources: UnsafeMutablePointer<UnsafePointer<UInt8>?>
+    private let sourceFactors: UnsafeMutablePointer<UInt8>
+    private let factors: UnsafeMutablePointer<UInt8>
+    private let recovered: UnsafeMutablePointer<UInt32>
+    private var recoveredStart = 0
+    private var recoveredCount = 0
+    /// Ids from `oldest` to `newest` have slots.
+    private var oldest: UInt32
+    private var newest: UInt32
+    /// Messages recovered so far.
+    public private(set) var recoveredTotal: UInt64 = 0
+
+    /// A decoder of a flow whose next datagram has the number `first`.
+    ///
+    /// What came before is neither known nor recovered. `window` is the largest a repair may have.
+    public init(
+        from first: UInt32,
+        window: Int = RepairHeader.windowLimit,
+        maximumMessageByteCount: Int,
+        galois: Galois = .best
+    ) {
+        precondition(window > 0 && window <= RepairHeader.windowLimit)
+        precondition(maximumMessageByteCount > 0 && maximumMessageByteCount <= Int(UInt16.max))
+        self.maximumMessageByteCount = maximumMessageByteCount
+        self.galois = galois
+        self.stride = SymbolShape.padded(SymbolShape.prefix + maximumMessageByteCount)
+        self.slotCount = SymbolShape.powerOfTwo(2 * window)
+        self.symbols = SymbolShape.allocate(self.stride * self.slotCount)
+        self.slots = .allocate(capacity: self.slotCount)
+        self.slots.initialize(repeating: Slot(), count: self.slotCount)
+        self.system = RepairSystem(stride: self.stride, galois: galois)
+        self.sources = .allocate(capacity: RepairHeader.windowLimit)
+        self.sourceFactors = .allocate(capacity: RepairHeader.windowLimit)
+        self.factors = .allocate(capacity: RepairHeader.windowLimit)
+        self.recovered = .allocate(capacity: self.slotCount)
+        self.oldest = first
+        self.newest = first &- 1
+    }
+
+    deinit {
+        self.symbols.deallocate()
+        self.slots.deallocate()
+        self.sources.deallocate()
+        self.sourceFactors.deallocate()
+        self.factors.deallocate()
+        self.recovered.deallocate()
+    }
+
+    /// Lost messages that equations speak of; at most 64.
+    public var unknownCount: Int { self.system.columns.nonzeroBitCount }
+
+    /// A datagram arrived.
+    ///
+    /// Duplicates and stragglers are ignored here; whether to deliver the message is for a
+    /// ``DuplicateFilter`` to say, which sees recovered messages too.
+    public func received(_ number: UInt32, _ message: UnsafeRawBufferPointer) {
+        guard message.count <= self.maximumMessageByteCount, self.reach(number) else { return }
+        let slot = self.slots + self.index(number)
+        guard slot.pointee.state == .missing || slot.pointee.state == .unknown else { return }
+        let symbol = UnsafeMutableRawBufferPointer(start: self.symbol(number), count: self.stride)
+        if let base = symbol.baseAddress { base.storeLittle(UInt16(message.count), at: 0) }
+        let byteCount = SymbolShape.prefix + message.count
+        symbol[SymbolShape.prefix..<byteCount].copyBytes(from: message)
+        symbol[byteCount...].initializeMemory(as: UInt8.self, repeating: 0)
+        let wasUnknown = slot.pointee.state == .unknown
+        slot.pointee.state = .known
+        slot.pointee.byteCount = UInt16(message.count)
+        guard wasUnknown else { return }
+        let column = Int(slot.pointee.column)
+        self.system.substitute(column, self.symbol(number), byteCount: byteCount)
+        self.collect()
+    }
+
+    /// A repair arrived: ``RepairHeader`` and combination.
+    public func received(repair bytes: UnsafeRawBufferPointer) -> Verdict {
+        var reader = ByteReader(bytes)
+        guard
+            let header = RepairHeader(reading: &reader),
+            Int(header.window) * 2 <= self.slotCount,
+            reader.remaining >= SymbolShape.prefix,
+            reader.remaining <= SymbolShape.prefix + self.maximumMessageByteCount
+        else { return .malformed }
+        guard self.reach(header.last), Self.distance(self.oldest, header.first) >= 0 else {
+            return .outdated
+        }
+        let missing = self.count(.missing, in: header)
+        guard missing + self.count(.unknown, in: header) > 0 else { return .redundant }
+        guard self.makeRoom(for: header) else { return .overloaded }
+        guard let row = self.system.draft(reader.rest) else { return .overloaded }
+        self.write(header, to: row)
+        guard self.system.insert(row) else { return .redundant }
+        self.collect()
+        return .useful
+    }
+
+    /// The next message that repairs gave back, valid until the next call that takes something.
+    public func nextRecovered() -> (number: UInt32, message: UnsafeRawBufferPointer)? {
+        while self.recoveredCount > 0 {
+            let number = self.recovered[self.recoveredStart]
+            self.recoveredStart = (self.recoveredStart + 1) & (self.slotCount - 1)
+            self.recoveredCount -= 1
+            guard Self.distance(self.oldest, number) >= 0 else { continue }
+            let slot = self.slots + self.index(number)
+            guard slot.pointee.state == .recovered else { continue }
+            slot.pointee.state = .known
+            let message = UnsafeRawBufferPointer(
+                start: self.symbol(number) + SymbolShape.prefix,
+                count: Int(slot.pointee.byteCount)
+            )
+            return (number, message)
+        }
+        return nil
+    }
+
+    // MARK: Window
+
+    private func index(_ number: UInt32) -> Int { Int(number) & (self.slotCount - 1) }
+
+    private func symbol(_ number: UInt32) -> UnsafeMutablePointer<UInt8> {
+        self.symbols + self.index(number) * self.stride
+    }
+
+    /// Steps from one id forward to another, on the circle of ids (RFC 1982).
+    private static func distance(_ from: UInt32, _ to: UInt32) -> Int {
+        Int(Int32(bitPattern: to &- from))
+    }
+
+    /// Moves the window forward if it has to; false for an id from before the window.
+    private func reach(_ number: UInt32) -> Bool {
+        let ahead = Self.distance(self.newest, number)
+        guard ahead > 0 else { return Self.distance(self.oldest, number) >= 0 }
+        if ahead >= self.slotCount {
+            self.slots.update(repeating: Slot(), count: self.slotCount)
+            self.system.removeAll()
+            self.recoveredCount = 0
+        } else {
+            for step in 1...UInt32(ahead) {
+                let slot = self.slots + self.index(self.newest &+ step)
+                if slot.pointee.state == .unknown { self.forget(Int(slot.pointee.column)) }
+                slot.pointee = Slot()
+            }
+        }
+        self.newest = number
+        let floor = number &- UInt32(self.slotCount - 1)
+        if Self.distance(self.oldest, floor) > 0 { self.oldest = floor }
+        return true
+    }
+
+    // MARK: Equations
+
+    /// Drops a column, and the marks of every symbol that no equation mentions any more.
+    private func forget(_ column: Int) {
+        var gone = self.system.drop(column)
+        while let column = RepairSystem.takeFirst(&gone) {
+            self.slots[self.index(self.system.id(of: column))].state = .missing
+        }
+    }
+
+    /// Frees columns for a repair by giving up the oldest lost symbols from before its window.
+    private func makeRoom(for header: RepairHeader) -> Bool {
+        // Giving up a symbol can leave others without an equation: they need columns again.
+        while self.count(.missing, in: header) > self.system.freeColumnCount {
+            var oldest: (age: Int, column: Int)?
+            var left = self.system.columns
+            while let column = RepairSystem.takeFirst(&left) {
+                let age = Self.distance(self.system.id(of: column), header.first)
+                if age > oldest?.age ?? 0 { oldest = (age, column) }
+            }
+            guard let oldest else { return false }
+            self.forget(oldest.column)
+        }
+        return true
+    }
+
+    private func count(_ state: State, in header: RepairHeader) -> Int {
+        var count = 0
+        for step in 0..<UInt32(header.window) {
+            if self.slots[self.index(header.first &+ step)].state == state { count += 1 }
+        }
+        return count
+    }
+
+    /// Fills in a draft: coefficients of what is missing, and the payload without what is known.
+    private func write(_ header: RepairHeader, to row: Int) {
+        header.factors(into: self.factors)
+        var known = 0
+        for step in 0..<Int(header.window) {
+            let number = header.first &+ UInt32(step)
+            let slot = self.slots + self.index(number)
+            switch slot.pointee.state {
+            case .known, .recovered:
+                self.sources[known] = UnsafePointer(self.symbol(number))
+                self.sourceFactors[known] = self.factors[step]
+                known += 1
+                continue
+            case .missing:
+                slot.pointee.state = .unknown
+                slot.pointee.column = UInt8(self.system.addColumn(for: number))
+            case .unknown:
+                break
+            }
+            let column = Int(slot.pointee.column)
+            self.system.setCoefficient(self.factors[step], row: row, column: column)
+        }
+        var target: UnsafeMutablePointer<UInt8>? = self.system.payload(row)
+        withUnsafePointer(to: &target) { targets in
+            self.galois.combine(
+                UnsafeBufferPointer(start: self.sources, count: known),
+                factors: self.sourceFactors,
+                into: UnsafeBufferPointer(start: targets, count: 1),
+                count: self.system.payloadByteCount(row),
+                adds: true
+            )
+        }
+    }
+
+    /// Turns every solved equation into a message.
+    private func collect() {
+        while let (row, number) = self.system.takeSolved() {
+            let payload = self.system.payload(row)
+            let held = self.system.payloadByteCount(row)
+            let slot = self.slots + self.index(number)
+            let symbol = self.symbol(number)
+            symbol.update(from: payload, count: held)
+            (symbol + held).update(repeating: 0, count: self.stride - held)
+            let byteCount = Int(UnsafeRawPointer(payload).little(0, as: UInt16.self))
+            slot.pointee.state = .known
+            // Only a peer that breaks the code gets here with nonsense; its message stays lost.
+            guard byteCount <= min(held - SymbolShape.prefix, self.maximumMessageByteCount) else {
+                continue
+            }
+            slot.pointee.state = .recovered
+            slot.pointee.byteCount = UInt16(byteCount)
+            self.enqueue(number)
+        }
+    }
+
+    private func enqueue(_ number: UInt32) {
+        if self.recoveredCount == self.slotCount {
+            self.recoveredStart = (self.recoveredStart + 1) & (self.slotCount - 1)
+            self.recoveredCount -= 1
+        }
+        let end = (self.recoveredStart + self.recoveredCount) & (self.slotCount - 1)
+        self.recovered[end] = number
+        self.recoveredCount += 1
+        self.recoveredTotal += 1
+    }
+}
