@@ -26,6 +26,8 @@ class Weather:
     duplicate: float = 0
     flip: float = 0
     delay: float = 0
+    # Larger UDP payloads vanish without a word.
+    mtu: int = 65_536
     # How much later a reordered packet comes.
     late: float = 0.004
 
@@ -112,7 +114,8 @@ class Relay:
 
     def _decide(self, packet: bytes, is_up: bool):
         weather, dice = self.weather, self.random
-        if self.is_cut or (weather.loss and dice.random() < weather.loss):
+        is_lost = self.is_cut or len(packet) > weather.mtu
+        if is_lost or (weather.loss and dice.random() < weather.loss):
             self.counts["lost"] += 1
             return
         if weather.flip and dice.random() < weather.flip:
