@@ -29,12 +29,14 @@ extension Engine {
         from source: SocketAddress,
         at now: Instant
     ) {
+        // A client that has a session names it by the index it sends to; whoever has none names none.
+        let route = RecordHeader(unmasked: UnsafeRawBufferPointer(packet))?.receiverIndex ?? 0
         let outcome = server.responder.receive(
             packet,
             from: source,
             reply: self.scratch,
             at: now,
-            decide: { key, hello in self.decide(server, key, hello) },
+            decide: { key, hello in self.decide(server, key, hello, route) },
             newIndex: { self.newIndex() }
         )
         switch outcome {
@@ -45,7 +47,7 @@ extension Engine {
             self.board.send(UnsafeRawBufferPointer(rebasing: self.scratch[..<count]), to: source)
         case .accepted(let established, let client, let count):
             self.board.send(UnsafeRawBufferPointer(rebasing: self.scratch[..<count]), to: source)
-            self.accept(established, client, server, from: source, at: now)
+            self.accept(established, client, server, route, from: source, at: now)
         }
     }
 
@@ -53,11 +55,12 @@ extension Engine {
     private func decide(
         _ server: ServerRole,
         _ key: PublicKey,
-        _ hello: Hello
+        _ hello: Hello,
+        _ route: UInt32
     ) -> ResponderDecision {
         guard let index = server.directory.index(of: key) else { return .refuse(.unknownKey) }
         guard !server.directory.peers[index].services.isEmpty else { return .refuse(.noPermission) }
-        if self.session(of: key, instance: hello.instance) != nil {
+        if self.session(route, of: key, instance: hello.instance) != nil {
             return .accept(continues: true)
         }
         let count = self.sessions.reduce(0) { $0 + ($1?.isConfirmed == true ? 1 : 0) }
@@ -65,14 +68,17 @@ extension Engine {
             ? .accept(continues: false) : .refuse(.limit)
     }
 
-    private func session(of key: PublicKey, instance: UInt64) -> PeerSession? {
-        for session in self.sessions {
-            guard let session, session.isConfirmed, session.instance == instance,
-                session.clientKey == key
-            else { continue }
-            return session
-        }
-        return nil
+    /// The session behind a receiver index, if it is that client's.
+    private func session(
+        _ index: UInt32,
+        of key: PublicKey,
+        instance: UInt64
+    ) -> PeerSession? {
+        let slot = self.indices[index]
+        guard index != 0, slot != IndexTable.none, let session = self.sessions[Int(slot)],
+            session.instance == instance, session.clientKey == key
+        else { return nil }
+        return session
     }
 
     /// Keeps the keys until the client has shown that it has them too.
@@ -80,11 +86,12 @@ extension Engine {
         _ established: EstablishedKeys,
         _ client: PublicKey,
         _ server: ServerRole,
+        _ route: UInt32,
         from source: SocketAddress,
         at now: Instant
     ) {
         if established.continuesSession,
-            let session = self.session(of: client, instance: established.peerHello.instance)
+            let session = self.session(route, of: client, instance: established.peerHello.instance)
         {
             if let waiting = session.next { self.indices.remove(waiting.localIndex) }
             session.next = PeerSession.Keypair(established, at: now)

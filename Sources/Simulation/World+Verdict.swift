@@ -82,7 +82,13 @@ extension World {
         }
         let client = record.fates[0]
         let server = record.fates[1]
-        if client == .reset(.connectTimeout), self.losesHandshakes(plan.client) { return true }
+        // Runs of loss end with packets, not with time: on a quiet path one can outlast a handshake
+        // and the session that a restart has orphaned.
+        if self.losesHandshakes(plan.client),
+            client == .reset(.connectTimeout) || client == .reset(.sessionLost)
+        {
+            return true
+        }
         if plan.service != Self.streamService {
             let reason: ResetReason =
                 plan.service == Self.forbiddenService ? .serviceForbidden : .serviceUnknown
