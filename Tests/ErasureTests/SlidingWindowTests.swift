@@ -110,7 +110,7 @@ struct CodedFlow {
         #expect(Array(bytes[7...]) == ReferenceField.combine(factors, symbols, count: longest))
     }
 
-    /// Step by step on arrival, in any order, recovers exactly what one big system at the end would.
+    /// Step by step, in any order of arrival, recovers what one big system would at the end.
     @Test(arguments: 0..<40 as Range<UInt64>)
     func agreesWithAReferenceThatSolvesEverythingAtOnce(seed: UInt64) {
         let limit = 24
