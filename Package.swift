@@ -62,7 +62,10 @@ let package = Package(
         module("Sealing", ["CSodium", "Primitives"]),
 
         // Layer 3: the engine.
-        module("Session", ["Compression", "KCP", "Primitives", "Recovery", "Sealing"]),
+        module(
+            "Session",
+            ["Compression", "Erasure", "KCP", "Primitives", "Recovery", "Sealing"]
+        ),
 
         // Layer 3t: the engine in a simulated internet.
         module("Simulation", ["Netem", "Primitives", "Sealing", "Session"]),
@@ -114,7 +117,7 @@ let package = Package(
         tests("Recovery"),
         tests("Runtime", ["Configuration", "LinuxIO", "Sealing", "Session"]),
         tests("Sealing", ["CSodium"]),
-        tests("Session", ["Recovery", "Sealing"]),
+        tests("Session", ["Erasure", "Recovery", "Sealing"]),
         tests("Simulation"),
 
         // The tree itself: lengths, layers, links. Reads files, so it depends on nothing.

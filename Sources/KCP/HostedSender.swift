@@ -212,6 +212,14 @@ public struct HostedSender: ~Copyable {
         return segment
     }
 
+    /// Segment `number`, if it is whole and on its way: a copy of it may save a round trip.
+    public func outstanding(_ number: UInt32) -> Segment? {
+        guard let index = self.index(of: number), self.records[index].state == State.inFlight,
+            self.records[index].acknowledgedChunks == 0
+        else { return nil }
+        return Self.whole(index, self.records[index])
+    }
+
     /// Copies the bytes of `segment` to `target`.
     public func copy(_ segment: Segment, to target: UnsafeMutableRawPointer) {
         self.ring.copy(from: segment.offset, count: segment.byteCount, to: target)

@@ -262,6 +262,7 @@ extension Engine {
             address: client.server,
             packetSizeLimit: client.settings.maximumPacketSize,
             congestion: client.settings.congestion,
+            redundancy: client.settings.redundancy,
             at: now
         )
         session.peerName = "server"

@@ -1,4 +1,5 @@
 public import Primitives
+import Erasure
 import KCP
 import Recovery
 import Sealing
@@ -180,6 +181,7 @@ public final class Engine {
         address: SocketAddress,
         packetSizeLimit: Int?,
         congestion: CongestionChoice,
+        redundancy: RedundancyLevel,
         at now: Instant
     ) -> PeerSession {
         let slot = self.sessions.firstIndex { $0 == nil } ?? self.sessions.count
@@ -197,6 +199,7 @@ public final class Engine {
             address: address,
             packetSizeLimit: packetSizeLimit,
             congestion: congestion,
+            redundancy: redundancy,
             at: now
         )
         self.sessions[slot] = session

@@ -1,3 +1,4 @@
+import Erasure
 import Primitives
 
 /// One UDP flow: (listener, source address) on a client, a connected socket on a server.
@@ -19,6 +20,12 @@ struct Flow: ~Copyable {
     var lastActivity: Instant
     /// This end may send compressed datagrams, if the flow was opened so.
     var mayCompress = true
+    /// The rhythm of what this end sends, and what is added to it against loss.
+    var traffic = FlowTraffic()
+    var protection: FlowProtection?
+    /// Tells first arrivals from copies, and puts lost datagrams together from repairs.
+    var arrivals = DuplicateFilter()
+    var decoder: SlidingWindowDecoder?
     var isOpenAcknowledged = false
     var lastOpenPacket: UInt64?
     var isQueued = false

@@ -19,6 +19,8 @@ enum FrameType {
     static let path: UInt8 = 11
     static let closeSession: UInt8 = 12
     static let streamPart: UInt8 = 13
+    static let copies: UInt8 = 14
+    static let repair: UInt8 = 15
 
     /// Frames that say nothing new need no acknowledgement.
     static func isAckEliciting(_ type: UInt8) -> Bool {

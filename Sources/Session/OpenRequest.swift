@@ -1,3 +1,4 @@
+public import Erasure
 public import Primitives
 
 /// What a stream or flow is for; decides who goes first.
@@ -31,6 +32,9 @@ public struct OpenRequest: Hashable, Sendable {
     public var maximumAge = Instant.Interval.milliseconds(150)
     /// How long a flow may be silent before it ends.
     public var idleTimeout = Instant.Interval.seconds(120)
+
+    /// What this end spends against loss in the direction it sends; not sent to the peer.
+    public var redundancy = RedundancyLevel.auto
 
     public static let serviceByteCountLimit = 64
 

@@ -25,6 +25,20 @@ struct PacketBuilder {
 
     var room: Int { self.writer.room }
 
+    /// Where the body of a frame goes whose length is known only afterwards; see ``append(_:_:)``.
+    var frameBody: ByteWriter {
+        ByteWriter(
+            self.writer.cursor + FrameSize.header,
+            capacity: max(0, self.room - FrameSize.header)
+        )
+    }
+
+    /// Adds the frame whose body was written to ``frameBody``.
+    mutating func append(_ type: UInt8, _ body: ByteWriter) {
+        self.begin(type, count: body.count)
+        self.writer.count += body.count
+    }
+
     /// Starts a frame that the peer acknowledges.
     mutating func begin(_ type: UInt8, count: Int) {
         self.flags.formUnion(.data)

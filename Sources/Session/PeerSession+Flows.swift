@@ -1,3 +1,4 @@
+import Erasure
 import Primitives
 
 /// The UDP flows of a session.
@@ -29,6 +30,11 @@ extension PeerSession {
     func detach(_ flow: FlowPointer) {
         self.flowIDs.remove(flow.pointee.id)
         flow.pointee.session = -1
+        self.protection.set(Int(flow.pointee.slot), to: .never)
+        if flow.pointee.decoder != nil { self.decoderCount -= 1 }
+        flow.pointee.decoder = nil
+        flow.pointee.protection = nil
+        flow.pointee.arrivals = DuplicateFilter()
         flow.pointee.isQueued = false
     }
 

@@ -1,5 +1,6 @@
 import Primitives
 import Recovery
+import Erasure
 import KCP
 import Sealing
 
@@ -41,6 +42,10 @@ extension PeerSession {
             case FrameType.datagram:
                 isTraffic = true
                 self.receiveDatagram(body, at: now)
+            case FrameType.copies:
+                self.receiveCopies(body, at: now)
+            case FrameType.repair:
+                self.receiveRepair(body, at: now)
             case FrameType.fragment:
                 isTraffic = true
                 self.receiveFragment(body, at: now)
@@ -212,17 +217,70 @@ extension PeerSession {
 
     private func receiveDatagram(_ body: UnsafeRawBufferPointer, at now: Instant) {
         var reader = ByteReader(body)
-        guard let id: UInt32 = reader.read(), reader.read(UInt32.self) != nil else {
+        guard let id: UInt32 = reader.read(), let number: UInt32 = reader.read() else {
             return self.board.drop(.malformed)
         }
-        self.deliver(reader.rest, to: id, at: now)
+        guard let flow = self.flow(id) else { return self.refuseUnknown(id) }
+        flow.pointee.decoder?.received(number, reader.rest)
+        if flow.pointee.arrivals.isNew(number) { self.deliver(reader.rest, to: flow, at: now) }
+        if flow.pointee.decoder != nil { self.deliverRecovered(flow, at: now) }
     }
 
-    private func deliver(_ bytes: UnsafeRawBufferPointer, to id: UInt32, at now: Instant) {
-        guard let flow = self.flow(id) else {
-            self.board.drop(.unknownFlow)
-            return self.refuse(ChannelKind.flow, id, .flowUnknown)
+    private func refuseUnknown(_ id: UInt32) {
+        self.board.drop(.unknownFlow)
+        self.refuse(ChannelKind.flow, id, .flowUnknown)
+    }
+
+    private func receiveCopies(_ body: UnsafeRawBufferPointer, at now: Instant) {
+        var reader = ByteReader(body)
+        guard let id: UInt32 = reader.read() else { return self.board.drop(.malformed) }
+        guard let flow = self.flow(id) else { return self.refuseUnknown(id) }
+        var messages = CopyReader(reader.rest)
+        while let (number, bytes) = messages.next() {
+            guard flow.pointee.arrivals.isNew(number) else { continue }
+            self.board.counters.packetsRecovered &+= 1
+            self.deliver(bytes, to: flow, at: now)
         }
+        if messages.isMalformed { self.board.drop(.malformed) }
+    }
+
+    /// Decoders cost half a megabyte each.
+    private static let decoderLimit = 32
+
+    private func receiveRepair(_ body: UnsafeRawBufferPointer, at now: Instant) {
+        var reader = ByteReader(body)
+        guard let id: UInt32 = reader.read() else { return self.board.drop(.malformed) }
+        guard let flow = self.flow(id) else { return self.refuseUnknown(id) }
+        if flow.pointee.decoder == nil {
+            var peek = reader
+            guard self.decoderCount < Self.decoderLimit, let header = RepairHeader(reading: &peek)
+            else { return self.board.drop(.reassemblyFull) }
+            // What this first repair covers is gone; the next ones find what comes from now on.
+            flow.pointee.decoder = SlidingWindowDecoder(
+                from: header.last &+ 1,
+                maximumMessageByteCount: 1472
+            )
+            self.decoderCount += 1
+        }
+        if flow.pointee.decoder?.received(repair: reader.rest) == .malformed {
+            self.board.drop(.malformed)
+        }
+        self.deliverRecovered(flow, at: now)
+    }
+
+    private func deliverRecovered(_ flow: FlowPointer, at now: Instant) {
+        while let (number, message) = flow.pointee.decoder?.nextRecovered() {
+            guard flow.pointee.arrivals.isNew(number) else { continue }
+            self.board.counters.packetsRecovered &+= 1
+            self.deliver(message, to: flow, at: now)
+        }
+    }
+
+    private func deliver(
+        _ bytes: UnsafeRawBufferPointer,
+        to flow: FlowPointer,
+        at now: Instant
+    ) {
         flow.pointee.lastActivity = now
         guard !flow.pointee.request.isCompressed else {
             return self.board.deliverPacked(bytes, to: flow.pointee.handle)
@@ -258,7 +316,9 @@ extension PeerSession {
         switch outcome {
         case .incomplete: return
         case .malformed: self.board.drop(.malformed)
-        case .complete(let bytes): self.deliver(bytes, to: id, at: now)
+        case .complete(let bytes):
+            guard let flow = self.flow(id) else { return self.refuseUnknown(id) }
+            if flow.pointee.arrivals.isNew(number) { self.deliver(bytes, to: flow, at: now) }
         }
     }
 

@@ -65,7 +65,11 @@ extension PeerSession {
         let hasStreams =
             mayHurry && self.rounds.hasUrgent || mayStream && self.rounds.hasOthers
         let isAckDue = self.received.isAckDue(at: now)
-        guard isAckDue || hasControl || hasStreams || hasDatagrams || isProbe else { return 0 }
+        let hasRedundancy = self.redundancyDeadline <= now
+        guard isAckDue || hasControl || hasStreams || hasDatagrams || isProbe || hasRedundancy
+        else {
+            return 0
+        }
 
         var packet = PacketBuilder(
             base: base,
@@ -75,9 +79,10 @@ extension PeerSession {
         )
         if isAckDue || self.received.hasAnythingToAck { self.writeAck(&packet, at: now) }
         self.writeControl(&packet)
+        if hasRedundancy { self.writeRedundancy(&packet, at: now) }
         if hasDatagrams { self.writeDatagrams(&packet, at: now) }
         if isProbe, self.rounds.isEmpty { self.repeatOldest() }
-        if mayStream || mayHurry { self.writeStreams(&packet, includingOthers: mayStream) }
+        if mayStream || mayHurry { self.writeStreams(&packet, includingOthers: mayStream, at: now) }
         if isProbe {
             if packet.flags.isEmpty { packet.begin(FrameType.ping, count: 0) }
             self.recovery.probeSent()

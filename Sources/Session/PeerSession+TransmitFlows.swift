@@ -28,7 +28,7 @@ extension PeerSession {
                 flow.pointee.lastOpenPacket = packet.number
                 self.note(.flowOpen, slot: slot, id: flow.pointee.id, in: packet)
             }
-            guard self.writeDatagram(flow, to: &packet) else { return }
+            guard self.writeDatagram(flow, to: &packet, at: now) else { return }
             packet.isTraffic = true
             packet.flags.insert(.isInteractive)
             // One datagram a turn: no flow waits behind another's burst.
@@ -60,7 +60,11 @@ extension PeerSession {
     }
 
     /// Writes the first datagram or its next fragment; false when the packet has no room for it.
-    private func writeDatagram(_ flow: FlowPointer, to packet: inout PacketBuilder) -> Bool {
+    private func writeDatagram(
+        _ flow: FlowPointer,
+        to packet: inout PacketBuilder,
+        at now: Instant
+    ) -> Bool {
         let total = flow.pointee.queue.first.byteCount
         let largest =
             self.packetSize - RecordLayout.header - RecordLayout.tag - FrameSize.datagramHeader
@@ -69,6 +73,12 @@ extension PeerSession {
             packet.writer.write(flow.pointee.id)
             packet.writer.write(flow.pointee.nextNumber)
             flow.pointee.queue.copyFirst(from: 0, count: total, to: packet.writer.cursor)
+            self.protect(
+                flow,
+                flow.pointee.nextNumber,
+                UnsafeRawBufferPointer(start: packet.writer.cursor, count: total),
+                at: now
+            )
             packet.writer.count += total
             flow.pointee.nextNumber &+= 1
             flow.pointee.removeFirstDatagram()

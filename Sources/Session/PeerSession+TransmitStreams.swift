@@ -5,7 +5,11 @@ import Recovery
 /// The bytes of streams.
 extension PeerSession {
     /// Urgent streams, then deficit round robin by bytes among the others if the path lets them.
-    func writeStreams(_ packet: inout PacketBuilder, includingOthers others: Bool) {
+    func writeStreams(
+        _ packet: inout PacketBuilder,
+        includingOthers others: Bool,
+        at now: Instant
+    ) {
         while packet.room > FrameSize.streamHeader,
             let (slot, tier) = self.rounds.first(includingOthers: others)
         {
@@ -23,7 +27,7 @@ extension PeerSession {
                 self.rounds.append(slot, .steady)
                 continue
             }
-            switch self.writeSegment(of: stream, to: &packet) {
+            switch self.writeSegment(of: stream, to: &packet, at: now) {
             case .written(let count):
                 stream.pointee.deficit -= count
                 if tier == .urgent { packet.flags.insert(.isInteractive) }
@@ -46,7 +50,8 @@ extension PeerSession {
 
     private func writeSegment(
         of stream: StreamPointer,
-        to packet: inout PacketBuilder
+        to packet: inout PacketBuilder,
+        at now: Instant
     ) -> SegmentResult {
         guard stream.pointee.hasDataToSend else { return .nothing }
         guard self.ensureOpen(stream, in: &packet, leaving: FrameSize.streamHeader + 64) else {
@@ -65,12 +70,25 @@ extension PeerSession {
             let waiting = stream.pointee.sender.sendableByteCount
             if room < min(waiting, 256) { return .noRoom }
             segment = stream.pointee.sender.cutSegment(room: room)
+            if let segment, stream.pointee.tier == .urgent {
+                self.protect(stream, segment, at: now)
+            }
         }
         guard let segment else { return .nothing }
+        self.write(segment, of: stream, to: &packet)
+        packet.isTraffic = true
+        return .written(segment.byteCount)
+    }
+
+    /// Writes the frame of a segment that fits.
+    func write(
+        _ segment: HostedSender.Segment,
+        of stream: StreamPointer,
+        to packet: inout PacketBuilder
+    ) {
         self.writeHeader(of: segment, in: stream.pointee.conversation, to: &packet)
         stream.pointee.sender.copy(segment, to: packet.writer.cursor)
         packet.writer.count += segment.byteCount
-        packet.isTraffic = true
         self.note(
             .segment,
             slot: stream.pointee.slot,
@@ -79,7 +97,6 @@ extension PeerSession {
             part: segment.part,
             in: packet
         )
-        return .written(segment.byteCount)
     }
 
     /// Bytes of a segment that an otherwise empty packet carries.

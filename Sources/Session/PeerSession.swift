@@ -1,4 +1,5 @@
 import Primitives
+import Erasure
 import KCP
 import Recovery
 import Sealing
@@ -71,6 +72,13 @@ final class PeerSession {
     var ended = SlotQueue()
     /// Flows with datagrams to send.
     var flowQueue = SlotQueue()
+    /// The loss of the direction this end sends in.
+    var watch = LossWatch()
+    /// When the redundancy of which flow is due, by the flow's slot.
+    var protection = DeadlineHeap()
+    var segmentCopies: SegmentCopies
+    /// Flows with a decoder, whose memory is bounded.
+    var decoderCount = 0
     /// RESETs for ids that have no stream or flow here; not repeated.
     var strayResets: [(kind: UInt8, id: UInt32, reason: ResetReason)] = []
     var isPingDue = false
@@ -100,6 +108,7 @@ final class PeerSession {
         address: SocketAddress,
         packetSizeLimit: Int?,
         congestion: CongestionChoice,
+        redundancy: RedundancyLevel,
         at now: Instant
     ) {
         self.slot = slot
@@ -120,6 +129,7 @@ final class PeerSession {
             isIPv4: address.isIPv4
         )
         self.liveness = Liveness(at: now)
+        self.segmentCopies = SegmentCopies(level: redundancy, at: now)
         self.recovery = LossRecovery(
             congestion: congestion,
             maximumPacketSize: self.mtu.confirmed,
@@ -148,6 +158,7 @@ final class PeerSession {
         if !self.rounds.isEmpty || !self.flowQueue.isEmpty {
             earliest = min(earliest, self.recovery.pacingDeadline)
         }
+        earliest = min(earliest, self.redundancyDeadline)
         return self.path.isValidated ? min(earliest, self.mtu.deadline) : earliest
     }
 
@@ -206,6 +217,7 @@ final class PeerSession {
         while let packet = self.recovery.nextAcknowledged() {
             self.mtu.packetArrived(size: Int(packet.byteCount))
             self.unansweredProbes = 0
+            self.watch.arrived()
             if packet.flags.contains(.ackCarrier) {
                 self.received.ackWasAcknowledged(largest: packet.largestAcked)
             }
@@ -216,6 +228,7 @@ final class PeerSession {
             }
         }
         while let packet = self.recovery.nextLost() {
+            if !packet.flags.contains(.isProbe) { self.watch.lost(packet) }
             if !packet.flags.contains(.isProbe),
                 self.mtu.packetLost(size: Int(packet.byteCount), at: now)
             {
@@ -227,6 +240,7 @@ final class PeerSession {
                 self.lost(self.log[place], at: now)
             }
         }
+        self.watch.update(self.recovery, at: now)
         self.log.trim(below: self.recovery.leastUnacknowledged)
         let lost = self.recovery.totalLost
         self.board.counters.packetsLost &+= lost &- self.lostBefore

@@ -105,6 +105,7 @@ extension Engine {
             address: source,
             packetSizeLimit: server.settings.maximumPacketSize,
             congestion: server.settings.congestion,
+            redundancy: server.settings.redundancy,
             at: now
         )
         if let index = server.directory.index(of: client) {
@@ -226,6 +227,7 @@ extension Engine {
         var request = request
         switch self.permission(request, session, server) {
         case .success(let service):
+            request.redundancy = service.redundancy
             let stream = self.board.streams.allocate(request, limits: self.board.limits, at: now)
             guard let stream else {
                 self.board.drop(.streamLimit)
@@ -275,6 +277,7 @@ extension Engine {
         session.attach(flow, id: id)
         flow.pointee.isOpenAcknowledged = true
         if case .success(let service) = permission {
+            flow.pointee.request.redundancy = service.redundancy
             flow.pointee.mayCompress = service.allowsCompression
         }
         self.board.post(.flowOpened(flow.pointee.handle, session.handle, request))

@@ -1,3 +1,4 @@
+public import Erasure
 public import Primitives
 public import Recovery
 public import Sealing
@@ -30,6 +31,8 @@ public struct ClientSettings {
     /// UDP payload of the largest packet; `nil` finds out.
     public var maximumPacketSize: Int?
     public var congestion = CongestionChoice.auto
+    /// Spent on message streams against loss; flows have their own.
+    public var redundancy = RedundancyLevel.auto
     public var worker = 0
     /// Wall-clock time minus the engine's own, in milliseconds: a server takes a handshake whose
     /// time does not advance for a recording and asks for one round trip more.
@@ -48,6 +51,8 @@ public struct ServerSettings {
     public var cipher = CipherPreference.auto
     public var maximumPacketSize: Int?
     public var congestion = CongestionChoice.auto
+    /// Spent on message streams against loss; flows have their own.
+    public var redundancy = RedundancyLevel.auto
     /// This engine's number among the workers of its process, below 256.
     public var worker = 0
     public var workerCount = 1
@@ -87,11 +92,19 @@ public final class PeerDirectory: Sendable {
         public var name: String
         public var serviceProtocol: ServiceProtocol
         public var allowsCompression: Bool
+        /// What this end spends against loss towards the player.
+        public var redundancy: RedundancyLevel
 
-        public init(name: String, serviceProtocol: ServiceProtocol, allowsCompression: Bool) {
+        public init(
+            name: String,
+            serviceProtocol: ServiceProtocol,
+            allowsCompression: Bool,
+            redundancy: RedundancyLevel = .auto
+        ) {
             self.name = name
             self.serviceProtocol = serviceProtocol
             self.allowsCompression = allowsCompression
+            self.redundancy = redundancy
         }
     }
 

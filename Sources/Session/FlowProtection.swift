@@ -1,0 +1,110 @@
+import Erasure
+import Primitives
+
+/// The redundancy of one UDP flow in the direction this end sends.
+///
+/// Made when the path has lost something and the flow may be protected, so that a flow on a clean
+/// path costs nothing.
+final class FlowProtection {
+    /// What redundancy may add to one flow, in bits per second.
+    static let budget: UInt64 = 500_000
+    private static let interval = Instant.Interval.milliseconds(100)
+
+    private var controller: RedundancyController
+    private var budget: ByteBudget
+    private var checkedAt = Instant(nanoseconds: 0)
+    private var copies: CopySchedule?
+    private var encoder: SlidingWindowEncoder?
+    private var repairs = RepairSchedule()
+    private let messageLimit: Int
+
+    /// - Parameter messageLimit: the largest message that, with a repair's header, fits a packet.
+    init(_ request: OpenRequest, messageLimit: Int, at now: Instant) {
+        let kind: RedundancyClass =
+            switch request.trafficClass {
+            case .bulk: .bulk
+            case .realtime: .realtime
+            case .auto, .interactive: .interactive
+            }
+        let budget = request.trafficClass == .realtime ? Self.budget * 8 : Self.budget
+        self.messageLimit = messageLimit
+        self.budget = ByteBudget(bitsPerSecond: budget, at: now)
+        self.controller = RedundancyController(
+            kind: kind,
+            level: request.redundancy,
+            budget: budget,
+            hasRetransmission: request.delivery != .datagram
+        )
+    }
+
+    /// When a copy or repair is due.
+    func deadline(at now: Instant) -> Instant {
+        if self.repairs.isDue(at: now) { return now }
+        return min(self.copies?.deadline ?? .never, self.repairs.deadline)
+    }
+
+    /// A datagram went out.
+    func sent(
+        _ number: UInt32,
+        _ message: UnsafeRawBufferPointer,
+        traffic: FlowTraffic,
+        report: LossReport,
+        roundTrip: Instant.Interval,
+        at now: Instant
+    ) {
+        if now.since(self.checkedAt) >= Self.interval {
+            self.checkedAt = now
+            if self.controller.update(report, traffic: traffic, roundTrip: roundTrip, at: now) {
+                self.follow(self.controller.plan)
+            }
+        }
+        self.copies?.sent(number, message, at: now)
+        guard let encoder = self.encoder, self.repairs.plan != nil else { return }
+        encoder.sent(number, message)
+        self.repairs.sent(at: now)
+    }
+
+    private func follow(_ plan: RedundancyPlan) {
+        self.repairs.plan = nil
+        switch plan {
+        case .off:
+            self.copies?.follow(nil)
+        case .copies(let plan):
+            let copies = self.copies ?? CopySchedule()
+            copies.follow(plan)
+            self.copies = copies
+        case .repairs(let plan):
+            self.copies?.follow(nil)
+            self.repairs.plan = plan
+            guard self.encoder == nil else { return }
+            self.encoder = SlidingWindowEncoder(maximumMessageByteCount: self.messageLimit)
+        }
+    }
+
+    /// Writes the frame that is due, if the budget has room for it; false when nothing is due.
+    func write(flow: UInt32, to packet: inout PacketBuilder, at now: Instant) -> Bool {
+        if let batch = self.copies?.nextBatch(at: now) {
+            guard self.budget.take(batch.byteCount, at: now) else { return true }
+            var body = packet.frameBody
+            body.write(flow)
+            batch.write(to: &body)
+            packet.append(FrameType.copies, body)
+            return true
+        }
+        guard self.repairs.isDue(at: now), let plan = self.repairs.plan,
+            let encoder = self.encoder
+        else { return false }
+        self.repairs.repaired()
+        let count = encoder.repairByteCount(window: plan.window)
+        var body = packet.frameBody
+        guard count > 0, body.room >= count + 4, self.budget.take(count, at: now) else {
+            return true
+        }
+        body.write(flow)
+        let target = UnsafeMutableRawBufferPointer(start: body.cursor, count: count)
+        guard let written = encoder.repair(window: plan.window, into: target) else { return true }
+        body.count += written
+        packet.append(FrameType.repair, body)
+        return true
+    }
+}
