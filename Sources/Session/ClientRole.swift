@@ -21,6 +21,8 @@ final class ClientRole {
     private var isStopped = false
     private var attemptStartedAt: Instant
 
+    /// The earliest that an initiation is repeated.
+    static let firstRetry = Instant.Interval.milliseconds(200)
     /// Silence after which the log is told, and the next server tried.
     static let silence = Instant.Interval.milliseconds(2500)
     private static let reportInterval = Instant.Interval.seconds(10)
@@ -227,7 +229,10 @@ extension Engine {
                 return
             }
             self.beginSession(client, established, from: source, at: now)
-            if let session = client.session, let firstSentAt {
+            // After a retry nobody knows which copy was answered (Karn's rule).
+            if let session = client.session, let firstSentAt,
+                now.since(firstSentAt) < ClientRole.firstRetry
+            {
                 session.recovery.seedRoundTrip(now.since(firstSentAt), at: now)
             }
         }
