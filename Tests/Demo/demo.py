@@ -120,12 +120,8 @@ class Setting:
         return int(match[1])
 
     def start_http(self) -> int:
-        folder = self.path("www")
-        return self.start_child(
-            r"port (\d+)",
-            *(sys.executable, "-u", "-m", "http.server", "0"),
-            *("--bind", "127.0.0.1", "--directory", folder),
-        )
+        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "web.py")
+        return self.start_child(r"port (\d+)", sys.executable, script, self.path("www"))
 
     def start_relay(self, port: int) -> int:
         return self.start_child(

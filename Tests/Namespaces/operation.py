@@ -11,8 +11,8 @@ import time
 
 import peers
 from datagrams import ECHO
-from lab import BACKEND4, CLIENT4, EDGE4, SERVER4, Service, until
-from programs import fetch, metrics
+from lab import BACKEND4, CLIENT4, EDGE4, Service, until
+from programs import metrics
 from streams import MEGABYTE, WEB, expect_reset, relay_before_the_server
 from verdicts import case, expect, expect_equal
 
@@ -314,7 +314,7 @@ def two_workers(lab):
         ]  # fmt: skip
         settings = (
             f'server = "{CLIENT4}:{4700 + index}"\nprivate_key = "client{index}.key"\n'
-            f'control = "client{index}.sock"\nworkers = {1 + index % 2}\n'
+            f'control = "client{index}.sock"\n'
         )
         client = lab.start_client(services, settings, name=f"client{index}")
         client.wait("session-up", 5)

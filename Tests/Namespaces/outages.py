@@ -250,7 +250,7 @@ def connect_timeout(lab):
     expect(1.5 <= took <= 3, f"the reset came after {took:.1f} s")
 
 
-@case("a path that is cut for 2 s: the stream goes on afterwards", 30)
+@case("a path that is cut for 0.8 s: the stream goes on afterwards", 30)
 def cut(lab):
     streams = Pair(lab)
     relay = relay_before_the_server(lab)

@@ -1,5 +1,6 @@
 """Narrow paths, several servers, and the settings that change how traffic travels."""
 
+import socket
 import time
 
 import peers
@@ -8,7 +9,7 @@ from lab import BACKEND4, CLIENT4, EDGE4, SERVER4, Service, until
 from programs import metrics
 from relay import Weather
 from streams import MEGABYTE, WEB, relay_before_the_server
-from verdicts import Skipped, case, expect, expect_equal
+from verdicts import case, expect, expect_equal
 
 
 def pass_both_ways(lab, count: int, seconds: float = 15):
@@ -88,7 +89,8 @@ def second_server(lab):
 @case("a range of ports: each listens and serves")
 def port_range(lab):
     start_backends(lab)
-    lab.tunnel([WEB._replace(listen="0.0.0.0:8100-8103"), ECHO._replace(listen="0.0.0.0:9100-9103")])
+    web = WEB._replace(listen="0.0.0.0:8100-8103")
+    lab.tunnel([web, ECHO._replace(listen="0.0.0.0:9100-9103")])
     for index in range(4):
         with lab.connect(EDGE4, 8100 + index) as player:
             player.sendall(b"hello")
@@ -120,7 +122,7 @@ def compression(lab):
     text = b"".join(b"sensor %d reads %d\n" % (n % 50, n * n % 977) for n in range(200_000))
     with lab.connect(EDGE4, 8080) as player:
         player.sendall(text)
-        player.shutdown(1)
+        player.shutdown(socket.SHUT_WR)
         until(8, "the backend's end", lambda: received)
     expect_equal(received[0], (len(text), peers.digest(text)), "what the backend got")
     sent = metrics(lab.control["client"])['fairlead_wire_bytes_total{direction="sent"}']
@@ -148,8 +150,6 @@ def deliver(lab, line: str, count: int = 200) -> int:
         except TimeoutError:
             pass
     expect_equal(len(set(echoes)), len(echoes), "different echoes")
-    if any("no effect" in line for line in client.lines):
-        raise Skipped(f"{line} has no effect yet")
     return len(echoes)
 
 
@@ -178,8 +178,6 @@ def client_workers(lab):
 def names(lab):
     service = Service("web", "tcp", "localhost:8080", "0.0.0.0:8080")
     with lab.inside("server"):
-        import socket
-
         listener = socket.create_server(("127.0.0.1", 8080))
     lab.tunnel([service])
     with lab.connect(EDGE4, 8080) as player:

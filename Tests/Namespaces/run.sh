@@ -48,7 +48,9 @@ names="player client server backend"
 clean_up() {
     trap - EXIT INT TERM
     local name pid
-    [ -z "${runner:-}" ] || kill "$runner" 2>/dev/null
+    if [ -n "${runner:-}" ]; then
+        kill "$runner" 2>/dev/null && wait "$runner"
+    fi
     for name in $names; do
         for pid in $(ip netns pids "$prefix-$name" 2>/dev/null); do
             kill -KILL "$pid" 2>/dev/null

@@ -159,11 +159,10 @@ def reset_of_the_backend(lab):
 def nothing_left(lab):
     def serve(connection):
         how = peers.read_exactly(connection, 1)
-        connection.sendall(how)
         if how == b"r":
-            peers.reset(connection)
-        elif how == b"w":
-            peers.drain(connection)
+            return peers.reset(connection)
+        connection.sendall(how)
+        return peers.drain(connection) if how == b"w" else None
 
     peers.TCPBackend(lab, BACKEND4, 8080, serve)
     pair = lab.tunnel([WEB])
@@ -172,11 +171,12 @@ def nothing_left(lab):
     for how in (b"e", b"w", b"r"):
         player = lab.connect(EDGE4, 8080)
         player.sendall(how)
-        peers.read_exactly(player, 1)
-        if how == b"e":
-            player.recv(1)
-        elif how == b"r":
+        if how == b"r":
             expect_reset(player, 2, "the player")
+        else:
+            peers.read_exactly(player, 1)
+        if how == b"e":
+            expect_equal(player.recv(1), b"", "the backend's end")
         player.close()
         for end, path in lab.control.items():
             until(
