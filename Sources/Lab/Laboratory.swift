@@ -2,7 +2,9 @@ import Glibc
 import LinuxIO
 import Primitives
 
-/// Runs scenarios. Needs root, for namespaces and devices.
+/// Runs scenarios.
+///
+/// Needs root, for namespaces and devices.
 public final class Laboratory {
     private let interruptions: Interruptions
     private let options: LabOptions

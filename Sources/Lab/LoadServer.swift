@@ -15,7 +15,7 @@ final class LoadServer: Sendable {
 
     /// Opens the sockets inside `namespace` and serves from a thread of its own.
     ///
-    /// - Parameter congestion: what the kernel shall use for the connections; `nil` for its default.
+    /// - Parameter congestion: the kernel's for the connections; `nil` for its default.
     init(
         in namespace: NetworkNamespace,
         at address: SocketAddress,

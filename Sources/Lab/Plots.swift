@@ -1,7 +1,9 @@
 import Glibc
 
-/// Distribution functions of round trips, with the tail pulled apart: equal steps upwards are 90 %,
-/// 99 % and 99.9 % of all messages sent. A curve that ends early ends at its share of answers.
+/// Distribution functions of round trips, with the tail pulled apart.
+///
+/// Equal steps upwards are 90 %, 99 % and 99.9 % of all messages sent. A curve that ends early ends
+/// at its share of answers.
 struct LatencyPlot {
     struct Curve {
         var name: String
@@ -27,7 +29,7 @@ struct LatencyPlot {
         return Self.bottom - nines / 3 * (Self.bottom - Self.top)
     }
 
-    /// From the path's own round trip to the worst 99.9th percentile, at most eight times the former.
+    /// From the path's own round trip to the worst 99.9th percentile, at most eight times as long.
     private var range: ClosedRange<Double> {
         let worst = self.curves.compactMap { $0.samples.quantile(0.999) }.max() ?? self.floor
         let least = (self.floor * 0.9).rounded(.down)
