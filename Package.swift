@@ -40,6 +40,7 @@ let package = Package(
         // Layer 0: C declarations, never a decision.
         .target(name: "CGalois"),
         .target(name: "CLinuxShims", cSettings: [.define("_GNU_SOURCE")]),
+        .target(name: "CLab", cSettings: [.define("_GNU_SOURCE")]),
         .target(name: "CMallocCount"),
         .systemLibrary(
             name: "CSodium",
@@ -86,9 +87,17 @@ let package = Package(
 
         // Layers 6 and 7: what is started from a shell.
         module(
+            "Lab",
+            [
+                "CLab", "Configuration", "LinuxIO", "Netem", "Primitives", "Sealing",
+                .product(name: "TOMLKit", package: "TOMLKit"),
+            ]
+        ),
+        module(
             "Commands",
             [
-                "Admin", "Configuration", "LinuxIO", "Primitives", "Runtime", "Sealing", "Session",
+                "Admin", "Configuration", "Lab", "LinuxIO", "Primitives", "Runtime", "Sealing",
+                "Session",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]
         ),
@@ -110,6 +119,7 @@ let package = Package(
         tests("Configuration", ["Sealing"]),
         tests("Erasure"),
         tests("KCP"),
+        tests("Lab", ["Netem"]),
         tests("LinuxIO"),
         tests("Netem"),
         tests("Origin"),

@@ -30,7 +30,7 @@ enum Layers {
         ])
         let kernel: Set<String> = ["Admin", "CLinuxShims", "Configuration", "LinuxIO", "Runtime"]
         table["Lab"] = Self.pure.union(Self.system).union(kernel)
-            .union(["Foundation", "Histogram"])
+            .union(["CLab", "TOMLKit"])
         table["Commands"] = Self.pure.union(Self.system).union(kernel)
             .union(["ArgumentParser", "Foundation", "Lab"])
         let outermost = kernel.union(Self.system).union(["ArgumentParser", "Commands"])
