@@ -42,6 +42,7 @@ enum Layers {
             table[program] = outermost.union(Self.words)
         }
         table["kcp-peer"] = ["Glibc", "KCP", "Primitives"]
+        table["return-path-peer"] = ["Glibc", "LinuxIO", "Primitives", "ReturnPath"]
         table["fairlead-relay"] = ["Glibc", "LinuxIO", "Netem", "Primitives"]
         table["fairlead-soak"] = ["Glibc", "Primitives", "Simulation"]
         table["fairlead-budgets"] = Self.pure.union(["CMallocCount", "Glibc"])
