@@ -80,9 +80,13 @@ let package = Package(
             "Configuration",
             ["Primitives", "Sealing", .product(name: "TOMLKit", package: "TOMLKit")]
         ),
+        module("ReturnPath", ["LinuxIO", "Primitives"]),
         module(
             "Runtime",
-            ["Configuration", "LinuxIO", "Primitives", "Recovery", "Sealing", "Session"]
+            [
+                "Configuration", "Erasure", "LinuxIO", "Primitives", "Recovery", "Sealing",
+                "Session",
+            ]
         ),
 
         // Layers 6 and 7: what is started from a shell.
@@ -96,8 +100,8 @@ let package = Package(
         module(
             "Commands",
             [
-                "Admin", "Configuration", "Lab", "LinuxIO", "Primitives", "Runtime", "Sealing",
-                "Session",
+                "Admin", "Configuration", "Lab", "LinuxIO", "Primitives", "ReturnPath", "Runtime",
+                "Sealing", "Session",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]
         ),
@@ -111,6 +115,7 @@ let package = Package(
         program("fairlead-relay", ["LinuxIO", "Netem", "Primitives"]),
         program("fairlead-soak", ["Primitives", "Simulation"]),
         program("kcp-peer", ["KCP", "Primitives"]),
+        program("return-path-peer", ["LinuxIO", "Primitives", "ReturnPath"]),
 
         tests("Admin", ["LinuxIO"]),
         tests("Balancing"),
@@ -125,6 +130,7 @@ let package = Package(
         tests("Origin"),
         .testTarget(name: "PrimitivesTests", dependencies: ["Primitives"], swiftSettings: strict),
         tests("Recovery"),
+        tests("ReturnPath", ["LinuxIO"]),
         tests("Runtime", ["Configuration", "LinuxIO", "Sealing", "Session"]),
         tests("Sealing", ["CSodium"]),
         tests("Session", ["Erasure", "Recovery", "Sealing"]),

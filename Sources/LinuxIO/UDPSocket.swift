@@ -106,9 +106,19 @@ public final class UDPSocket {
         self.usesSegmentation = true
     }
 
+    /// Takes over what ``open(_:_:)`` made, once it is bound and connected.
+    init(adopting descriptor: Int32, connectedFrom address: SocketAddress, options: UDPOptions) {
+        self.descriptor = descriptor
+        self.family = address.family
+        self.isConnected = true
+        self.reportsDestination = options.reportsDestination
+        self.localAddress = LinuxIO.localAddress(of: descriptor) ?? address
+        self.usesSegmentation = true
+    }
+
     deinit { closeDescriptor(self.descriptor) }
 
-    private static func open(_ family: Int32, _ options: UDPOptions) throws(IOError) -> Int32 {
+    static func open(_ family: Int32, _ options: UDPOptions) throws(IOError) -> Int32 {
         let descriptor = try openSocket(family, SOCK_DGRAM)
         do throws(IOError) {
             try Self.configure(descriptor, family, options)

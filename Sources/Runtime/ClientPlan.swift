@@ -1,4 +1,5 @@
 import Configuration
+import Erasure
 import LinuxIO
 import Primitives
 import Session
@@ -25,6 +26,8 @@ struct ClientPlan: Sendable {
                     address: address,
                     ordinal: address.port == 0 ? ordinal : 0
                 )
+                var forward = forward
+                forward.redundancy = forward.redundancy ?? configuration.transport.redundancy
                 self.forwards[place] = forward
                 self.places.append(place)
             }
@@ -123,6 +126,7 @@ extension Forward {
         request.origin = origin
         request.destination = destination
         request.isCompressed = self.isCompressed
+        request.redundancy = RedundancyLevel(self.redundancy ?? .auto)
         request.idleTimeout = self.idleTimeout
         switch self.trafficClass {
         case .auto: request.trafficClass = .auto

@@ -1,4 +1,5 @@
 public import Configuration
+import Erasure
 import Glibc
 import LinuxIO
 import Primitives
@@ -98,6 +99,7 @@ public final class ClientProcess: Sendable {
         settings.connectTimeout = transport.connectTimeout
         settings.maximumPacketSize = transport.maximumPacketSize
         settings.congestion = CongestionChoice(transport.congestion)
+        settings.redundancy = RedundancyLevel(transport.redundancy)
         settings.worker = worker
         settings.wallClockOffset = Self.wallClockOffset()
         return settings

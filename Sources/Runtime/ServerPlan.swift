@@ -1,4 +1,5 @@
 import Configuration
+import Erasure
 import Primitives
 import Recovery
 import Session
@@ -18,7 +19,8 @@ struct ServerPlan: Sendable {
                 PeerDirectory.Service(
                     name: $0.name,
                     serviceProtocol: ServiceProtocol($0.transportProtocol),
-                    allowsCompression: $0.allowsCompression
+                    allowsCompression: $0.allowsCompression,
+                    redundancy: RedundancyLevel($0.redundancy ?? configuration.transport.redundancy)
                 )
             }
         )
@@ -55,6 +57,17 @@ extension ServiceProtocol {
         switch value {
         case .tcp: self = .tcp
         case .udp: self = .udp
+        }
+    }
+}
+
+extension RedundancyLevel {
+    init(_ value: Redundancy) {
+        switch value {
+        case .auto: self = .auto
+        case .off: self = .off
+        case .low: self = .low
+        case .high: self = .high
         }
     }
 }

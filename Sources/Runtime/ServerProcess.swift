@@ -1,4 +1,5 @@
 public import Configuration
+import Erasure
 import LinuxIO
 import Primitives
 import Recovery
@@ -93,6 +94,7 @@ public final class ServerProcess: Sendable {
         settings.cipher = transport.cipher
         settings.maximumPacketSize = transport.maximumPacketSize
         settings.congestion = CongestionChoice(transport.congestion)
+        settings.redundancy = RedundancyLevel(transport.redundancy)
         settings.worker = worker
         settings.workerCount = WorkerCount.server(transport.workers)
         settings.indexKey = indexKey
