@@ -55,6 +55,34 @@ def signals(lab):
                 expect(took <= 2, f"{program.name} took {took:.1f} s to end")
 
 
+@case("SIGTERM in the middle of a transfer: 2 s, exit code 0, and the other side notices")
+def signal_under_load(lab):
+    endless = peers.payload(1, MEGABYTE)
+
+    def serve(connection):
+        while True:
+            connection.sendall(endless)
+
+    backend = peers.TCPBackend(lab, BACKEND4, 8080, serve)
+    for index in range(2):
+        pair = lab.tunnel([WEB])
+        with lab.connect(EDGE4, 8080) as player:
+            peers.read_exactly(player, 2 * MEGABYTE)
+            first, second = pair if index == 0 else pair[::-1]
+            start = time.monotonic()
+            expect_equal(first.stop(), 0, f"{first.name}'s exit code")
+            took = time.monotonic() - start
+            expect(took <= 2, f"{first.name} took {took:.1f} s to end")
+            try:
+                while player.recv(1 << 20):
+                    pass
+                expect(False, "a broken download looks complete")
+            except ConnectionResetError:
+                pass
+            until(3, "the backend's end", lambda: len(backend.errors) > index)
+        expect_equal(second.stop(), 0, f"{second.name}'s exit code")
+
+
 @case("a port in use: exit code 1, and the message names it")
 def port_in_use(lab):
     taken = lab.udp("server", "0.0.0.0", 4600)

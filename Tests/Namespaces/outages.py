@@ -1,14 +1,17 @@
 """Addresses change, servers restart, nobody is there yet: what goes on and what ends."""
 
+import os
 import signal
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import peers
 from datagrams import ECHO
 from lab import BACKEND4, CLIENT4, EDGE4, until
 from streams import MEGABYTE, WEB, expect_reset, relay_before_the_server
+from relay import Weather
 from verdicts import Failed, case, expect, expect_equal
 
 TICK = 0.02
@@ -164,7 +167,7 @@ def idle_rebinding(lab):
     expect(took <= 1, f"the next bytes took {took:.2f} s")
 
 
-def restart(lab, how: int):
+def restart(lab, how: int, pause: float = 0.3):
     """The old streams are reset, the UDP flow goes on, new streams are served."""
     peers.TCPBackend(lab, BACKEND4, 8080, peers.echo)
     peers.UDPEcho(lab, BACKEND4, 9000)
@@ -175,8 +178,11 @@ def restart(lab, how: int):
         peers.ask(player, b"before", (EDGE4, 9000))
         server.process.send_signal(how)
         server.wait_exit(3)
-        time.sleep(0.3)
         seen = len(client.events)
+        for _ in range(int(pause / 0.1)):
+            # The player does not know and plays on.
+            player.sendto(b"lost", (EDGE4, 9000))
+            time.sleep(0.1)
         lab.start_server([WEB, ECHO])
         start = time.monotonic()
         # What a game does: send on, and see when answers come again.
@@ -203,6 +209,25 @@ def server_restart(lab):
 @case("server crash: back within 3 s, the UDP flow goes on, old streams are reset")
 def server_crash(lab):
     restart(lab, signal.SIGKILL)
+
+
+@case("a server that was away for 8 s: back within 3 s", 25)
+def long_outage(lab):
+    restart(lab, signal.SIGKILL, pause=8)
+
+
+@case("server crash while idle: the session is made again within 20 s", 30)
+def idle_crash(lab):
+    peers.TCPBackend(lab, BACKEND4, 8080, peers.echo)
+    server, client = lab.tunnel([WEB])
+    server.process.kill()
+    server.wait_exit(3)
+    seen = len(client.events)
+    lab.start_server([WEB])
+    client.wait("session-up", 20, since=seen)
+    with lab.connect(EDGE4, 8080) as new:
+        new.sendall(b"again")
+        peers.read_exactly(new, 5)
 
 
 @case("client restart: a new session at once, the old streams end at the backend", 20)
@@ -263,3 +288,44 @@ def cut(lab):
     relay.is_cut = False
     time.sleep(2)
     streams.finish(2.0)
+
+
+@case("loss, reordering, flips, cuts and rebindings at once: ten streams, every byte", 45)
+def everything(lab):
+    seed = int(os.environ.get("SEED", "1"))
+    weather = Weather(loss=0.02, reorder=0.05, duplicate=0.02, flip=0.005, delay=0.004)
+    downloads = [peers.payload(seed * 100 + n, 5_000_000 + n) for n in range(10)]
+
+    def serve(connection):
+        number = peers.read_exactly(connection, 1)[0]
+        return number, peers.exchange(connection, downloads[number])
+
+    backend = peers.TCPBackend(lab, BACKEND4, 8080, serve)
+    relay = relay_before_the_server(lab, weather, seed=seed)
+    lab.start_server([WEB])
+    client = lab.start_client([WEB], f'server = "{CLIENT4}:4700"\n')
+    client.wait("session-up", 5)
+    over = threading.Event()
+
+    def disturb():
+        while not over.wait(0.6):
+            relay.rebind()
+            relay.is_cut = True
+            over.wait(0.05)
+            relay.is_cut = False
+
+    def visit(number: int):
+        up = peers.payload(seed * 100 + 50 + number, 2_000_000)
+        with lab.connect(EDGE4, 8080, seconds=30) as player:
+            player.sendall(bytes([number]))
+            return peers.exchange(player, up), (number, (len(up), peers.digest(up)))
+
+    threading.Thread(target=disturb, daemon=True).start()
+    with ThreadPoolExecutor(10) as pool:
+        results = list(pool.map(visit, range(10)))
+    over.set()
+    expect(relay.rebindings >= 2, f"only {relay.rebindings} rebindings")
+    for number, (received, sent) in enumerate(results):
+        wanted = (len(downloads[number]), peers.digest(downloads[number]))
+        expect_equal(received, wanted, f"what player {number} got")
+        until(3, f"upload {number}", lambda: sent in backend.results)

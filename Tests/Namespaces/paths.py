@@ -2,6 +2,7 @@
 
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import peers
 from datagrams import ECHO
@@ -162,6 +163,60 @@ def reliable(lab):
 def deadline(lab):
     came = deliver(lab, 'delivery = "deadline"\nmax_age = "500ms"')
     expect(came >= 196, f"only {came} of 200 came back")
+
+
+@case("answers come from the address that was asked, of server and of client")
+def second_addresses(lab):
+    start_backends(lab)
+    lab.ip("server", "addr", "add", "10.80.1.3/24", "dev", "to-client")
+    lab.ip("client", "addr", "add", "10.80.0.5/24", "dev", "to-player")
+    try:
+        lab.start_server([WEB, ECHO])
+        client = lab.start_client([WEB, ECHO], 'server = "10.80.1.3:4600"\n')
+        client.wait("session-up", 5)
+        for address in (EDGE4, "10.80.0.5"):
+            with lab.udp("player", "0.0.0.0", seconds=2) as flow:
+                # Connected, it hears nobody else.
+                flow.connect((address, 9000))
+                flow.send(b"hello")
+                expect_equal(flow.recv(100), b"hello", f"the echo from {address}")
+    finally:
+        lab.ip("server", "addr", "del", "10.80.1.3/24", "dev", "to-client")
+        lab.ip("client", "addr", "del", "10.80.0.5/24", "dev", "to-player")
+
+
+@case("two backends take turns")
+def two_backends(lab):
+    one = peers.TCPBackend(lab, BACKEND4, 8080, peers.echo)
+    two = peers.TCPBackend(lab, BACKEND4, 8081, peers.echo)
+    both = WEB._replace(backend=f'{BACKEND4}:8080", "{BACKEND4}:8081')
+    lab.tunnel([both])
+    for _ in range(10):
+        with lab.connect(EDGE4, 8080) as player:
+            player.sendall(b"hello")
+            peers.read_exactly(player, 5)
+    expect_equal((len(one.peers), len(two.peers)), (5, 5), "connections of each backend")
+
+
+@case("1000 short connections leave nothing behind", 30)
+def churn(lab):
+    peers.TCPBackend(lab, BACKEND4, 8080, peers.echo)
+    pair = lab.tunnel([WEB])
+
+    def visit(number: int):
+        with lab.connect(EDGE4, 8080) as player:
+            data = b"request %d" % number
+            expect_equal(peers.exchange(player, data), (len(data), peers.digest(data)), "echo")
+
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(visit, range(200)))
+        before = [program.resident_bytes() for program in pair]
+        list(pool.map(visit, range(800)))
+    for program, size in zip(pair, before):
+        grown = program.resident_bytes() - size
+        expect(grown < 8 << 20, f"{program.name} grew by {grown >> 10} KiB")
+    for end, path in lab.control.items():
+        until(3, f"no stream at the {end}", lambda: metrics(path)["fairlead_streams"] == 0)
 
 
 @case("workers of a client share its listeners")

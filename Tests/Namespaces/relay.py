@@ -49,6 +49,7 @@ class Relay:
         self.recorded: list[bytes] = []
         self.record_limit = 0
         self.is_cut = False
+        self.rebindings = 0
         self._later: list = []
         self._order = 0
         self._is_closed = False
@@ -86,6 +87,7 @@ class Relay:
             if self._wants_rebind.is_set():
                 old, self.back = self.back, self._open((self.address[0], 0))
                 old.close()
+                self.rebindings += 1
                 self._wants_rebind.clear()
                 self._has_rebound.set()
             readable = select.select([self.front, self.back], [], [], self._patience())[0]
