@@ -160,6 +160,12 @@ public struct HostedReceiver: ~Copyable {
         )
     }
 
+    /// Copies `count` bytes in order out, from `start` bytes after the next one to be consumed.
+    public func copy(from start: Int, count: Int, to target: UnsafeMutableRawPointer) {
+        precondition(start >= 0 && start + count <= self.readableByteCount)
+        self.ring.copy(from: self.consumedOffset + UInt64(start), count: count, to: target)
+    }
+
     /// The local side took `count` bytes.
     public mutating func consumed(_ count: Int) {
         precondition(count >= 0 && count <= self.readableByteCount)

@@ -105,6 +105,10 @@ public final class HandshakeResponder {
     private var prologue: UnsafeMutableRawPointer { self.memory.base + 96 }
     private var answer: UnsafeMutableRawPointer { self.memory.base + 128 }
 
+    /// A data packet has arrived under the keys of `localIndex`: copies of their initiation get no
+    /// answer any more.
+    public func confirmed(_ localIndex: UInt32) { self.replays.confirmed(localIndex) }
+
     /// Whether initiations must show a cookie at the moment.
     public func isUnderLoad(at now: Instant) -> Bool { self.load.isLoaded(at: now) }
 
@@ -239,6 +243,7 @@ public final class HandshakeResponder {
         self.clients.accept(hello.unixMilliseconds, of: client)
         self.replays.remember(
             request.hash,
+            localIndex: answer.senderIndex,
             response: UnsafeRawBufferPointer(start: request.target, count: byteCount),
             at: request.now
         )

@@ -13,6 +13,8 @@ struct ReplayMemory: ~Copyable {
 
     private struct Entry {
         var hash: UInt64 = 0
+        /// Of the keys the answer leads to.
+        var localIndex: UInt32 = 0
         var acceptedAt = Instant(nanoseconds: 0)
         var byteCount = 0
         var resends = 0
@@ -69,7 +71,12 @@ struct ReplayMemory: ~Copyable {
         )
     }
 
-    mutating func remember(_ hash: UInt64, response: UnsafeRawBufferPointer, at now: Instant) {
+    mutating func remember(
+        _ hash: UInt64,
+        localIndex: UInt32,
+        response: UnsafeRawBufferPointer,
+        at now: Instant
+    ) {
         precondition(response.count <= Self.slotByteCount)
         let slot = self.next % Self.capacity
         if self.next >= Self.capacity, self.slots[self.entries[slot].hash] == slot {
@@ -78,6 +85,7 @@ struct ReplayMemory: ~Copyable {
         self.next += 1
         var entry = Entry()
         entry.hash = hash
+        entry.localIndex = localIndex
         entry.acceptedAt = now
         entry.byteCount = response.count
         self.entries[slot] = entry
@@ -86,5 +94,14 @@ struct ReplayMemory: ~Copyable {
             count: response.count
         ).copyMemory(from: response)
         self.slots[hash] = slot
+    }
+
+    /// The keys behind `localIndex` are in use: whoever repeats their initiation now has no need of
+    /// the answer.
+    mutating func confirmed(_ localIndex: UInt32) {
+        for slot in 0..<min(self.next, Self.capacity)
+        where self.entries[slot].localIndex == localIndex {
+            self.entries[slot].resends = Self.maximumResends
+        }
     }
 }

@@ -284,7 +284,7 @@ extension Engine {
         client.waitingSince = .never
         for slot in 0..<UInt32(self.board.flows.slotCount) {
             if let flow = self.board.flows.live(slot), flow.pointee.session < 0 {
-                session.adopt(flow)
+                session.adopt(flow, at: now)
             }
         }
         self.touch(session)

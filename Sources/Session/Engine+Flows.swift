@@ -9,7 +9,7 @@ extension Engine {
             self.board.drop(.flowLimit)
             return nil
         }
-        client.session?.adopt(flow)
+        client.session?.adopt(flow, at: now)
         self.armFlowSweep(request, at: now)
         return flow.pointee.handle
     }
@@ -28,6 +28,10 @@ extension Engine {
         }
         flow.pointee.lastActivity = now
         let session = flow.pointee.session < 0 ? nil : self.sessions[Int(flow.pointee.session)]
+        if let session, flow.pointee.request.delivery == .reliable {
+            session.send(datagram, on: flow)
+            return self.touch(session)
+        }
         let before = flow.pointee.queue.count
         let isPacked = flow.pointee.request.isCompressed
         let content =
@@ -51,10 +55,25 @@ extension Engine {
 
     /// A datagram for the local side; its bytes stay valid until the next call into the engine.
     public func nextDatagram() -> (flow: FlowHandle, bytes: UnsafeRawBufferPointer)? {
-        while let (handle, bytes) = self.board.inbox.next() {
-            if self.board.flows.find(handle) != nil { return (handle, bytes) }
+        while true {
+            while let (handle, bytes) = self.board.inbox.next() {
+                if self.board.flows.find(handle) != nil { return (handle, bytes) }
+            }
+            guard self.unpackMessages() else { return nil }
         }
-        return nil
+    }
+
+    /// Turns arrived messages of reliable flows into datagrams; false when there were none.
+    private func unpackMessages() -> Bool {
+        guard let slot = self.board.readyMessages.popFirst() else { return false }
+        guard let stream = self.board.streams.live(slot), stream.pointee.isReady,
+            stream.pointee.messageFlow != nil, stream.pointee.session >= 0,
+            let session = self.sessions[Int(stream.pointee.session)]
+        else { return true }
+        stream.pointee.isReady = false
+        if !session.deliverMessages(stream, at: self.board.now) { self.board.markReady(stream) }
+        self.touch(session)
+        return true
     }
 
     /// Ends a flow; the handle is dead and no event follows.
@@ -65,7 +84,11 @@ extension Engine {
 
     private func discard(_ flow: FlowPointer, telling reason: ResetReason) {
         if flow.pointee.session >= 0, let session = self.sessions[Int(flow.pointee.session)] {
-            session.refuse(ChannelKind.flow, flow.pointee.id, reason)
+            if let stream = session.channel(of: flow) {
+                session.reset(stream, reason: reason)
+            } else if flow.pointee.request.delivery != .reliable {
+                session.refuse(ChannelKind.flow, flow.pointee.id, reason)
+            }
             session.detach(flow)
             self.touch(session)
         }

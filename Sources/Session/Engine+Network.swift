@@ -11,6 +11,7 @@ extension Engine {
         from source: SocketAddress,
         at now: Instant
     ) -> Disposition {
+        self.board.now = now
         guard packet.count >= RecordHeader.overhead else {
             self.board.drop(.malformed)
             return .consumed

@@ -77,6 +77,7 @@ public final class Engine {
 
     /// Does what was due at `now`; outputs may follow.
     public func wake(at now: Instant) {
+        self.board.now = now
         while let slot = self.heap.due(at: now) {
             guard let session = self.sessions[slot] else {
                 self.heap.set(slot, to: .never)

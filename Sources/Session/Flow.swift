@@ -26,6 +26,10 @@ struct Flow: ~Copyable {
     /// Tells first arrivals from copies, and puts lost datagrams together from repairs.
     var arrivals = DuplicateFilter()
     var decoder: SlidingWindowDecoder?
+    /// What may be sent again, for delivery by deadline.
+    var retention: DatagramRetention?
+    /// The stream that carries the messages, for reliable delivery.
+    var channel: UInt32?
     var isOpenAcknowledged = false
     var lastOpenPacket: UInt64?
     var isQueued = false
@@ -35,6 +39,16 @@ struct Flow: ~Copyable {
         self.generation = generation
         self.request = request
         self.lastActivity = now
+        self.resetRetention()
+    }
+
+    /// Something waits for room on the path.
+    var hasDatagrams: Bool { !self.queue.isEmpty || self.retention?.hasResends == true }
+
+    mutating func resetRetention() {
+        self.retention =
+            self.request.delivery == .deadline
+            ? DatagramRetention(maximumAge: self.request.maximumAge) : nil
     }
 
     var handle: FlowHandle { FlowHandle(slot: self.slot, generation: self.generation) }

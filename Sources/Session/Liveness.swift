@@ -57,8 +57,12 @@ struct Liveness {
         guard circumstances.isClient, circumstances.hasChannels, let lastTraffic else {
             return .never
         }
+        // Twice quickly, in case the first is lost, then once a second.
         let first = max(.milliseconds(250), circumstances.roundTrip * 3)
-        let due = lastTraffic + first + .seconds(1) * self.probes
+        let due =
+            self.probes < 2
+            ? lastTraffic + first * (self.probes + 1)
+            : lastTraffic + first * 2 + .seconds(1) * (self.probes - 1)
         return due < lastTraffic + Self.watchfulness ? due : .never
     }
 

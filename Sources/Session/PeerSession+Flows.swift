@@ -10,7 +10,10 @@ extension PeerSession {
     }
 
     /// Client: gives a flow an id in this session; its OPEN travels with its next datagram.
-    func adopt(_ flow: FlowPointer) {
+    func adopt(_ flow: FlowPointer, at now: Instant) {
+        if flow.pointee.request.delivery == .reliable {
+            return self.adoptReliable(flow, at: now)
+        }
         self.attach(flow, id: self.nextFlowID)
         self.nextFlowID += 1
         flow.pointee.isOpenAcknowledged = false
@@ -21,7 +24,7 @@ extension PeerSession {
     }
 
     func scheduleDatagrams(_ flow: FlowPointer) {
-        guard !flow.pointee.isQueued, !flow.pointee.queue.isEmpty else { return }
+        guard !flow.pointee.isQueued, flow.pointee.hasDatagrams else { return }
         flow.pointee.isQueued = true
         self.flowQueue.append(flow.pointee.slot)
     }
@@ -30,10 +33,12 @@ extension PeerSession {
     func detach(_ flow: FlowPointer) {
         self.flowIDs.remove(flow.pointee.id)
         flow.pointee.session = -1
+        flow.pointee.channel = nil
         self.protection.set(Int(flow.pointee.slot), to: .never)
         if flow.pointee.decoder != nil { self.decoderCount -= 1 }
         flow.pointee.decoder = nil
         flow.pointee.protection = nil
+        flow.pointee.resetRetention()
         flow.pointee.arrivals = DuplicateFilter()
         flow.pointee.isQueued = false
     }

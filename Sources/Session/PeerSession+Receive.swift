@@ -179,7 +179,7 @@ extension PeerSession {
     /// The peer broke the rules of one stream: that stream ends, the session goes on.
     func fail(_ stream: StreamPointer, _ reason: ResetReason) {
         self.board.drop(.protocolViolation)
-        self.board.post(.streamReset(stream.pointee.handle, reason))
+        self.announceEnd(stream, reason)
         self.reset(stream, reason: reason)
     }
 
@@ -188,9 +188,7 @@ extension PeerSession {
         // The OPEN of a stream reset this early may still be on its way.
         if !self.isClient { self.openedStreams.insert(id) }
         guard let stream = self.stream(id) else { return }
-        if !stream.pointee.isReset {
-            self.board.post(.streamReset(stream.pointee.handle, reason))
-        }
+        if !stream.pointee.isReset { self.announceEnd(stream, reason) }
         self.release(stream)
     }
 
@@ -208,7 +206,7 @@ extension PeerSession {
         let isKnown = isFlow ? self.openedFlows.contains(id) : self.openedStreams.contains(id)
         guard !isKnown else { return }
         guard let request = OpenRequest(parsing: &reader),
-            isFlow == (request.serviceProtocol == .udp)
+            isFlow == (request.serviceProtocol == .udp && request.delivery != .reliable)
         else { return self.board.drop(.malformed) }
         if isFlow { openFlow(id, request) } else { openStream(id, request) }
     }
@@ -327,7 +325,7 @@ extension PeerSession {
         self.detach(flow)
         if self.isClient, reason == .flowUnknown || reason == .idle {
             // The server forgot it, the player did not: the next datagram opens it anew.
-            self.adopt(flow)
+            self.adopt(flow, at: self.board.now)
             return
         }
         self.board.post(.flowClosed(flow.pointee.handle, reason))

@@ -63,7 +63,7 @@ extension PeerSession {
         guard stream.pointee.ending == .acknowledged, !stream.pointee.isReset,
             stream.pointee.sender.isEverythingAcknowledged, stream.pointee.isReceiveFinished
         else { return }
-        self.board.post(.streamClosed(stream.pointee.handle))
+        self.announceEnd(stream, nil)
         self.release(stream)
     }
 
@@ -111,9 +111,7 @@ extension PeerSession {
             guard let stream = self.board.streams.live(slot),
                 stream.pointee.session == Int32(self.slot)
             else { continue }
-            if !stream.pointee.isReset {
-                self.board.post(.streamReset(stream.pointee.handle, reason))
-            }
+            if !stream.pointee.isReset { self.announceEnd(stream, reason) }
             self.release(stream)
         }
     }

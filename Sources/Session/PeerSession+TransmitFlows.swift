@@ -1,3 +1,4 @@
+import KCP
 import Primitives
 import Recovery
 
@@ -28,12 +29,15 @@ extension PeerSession {
                 flow.pointee.lastOpenPacket = packet.number
                 self.note(.flowOpen, slot: slot, id: flow.pointee.id, in: packet)
             }
-            guard self.writeDatagram(flow, to: &packet, at: now) else { return }
+            guard
+                self.writeResend(flow, to: &packet, at: now)
+                    ?? self.writeDatagram(flow, to: &packet, at: now)
+            else { return }
             packet.isTraffic = true
             packet.flags.insert(.isInteractive)
             // One datagram a turn: no flow waits behind another's burst.
             _ = self.flowQueue.popFirst()
-            if flow.pointee.queue.isEmpty {
+            if !flow.pointee.hasDatagrams {
                 flow.pointee.isQueued = false
             } else {
                 self.flowQueue.append(slot)
@@ -50,13 +54,16 @@ extension PeerSession {
 
     /// Drops what waited too long; false when nothing is left.
     private func dropStale(_ flow: FlowPointer, at now: Instant) -> Bool {
+        let request = flow.pointee.request
+        let patience =
+            request.delivery == .deadline ? request.maximumAge : Self.datagramPatience
         while !flow.pointee.queue.isEmpty, flow.pointee.fragmentOffset == 0,
-            now.since(flow.pointee.queue.first.queuedAt) > Self.datagramPatience
+            now.since(flow.pointee.queue.first.queuedAt) > patience
         {
             flow.pointee.removeFirstDatagram()
             self.board.drop(.flowQueueStale)
         }
-        return !flow.pointee.queue.isEmpty
+        return flow.pointee.hasDatagrams
     }
 
     /// Writes the first datagram or its next fragment; false when the packet has no room for it.
@@ -79,19 +86,23 @@ extension PeerSession {
                 UnsafeRawBufferPointer(start: packet.writer.cursor, count: total),
                 at: now
             )
+            if flow.pointee.retention != nil {
+                self.retain(flow, part: total, fragmentByteCount: 0, in: packet, at: now)
+            }
             packet.writer.count += total
             flow.pointee.nextNumber &+= 1
             flow.pointee.removeFirstDatagram()
             return true
         }
         if flow.pointee.fragmentOffset == 0, total <= largest { return false }
-        return self.writeFragments(flow, total: total, to: &packet)
+        return self.writeFragments(flow, total: total, to: &packet, at: now)
     }
 
     private func writeFragments(
         _ flow: FlowPointer,
         total: Int,
-        to packet: inout PacketBuilder
+        to packet: inout PacketBuilder,
+        at now: Instant
     ) -> Bool {
         if flow.pointee.fragmentOffset == 0 {
             // All fragments but the last are equally long, so that their number is known from the
@@ -123,6 +134,9 @@ extension PeerSession {
         packet.writer.write(UInt16(offset))
         packet.writer.write(UInt16(total))
         flow.pointee.queue.copyFirst(from: offset, count: length, to: packet.writer.cursor)
+        if flow.pointee.retention != nil {
+            self.retain(flow, part: length, fragmentByteCount: chunk, in: packet, at: now)
+        }
         packet.writer.count += length
         flow.pointee.fragmentOffset += length
         flow.pointee.fragmentIndex &+= 1
@@ -130,6 +144,100 @@ extension PeerSession {
             flow.pointee.nextNumber &+= 1
             flow.pointee.removeFirstDatagram()
         }
+        return true
+    }
+
+    // MARK: - Delivery by deadline
+
+    /// Stands for "whole" where a fragment's index goes.
+    static let wholeDatagram = UInt8.max
+
+    /// Keeps the part of a datagram that stands at the packet's cursor, in case it is lost.
+    private func retain(
+        _ flow: FlowPointer,
+        part: Int,
+        fragmentByteCount: Int,
+        in packet: PacketBuilder,
+        at now: Instant
+    ) {
+        guard let retention = flow.pointee.retention else { return }
+        let offset = flow.pointee.fragmentOffset
+        if offset == 0 {
+            retention.begin(
+                flow.pointee.nextNumber,
+                byteCount: flow.pointee.queue.first.byteCount,
+                fragmentByteCount: fragmentByteCount,
+                queuedAt: flow.pointee.queue.first.queuedAt,
+                at: now
+            )
+        }
+        retention.place(
+            UnsafeRawBufferPointer(start: packet.writer.cursor, count: part),
+            at: offset
+        )
+        let isWhole = fragmentByteCount == 0
+        self.note(
+            flow,
+            flow.pointee.nextNumber,
+            fragment: isWhole ? Self.wholeDatagram : flow.pointee.fragmentIndex,
+            in: packet
+        )
+    }
+
+    private func note(
+        _ flow: FlowPointer,
+        _ number: UInt32,
+        fragment: UInt8,
+        in packet: PacketBuilder
+    ) {
+        self.note(
+            .datagram,
+            slot: flow.pointee.slot,
+            id: flow.pointee.id,
+            value: number,
+            part: SegmentPart(first: Int(fragment), count: 1),
+            in: packet
+        )
+    }
+
+    /// Sends again what was lost and is not too old; `nil` when there is no such thing, false when
+    /// the packet has no room for it.
+    private func writeResend(
+        _ flow: FlowPointer,
+        to packet: inout PacketBuilder,
+        at now: Instant
+    ) -> Bool? {
+        guard let retention = flow.pointee.retention,
+            let (resend, entry) = retention.firstResend(at: now)
+        else { return flow.pointee.queue.isEmpty ? true : nil }
+        let isWhole = resend.fragment == Self.wholeDatagram
+        let start = isWhole ? 0 : Int(resend.fragment) * entry.fragmentByteCount
+        let length =
+            isWhole ? entry.byteCount : min(entry.fragmentByteCount, entry.byteCount - start)
+        let header = isWhole ? FrameSize.datagramHeader : FrameSize.fragmentHeader
+        guard header + length <= self.packetSize - RecordLayout.header - RecordLayout.tag else {
+            // The path has become too small for it.
+            retention.removeFirstResend()
+            return flow.pointee.queue.isEmpty ? true : nil
+        }
+        guard packet.room >= header + length else { return false }
+        retention.removeFirstResend()
+        packet.begin(
+            isWhole ? FrameType.datagram : FrameType.fragment,
+            count: header - FrameSize.header + length
+        )
+        packet.writer.write(flow.pointee.id)
+        packet.writer.write(resend.number)
+        if !isWhole {
+            let chunk = entry.fragmentByteCount
+            packet.writer.write(resend.fragment)
+            packet.writer.write(UInt8((entry.byteCount + chunk - 1) / chunk))
+            packet.writer.write(UInt16(start))
+            packet.writer.write(UInt16(entry.byteCount))
+        }
+        retention.copy(entry, from: start, count: length, to: packet.writer.cursor)
+        packet.writer.count += length
+        self.note(flow, resend.number, fragment: resend.fragment, in: packet)
         return true
     }
 }

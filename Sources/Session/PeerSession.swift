@@ -270,7 +270,7 @@ final class PeerSession {
             self.finishIfDone(stream)
         case .reset:
             if let stream = self.stream(frame), stream.pointee.isReset { self.release(stream) }
-        case .window:
+        case .window, .datagram:
             return
         }
     }
@@ -279,6 +279,10 @@ final class PeerSession {
         switch frame.kind {
         case .mtuProbe: self.mtu.probeLost(size: Int(frame.value), at: now)
         case .flowOpen: return
+        case .datagram:
+            guard let flow = self.flow(frame) else { return }
+            flow.pointee.retention?.lost(frame.value, fragment: frame.part.first)
+            self.scheduleDatagrams(flow)
         case .segment:
             guard let stream = self.stream(frame), !stream.pointee.isReset else { return }
             if stream.pointee.sender.lose(frame.value) { self.scheduleData(stream) }

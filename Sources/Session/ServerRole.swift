@@ -135,6 +135,7 @@ extension Engine {
 
     /// The first packet under new keys: the client has them.
     func confirm(_ session: PeerSession, _ keypair: PeerSession.Keypair, at now: Instant) {
+        if case .server(let server) = self.role { server.responder.confirmed(keypair.localIndex) }
         if keypair === session.next {
             if let retired = session.promote(keypair) { self.indices.remove(retired) }
         }
@@ -185,11 +186,11 @@ extension Engine {
             guard let stream = self.board.streams.live(slot), !stream.pointee.isReset,
                 stream.pointee.session == Int32(session.slot), !isAllowed(stream.pointee.request)
             else { continue }
-            self.board.post(.streamReset(stream.pointee.handle, .reload))
+            session.announceEnd(stream, .reload)
             session.reset(stream, reason: .serviceForbidden)
         }
         for slot in 0..<UInt32(self.board.flows.slotCount) {
-            guard let flow = self.board.flows.live(slot),
+            guard let flow = self.board.flows.live(slot), flow.pointee.channel == nil,
                 flow.pointee.session == Int32(session.slot), !isAllowed(flow.pointee.request)
             else { continue }
             session.refuse(ChannelKind.flow, flow.pointee.id, .serviceForbidden)
@@ -240,7 +241,11 @@ extension Engine {
             if request.isCompressed, !service.allowsCompression {
                 stream.pointee.compression = StreamCompression(mayCompress: false)
             }
-            self.board.post(.streamOpened(stream.pointee.handle, session.handle, request))
+            if request.serviceProtocol == .udp {
+                self.openReliable(stream, request, for: session, at: now)
+            } else {
+                self.board.post(.streamOpened(stream.pointee.handle, session.handle, request))
+            }
         case .failure(let refusal):
             // A stream that exists only to carry its RESET until that is acknowledged.
             request.isCompressed = false
@@ -253,6 +258,22 @@ extension Engine {
             session.attach(stream, conversation: id)
             session.reset(stream, reason: refusal.reason)
         }
+    }
+
+    /// A conversation that carries the datagrams of a reliable flow.
+    private func openReliable(
+        _ stream: StreamPointer,
+        _ request: OpenRequest,
+        for session: PeerSession,
+        at now: Instant
+    ) {
+        guard let flow = self.board.flows.allocate(request, at: now) else {
+            self.board.drop(.flowLimit)
+            return session.reset(stream, reason: .limit)
+        }
+        session.attachReliable(flow, to: stream)
+        self.board.post(.flowOpened(flow.pointee.handle, session.handle, request))
+        self.armFlowSweep(request, at: now)
     }
 
     func openFlow(

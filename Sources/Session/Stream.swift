@@ -24,6 +24,8 @@ struct Stream: ~Copyable {
     var sender: HostedSender
     var receiver: HostedReceiver
     var compression: StreamCompression?
+    /// The flow whose datagrams this stream carries, for reliable delivery.
+    var messageFlow: UInt32?
     var openedAt: Instant
     /// Frames that wait for the next packet.
     var pending: Pending = []
@@ -65,7 +67,9 @@ struct Stream: ~Copyable {
             window: EngineLimits.initialWindow,
             limit: limits.streamBuffer
         )
-        if request.isCompressed { self.compression = StreamCompression(mayCompress: true) }
+        if request.isCompressed, request.serviceProtocol == .tcp {
+            self.compression = StreamCompression(mayCompress: true)
+        }
     }
 
     private static let messageScoreLimit = 16

@@ -8,6 +8,10 @@ final class Switchboard {
     var inbox: Inbox
     /// Streams with something new for the driver.
     var ready = SlotQueue()
+    /// Streams with messages for a flow.
+    var readyMessages = SlotQueue()
+    /// The time of the call that is being served, for work done while outputs are taken.
+    var now = Instant(nanoseconds: 0)
     private var events: [EngineEvent] = []
     private var eventHead = 0
     /// Packets for addresses other than a session's own: handshake replies, path checks.
@@ -81,7 +85,11 @@ final class Switchboard {
     func markReady(_ stream: StreamPointer) {
         guard !stream.pointee.isReady, !stream.pointee.isReset else { return }
         stream.pointee.isReady = true
-        self.ready.append(stream.pointee.slot)
+        if stream.pointee.messageFlow == nil {
+            self.ready.append(stream.pointee.slot)
+        } else {
+            self.readyMessages.append(stream.pointee.slot)
+        }
     }
 
     func drop(_ reason: DropReason) { self.counters.drops.count(reason) }

@@ -86,6 +86,24 @@ import Testing
         #expect(wire.server.snapshot(at: wire.now).counters.packetsRecovered > 60)
     }
 
+    @Test(arguments: [Delivery.deadline, .reliable], [100, 3000])
+    func retransmissionSavesWhatCopiesDoNot(delivery: Delivery, size: Int) {
+        var request = OpenRequest(service: "voice", serviceProtocol: .udp)
+        request.delivery = delivery
+        request.redundancy = .off
+        let (wire, delivered) = self.run(
+            request,
+            messages: 2000,
+            size: size,
+            gap: .microseconds(16_667),
+            seed: 8
+        )
+        #expect(delivered >= (delivery == .reliable ? 2000 : 1990))
+        let numbers = wire.serverDatagrams.map { Int($0[0]) << 8 | Int($0[1]) }
+        if delivery == .reliable { #expect(numbers == numbers.sorted()) }
+        #expect(wire.clientDatagrams.count >= delivered - 10)
+    }
+
     @Test func aCleanPathCostsNothing() {
         let request = OpenRequest(service: "voice", serviceProtocol: .udp)
         let (wire, delivered) = self.run(

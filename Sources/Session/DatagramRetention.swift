@@ -1,0 +1,119 @@
+import Primitives
+
+/// The newest datagrams of a flow whose delivery is `deadline`, kept for as long as sending them
+/// again still makes sense.
+final class DatagramRetention {
+    struct Entry: BitwiseCopyable {
+        var number: UInt32
+        var offset: UInt64
+        var byteCount: Int
+        var queuedAt: Instant
+        /// Bytes of each fragment but the last; 0 for a datagram that went out whole.
+        var fragmentByteCount: Int
+    }
+
+    /// A datagram, or one fragment of it, to be sent again.
+    struct Resend: BitwiseCopyable {
+        var number: UInt32
+        var fragment: UInt8
+    }
+
+    private static let byteLimit = 1 << 20
+    private static let entryLimit = 4096
+
+    private let maximumAge: Instant.Interval
+    private var bytes = ByteRing()
+    private var entries = IndexedRing<Entry>(capacity: 16)
+    private var head: UInt64 = 0
+    private var tail: UInt64 = 0
+    private var readOffset: UInt64 = 0
+    private var writeOffset: UInt64 = 0
+    private var resends = IndexedRing<Resend>(capacity: 16)
+    private var resendHead: UInt64 = 0
+    private var resendTail: UInt64 = 0
+
+    init(maximumAge: Instant.Interval) { self.maximumAge = maximumAge }
+
+    var hasResends: Bool { self.resendHead != self.resendTail }
+
+    /// Makes room for a datagram whose bytes follow by ``place(_:at:)``.
+    func begin(
+        _ number: UInt32,
+        byteCount: Int,
+        fragmentByteCount: Int,
+        queuedAt: Instant,
+        at now: Instant
+    ) {
+        while self.head < self.tail,
+            Int(self.writeOffset - self.readOffset) + byteCount > Self.byteLimit
+                || Int(self.tail - self.head) >= Self.entryLimit
+                || now.since(self.entries[self.head].queuedAt) > self.maximumAge
+        {
+            let oldest = self.entries[self.head]
+            self.readOffset = oldest.offset + UInt64(oldest.byteCount)
+            self.head += 1
+        }
+        self.bytes.grow(
+            toHold: Int(self.writeOffset - self.readOffset) + byteCount,
+            keeping: self.readOffset..<self.writeOffset
+        )
+        self.entries.grow(toHold: Int(self.tail - self.head) + 1, keeping: self.head..<self.tail)
+        self.entries[self.tail] = Entry(
+            number: number,
+            offset: self.writeOffset,
+            byteCount: byteCount,
+            queuedAt: queuedAt,
+            fragmentByteCount: fragmentByteCount
+        )
+        self.tail += 1
+        self.writeOffset += UInt64(byteCount)
+    }
+
+    /// Fills in part of the datagram begun last.
+    func place(_ part: UnsafeRawBufferPointer, at start: Int) {
+        guard self.head < self.tail else { return }
+        self.bytes.place(part, at: self.entries[self.tail - 1].offset + UInt64(start))
+    }
+
+    /// A packet with this datagram, or a fragment of it, is lost.
+    func lost(_ number: UInt32, fragment: UInt8) {
+        guard self.find(number) != nil, self.resendTail - self.resendHead < 4096 else { return }
+        let live = self.resendHead..<self.resendTail
+        self.resends.grow(toHold: live.count + 1, keeping: live)
+        self.resends[self.resendTail] = Resend(number: number, fragment: fragment)
+        self.resendTail += 1
+    }
+
+    /// What to send again first; what has grown too old meanwhile is forgotten.
+    func firstResend(at now: Instant) -> (Resend, Entry)? {
+        while self.resendHead < self.resendTail {
+            let resend = self.resends[self.resendHead]
+            if let entry = self.find(resend.number),
+                now.since(entry.queuedAt) <= self.maximumAge
+            {
+                return (resend, entry)
+            }
+            self.resendHead += 1
+        }
+        return nil
+    }
+
+    func removeFirstResend() { self.resendHead += 1 }
+
+    func copy(_ entry: Entry, from start: Int, count: Int, to target: UnsafeMutableRawPointer) {
+        self.bytes.copy(from: entry.offset + UInt64(start), count: count, to: target)
+    }
+
+    /// Numbers are kept in order but may have gaps, where datagrams were given up.
+    private func find(_ number: UInt32) -> Entry? {
+        var low = self.head
+        var high = self.tail
+        while low < high {
+            let middle = (low + high) / 2
+            let ahead = Int32(bitPattern: number &- self.entries[middle].number)
+            if ahead == 0 { return self.entries[middle] }
+            if ahead > 0 { low = middle + 1 } else { high = middle }
+        }
+        return nil
+    }
+}

@@ -1,0 +1,108 @@
+import KCP
+import Primitives
+
+/// Flows whose delivery is `reliable`: datagrams as messages of one conversation.
+///
+/// On the wire they are a stream of `length (2) | bytes`; at both ends they are datagrams again. A
+/// message that finds no room is dropped and counted before it is sent, never after.
+extension PeerSession {
+    /// Client: gives a reliable flow a conversation of its own, and that what waited.
+    func adoptReliable(_ flow: FlowPointer, at now: Instant) {
+        flow.pointee.session = Int32(self.slot)
+        let stream = self.board.streams.allocate(
+            flow.pointee.request,
+            limits: self.board.limits,
+            at: now
+        )
+        guard let stream else { return self.board.drop(.streamLimit) }
+        stream.pointee.messageFlow = flow.pointee.slot
+        flow.pointee.channel = stream.pointee.slot
+        self.adopt(stream)
+        let queue = flow.pointee.queue.count
+        for _ in 0..<queue {
+            let count = flow.pointee.queue.first.byteCount
+            withUnsafeTemporaryAllocation(byteCount: max(1, count), alignment: 1) { buffer in
+                guard let base = buffer.baseAddress else { return }
+                flow.pointee.queue.copyFirst(from: 0, count: count, to: base)
+                self.send(UnsafeRawBufferPointer(start: base, count: count), on: flow)
+            }
+            flow.pointee.queue.removeFirst()
+        }
+    }
+
+    /// Server: the flow at the other end of a conversation that a client opened for messages.
+    func attachReliable(_ flow: FlowPointer, to stream: StreamPointer) {
+        flow.pointee.session = Int32(self.slot)
+        flow.pointee.channel = stream.pointee.slot
+        stream.pointee.messageFlow = flow.pointee.slot
+    }
+
+    /// Hands one message to the conversation.
+    func send(_ message: UnsafeRawBufferPointer, on flow: FlowPointer) {
+        guard let stream = self.channel(of: flow),
+            stream.pointee.sender.heldByteCount + message.count + 2
+                <= self.board.limits.streamBuffer
+        else { return self.board.drop(.flowQueueFull) }
+        withUnsafeBytes(of: UInt16(message.count).littleEndian) { length in
+            let taken = stream.pointee.sender.write(length) + stream.pointee.sender.write(message)
+            precondition(taken == message.count + 2)
+        }
+        self.scheduleData(stream)
+    }
+
+    func channel(of flow: FlowPointer) -> StreamPointer? {
+        guard let slot = flow.pointee.channel, let stream = self.board.streams.live(slot),
+            stream.pointee.messageFlow == flow.pointee.slot, !stream.pointee.isReset
+        else { return nil }
+        return stream
+    }
+
+    /// Turns what has arrived in order into datagrams; false when the inbox has no room.
+    func deliverMessages(_ stream: StreamPointer, at now: Instant) -> Bool {
+        guard let flow = self.messageFlow(of: stream) else { return true }
+        while stream.pointee.receiver.readableByteCount >= 2 {
+            var length: UInt16 = 0
+            withUnsafeMutableBytes(of: &length) { bytes in
+                guard let base = bytes.baseAddress else { return }
+                stream.pointee.receiver.copy(from: 0, count: 2, to: base)
+            }
+            let count = Int(UInt16(littleEndian: length))
+            guard count <= DatagramPacking.largest else {
+                self.fail(stream, .protocolViolation)
+                return true
+            }
+            guard stream.pointee.receiver.readableByteCount >= 2 + count else { break }
+            guard let target = self.board.inbox.reserve(count, for: flow.pointee.handle) else {
+                return false
+            }
+            stream.pointee.receiver.copy(from: 2, count: count, to: target)
+            stream.pointee.receiver.consumed(2 + count)
+            flow.pointee.lastActivity = now
+        }
+        self.updateCredit(stream, at: now)
+        return true
+    }
+
+    private func messageFlow(of stream: StreamPointer) -> FlowPointer? {
+        guard let slot = stream.pointee.messageFlow, let flow = self.board.flows.live(slot),
+            flow.pointee.channel == stream.pointee.slot
+        else { return nil }
+        return flow
+    }
+
+    /// Tells the driver that a stream, or the flow it carries, is over.
+    func announceEnd(_ stream: StreamPointer, _ reason: ResetReason?) {
+        guard stream.pointee.messageFlow != nil else {
+            let handle = stream.pointee.handle
+            self.board.post(reason.map { .streamReset(handle, $0) } ?? .streamClosed(handle))
+            return
+        }
+        guard let flow = self.messageFlow(of: stream) else { return }
+        flow.pointee.channel = nil
+        flow.pointee.session = -1
+        // A client's flow outlives the session and gets another conversation in the next.
+        if self.isClient, reason == .sessionLost { return }
+        self.board.post(.flowClosed(flow.pointee.handle, reason ?? .aborted))
+        self.board.flows.release(flow)
+    }
+}
