@@ -102,7 +102,12 @@ struct Carrier {
             throw SkippedStack("\(program) is missing (swift build -c release)")
         }
         try bed.openBackend(congestion: nil)
-        try FairleadFiles.write(stack, into: bed.folder, tunnelPort: Self.tunnelPort)
+        try FairleadFiles.write(
+            stack,
+            bed.scenario.trafficClass,
+            into: bed.folder,
+            tunnelPort: Self.tunnelPort
+        )
         let server = try bed.start(
             [programs[0], "--config", "\(bed.folder)/server.toml"],
             in: bed.server,
@@ -143,7 +148,12 @@ enum FairleadFiles {
     static let streamPort: UInt16 = 7100
     static let datagramPort: UInt16 = 7101
 
-    static func write(_ stack: Stack, into folder: String, tunnelPort: UInt16) throws {
+    static func write(
+        _ stack: Stack,
+        _ trafficClass: String,
+        into folder: String,
+        tunnelPort: UInt16
+    ) throws {
         let serverKey = SecretKey(entropy: .kernel())
         let clientKey = SecretKey(entropy: .kernel())
         for (name, key) in [("server", serverKey), ("client", clientKey)] {
@@ -184,6 +194,7 @@ enum FairleadFiles {
             listen = "127.0.0.1:\(Self.datagramPort)"
             protocol = "udp"
             service = "datagrams"
+            class = "\(trafficClass)"
             \(delivery)
             """
         try TextFile.write(server, to: "\(folder)/server.toml")

@@ -18,6 +18,8 @@ public struct Scenario: Sendable {
     public var stacks: [Stack] = []
     public var measures: [Measure] = []
     public var echo = EchoShape()
+    /// The class of Fairlead's UDP forward, as its configuration names it.
+    public var trafficClass = "auto"
 
     public init(name: String, title: String) {
         self.name = name

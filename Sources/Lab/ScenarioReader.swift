@@ -29,6 +29,7 @@ extension Scenario {
         try reader.refuseUnknown([
             "title", "stacks", "measures", "duration", "warm_up", "seeds", "link", "up", "down",
             "outages", "messages_per_second", "message_bytes",
+            "class",
         ])
         var scenario = Scenario(name: name, title: try reader.string("title") ?? name)
         scenario.stacks = try reader.names("stacks")
@@ -42,6 +43,7 @@ extension Scenario {
         if let size = try reader.integer("message_bytes") {
             scenario.echo.byteCount = Int(clamping: size)
         }
+        if let name = try reader.string("class") { scenario.trafficClass = name }
         for key in ["link", "up", "down"] {
             guard let table = try reader.table(key) else { continue }
             if key != "down" { try table.read(into: &scenario.up) }
@@ -58,6 +60,9 @@ extension Scenario {
         if self.seeds.isEmpty { throw LabFailure("seeds: got none, expected at least one") }
         guard (1...1_000).contains(self.echo.messagesPerSecond) else {
             throw LabFailure("messages_per_second: expected 1 to 1000")
+        }
+        guard ["auto", "interactive", "realtime", "bulk"].contains(self.trafficClass) else {
+            throw LabFailure("class: expected auto, interactive, realtime or bulk")
         }
         guard (16...1_200).contains(self.echo.byteCount) else {
             throw LabFailure("message_bytes: expected 16 to 1200")

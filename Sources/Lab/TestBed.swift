@@ -14,11 +14,13 @@ final class TestBed {
     let server: NetworkNamespace
     let emulator: Emulator
     let folder: String
+    let scenario: Scenario
     let options: LabOptions
     private var backend: LoadServer?
     private var children: [ChildProcess] = []
 
     init(_ scenario: Scenario, seed: UInt64, options: LabOptions) throws {
+        self.scenario = scenario
         self.options = options
         var template = Array("/tmp/fairlead-lab-XXXXXX\0".utf8).map { CChar(bitPattern: $0) }
         guard let path = mkdtemp(&template) else { throw LabFailure.call("mkdtemp") }
