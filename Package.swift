@@ -79,6 +79,7 @@ let package = Package(
             "Configuration",
             ["Primitives", "Sealing", .product(name: "TOMLKit", package: "TOMLKit")]
         ),
+        module("ReturnPath", ["LinuxIO", "Primitives"]),
         module(
             "Runtime",
             ["Configuration", "LinuxIO", "Primitives", "Recovery", "Sealing", "Session"]
@@ -88,8 +89,8 @@ let package = Package(
         module(
             "Commands",
             [
-                "Admin", "Configuration", "LinuxIO", "Primitives", "Runtime", "Sealing", "Session",
-                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "Admin", "Configuration", "LinuxIO", "Primitives", "ReturnPath", "Runtime",
+                "Sealing", "Session", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]
         ),
         program("fairlead", ["Commands"]),

@@ -6,6 +6,9 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <linux/fib_rules.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <linux/udp.h>
 #include <pthread.h>
 #include <signal.h>
@@ -29,6 +32,23 @@ _Static_assert(IPV6_RECVPKTINFO == 49, "IPV6_RECVPKTINFO");
 _Static_assert(IP_MTU_DISCOVER == 10 && IPV6_MTU_DISCOVER == 23, "MTU_DISCOVER");
 _Static_assert(IP_PMTUDISC_PROBE == 3 && IPV6_PMTUDISC_PROBE == 3, "PMTUDISC_PROBE");
 _Static_assert(SO_SNDBUFFORCE == 32 && SO_RCVBUFFORCE == 33, "buffer options");
+_Static_assert(IP_TRANSPARENT == 19 && IPV6_TRANSPARENT == 75, "transparent options");
+_Static_assert(IP_BIND_ADDRESS_NO_PORT == 24, "IP_BIND_ADDRESS_NO_PORT");
+_Static_assert(AF_NETLINK == 16 && sizeof(struct sockaddr_nl) == 12, "sockaddr_nl");
+_Static_assert(sizeof(struct nlmsghdr) == 16 && sizeof(struct rtmsg) == 12, "netlink headers");
+_Static_assert(sizeof(struct fib_rule_hdr) == 12, "fib_rule_hdr");
+_Static_assert(RTM_NEWROUTE == 24 && RTM_DELROUTE == 25 && RTM_GETROUTE == 26, "route messages");
+_Static_assert(RTM_NEWRULE == 32 && RTM_DELRULE == 33 && RTM_GETRULE == 34, "rule messages");
+_Static_assert(FRA_IIFNAME == 3 && FRA_PRIORITY == 6 && FRA_TABLE == 15, "rule attributes");
+_Static_assert(FRA_PROTOCOL == 21 && FRA_IP_PROTO == 22 && FRA_SPORT_RANGE == 23
+                   && FRA_DPORT_RANGE == 24,
+               "rule attributes");
+_Static_assert(RTA_IIF == 3 && RTA_OIF == 4 && RTA_PREFSRC == 7 && RTA_TABLE == 15,
+               "route attributes");
+_Static_assert(RTA_IP_PROTO == 27 && RTA_SPORT == 28 && RTA_DPORT == 29, "route attributes");
+_Static_assert(RTNLGRP_LINK == 1 && RTNLGRP_IPV4_ROUTE == 7 && RTNLGRP_IPV4_RULE == 8
+                   && RTNLGRP_IPV6_ROUTE == 11 && RTNLGRP_IPV6_RULE == 19,
+               "netlink groups");
 _Static_assert(EPOLLIN == 1 && EPOLLOUT == 4 && EPOLLERR == 8 && EPOLLHUP == 16, "epoll events");
 _Static_assert(EPOLL_CTL_ADD == 1 && EPOLL_CTL_DEL == 2 && EPOLL_CTL_MOD == 3, "epoll operations");
 _Static_assert(CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(struct in6_pktinfo))

@@ -106,6 +106,21 @@ public final class UDPSocket {
         self.usesSegmentation = true
     }
 
+    /// Takes over a connected socket of this module's making; on failure it is still the caller's.
+    init(
+        adopting descriptor: Int32,
+        connectedFrom address: SocketAddress,
+        options: UDPOptions
+    ) throws(IOError) {
+        try Self.configure(descriptor, address.family, options)
+        self.descriptor = descriptor
+        self.family = address.family
+        self.isConnected = true
+        self.reportsDestination = options.reportsDestination
+        self.localAddress = LinuxIO.localAddress(of: descriptor) ?? address
+        self.usesSegmentation = true
+    }
+
     deinit { closeDescriptor(self.descriptor) }
 
     private static func open(_ family: Int32, _ options: UDPOptions) throws(IOError) -> Int32 {

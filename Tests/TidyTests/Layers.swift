@@ -24,11 +24,15 @@ enum Layers {
         table["Configuration"] = Self.words.union(Self.ideas).union(Self.system)
             .union(["TOMLKit", "Foundation"])
         table["Admin"] = Self.words.union(Self.system).union(["LinuxIO"])
+        table["ReturnPath"] = Self.words.union(Self.system).union(["LinuxIO"])
         let engine = Self.pure.subtracting(["Simulation", "Netem"])
         table["Runtime"] = engine.union(Self.system).union([
-            "Admin", "CLinuxShims", "Collections", "Configuration", "LinuxIO", "SystemPackage",
+            "Admin", "CLinuxShims", "Collections", "Configuration", "LinuxIO", "ReturnPath",
+            "SystemPackage",
         ])
-        let kernel: Set<String> = ["Admin", "CLinuxShims", "Configuration", "LinuxIO", "Runtime"]
+        let kernel: Set<String> = [
+            "Admin", "CLinuxShims", "Configuration", "LinuxIO", "ReturnPath", "Runtime",
+        ]
         table["Lab"] = Self.pure.union(Self.system).union(kernel)
             .union(["Foundation", "Histogram"])
         table["Commands"] = Self.pure.union(Self.system).union(kernel)

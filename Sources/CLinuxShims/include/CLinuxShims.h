@@ -44,6 +44,9 @@ static const int CLinuxShims_IPV6_MTU_DISCOVER = 23;
 static const int CLinuxShims_PMTUDISC_PROBE = 3;
 static const int CLinuxShims_SO_SNDBUFFORCE = 32;
 static const int CLinuxShims_SO_RCVBUFFORCE = 33;
+static const int CLinuxShims_IP_TRANSPARENT = 19;
+static const int CLinuxShims_IPV6_TRANSPARENT = 75;
+static const int CLinuxShims_IP_BIND_ADDRESS_NO_PORT = 24;
 
 static const uint32_t CLinuxShims_EPOLLIN = 0x001;
 static const uint32_t CLinuxShims_EPOLLOUT = 0x004;

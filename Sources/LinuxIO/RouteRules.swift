@@ -1,0 +1,227 @@
+public import Primitives
+
+/// A rule of the routing policy database that sends some packets to a table, see ip-rule(8).
+///
+/// Every field that is 0 or `nil` matches everything. Addresses match exactly, without a mask.
+public struct RoutingRule: Hashable, Sendable {
+    public var isIPv6: Bool
+    /// Rules are asked in ascending order.
+    public var priority: UInt32 = 0
+    public var source: SocketAddress?
+    public var destination: SocketAddress?
+    /// Where the packet came in; `lo`: it was made on this machine.
+    public var device = ""
+    public var ipProtocol: UInt8 = 0
+    public var sourcePort: UInt16 = 0
+    /// For ICMP the kernel keeps type × 256 + code in this place.
+    public var destinationPort: UInt16 = 0
+    public var table: UInt32 = 0
+    /// Who installed it: a routing protocol's number.
+    public var owner: UInt8 = 0
+
+    public init(isIPv6: Bool) { self.isIPv6 = isIPv6 }
+
+    /// What follows `ip rule add`, or `ip -6 rule add`.
+    public var commandArguments: String {
+        var words = ["pref \(self.priority)"]
+        if let source = self.source { words.append("from \(source.hostText)") }
+        if let destination = self.destination { words.append("to \(destination.hostText)") }
+        if !self.device.isEmpty { words.append("iif \(self.device)") }
+        if self.ipProtocol != 0 { words.append("ipproto \(Self.name(self.ipProtocol))") }
+        if self.sourcePort != 0 { words.append("sport \(self.sourcePort)") }
+        if self.destinationPort != 0 { words.append("dport \(self.destinationPort)") }
+        words.append("lookup \(self.table)")
+        words.append("protocol \(self.owner)")
+        return words.joined(separator: " ")
+    }
+
+    private static func name(_ ipProtocol: UInt8) -> String {
+        switch ipProtocol {
+        case 1: "icmp"
+        case 6: "tcp"
+        case 17: "udp"
+        case 58: "ipv6-icmp"
+        default: "\(ipProtocol)"
+        }
+    }
+}
+
+/// A route that takes every packet of its table for one of this machine's own.
+public struct LocalRoute: Hashable, Sendable {
+    public var isIPv6: Bool
+    public var table: UInt32
+    /// The source address of packets that have none yet; `nil`: the kernel's choice.
+    public var source: SocketAddress?
+    public var owner: UInt8
+
+    public init(isIPv6: Bool, table: UInt32, source: SocketAddress?, owner: UInt8) {
+        self.isIPv6 = isIPv6
+        self.table = table
+        self.source = source
+        self.owner = owner
+    }
+
+    /// What follows `ip route add`, or `ip -6 route add`.
+    public var commandArguments: String {
+        let source = self.source.map { " src \($0.hostText)" } ?? ""
+        return "local default dev lo\(source) table \(self.table) proto \(self.owner)"
+    }
+}
+
+/// A packet whose way is asked for.
+public struct RouteQuestion: Hashable, Sendable {
+    public var destination: SocketAddress
+    public var source: SocketAddress?
+    /// The interface it came in by, 0 for packets made here.
+    public var inputInterface: UInt32 = 0
+    public var ipProtocol: UInt8 = 0
+    public var sourcePort: UInt16 = 0
+    public var destinationPort: UInt16 = 0
+
+    public init(destination: SocketAddress) { self.destination = destination }
+}
+
+/// Where the kernel would send a packet.
+public struct RouteAnswer: Hashable, Sendable {
+    public enum Kind: Hashable, Sendable {
+        /// To this machine itself.
+        case local
+        /// To a neighbour or a gateway.
+        case unicast
+        /// Nowhere: a blackhole, a broadcast.
+        case other
+    }
+
+    public var kind: Kind
+    public var interface: UInt32
+    /// The source address it gets if it has none.
+    public var source: SocketAddress?
+    public var table: UInt32
+}
+
+extension RoutingRule {
+    /// A `struct fib_rule_hdr` and its attributes.
+    func request(_ type: UInt16, flags: UInt16, sequence: UInt32) -> RouteRequest {
+        let bits = UInt8(self.isIPv6 ? 128 : 32)
+        var body = [UInt8](repeating: 0, count: RouteConstant.bodySize)
+        body[0] = self.isIPv6 ? 10 : 2
+        body[1] = self.destination == nil ? 0 : bits
+        body[2] = self.source == nil ? 0 : bits
+        body[7] = RouteConstant.toTable
+        var request = RouteRequest(type: type, flags: flags, sequence: sequence, body: body)
+        if let destination = self.destination { request.attribute(1, destination) }
+        if let source = self.source { request.attribute(2, source) }
+        if !self.device.isEmpty { request.attribute(3, Array(self.device.utf8) + [0]) }
+        request.attribute(6, self.priority)
+        request.attribute(15, self.table)
+        request.attribute(21, self.owner)
+        if self.ipProtocol != 0 { request.attribute(22, self.ipProtocol) }
+        if self.sourcePort != 0 { request.attribute(23, Self.range(self.sourcePort)) }
+        if self.destinationPort != 0 { request.attribute(24, Self.range(self.destinationPort)) }
+        return request
+    }
+
+    /// A `struct fib_rule_port_range` of one port, in the machine's byte order.
+    private static func range(_ port: UInt16) -> [UInt8] {
+        withUnsafeBytes(of: (port, port)) { Array($0) }
+    }
+
+    /// Reads one RTM_NEWRULE; `nil` for other families and shapes.
+    init?(_ reply: RouteReply) {
+        guard reply.type == RouteConstant.newRule, let body = reply.body, let family = body.first,
+            family == 2 || family == 10
+        else { return nil }
+        self.init(isIPv6: family == 10)
+        let attributes = reply.attributes
+        self.destination = attributes[1].flatMap { SocketAddress(networkBytes: $0) }
+        self.source = attributes[2].flatMap { SocketAddress(networkBytes: $0) }
+        if let name = attributes[3] {
+            self.device = String(decoding: name.prefix { $0 != 0 }, as: UTF8.self)
+        }
+        self.priority = attributes[6]?.number(at: 0, as: UInt32.self) ?? 0
+        let shortTable = UInt32(body.number(at: 4, as: UInt8.self))
+        self.table = attributes[15]?.number(at: 0, as: UInt32.self) ?? shortTable
+        self.owner = attributes[21]?.number(at: 0, as: UInt8.self) ?? 0
+        self.ipProtocol = attributes[22]?.number(at: 0, as: UInt8.self) ?? 0
+        self.sourcePort = attributes[23]?.number(at: 0, as: UInt16.self) ?? 0
+        self.destinationPort = attributes[24]?.number(at: 0, as: UInt16.self) ?? 0
+    }
+}
+
+extension LocalRoute {
+    /// A `struct rtmsg` and its attributes.
+    func request(
+        _ type: UInt16,
+        flags: UInt16,
+        sequence: UInt32,
+        loopback: UInt32
+    ) -> RouteRequest {
+        var body = [UInt8](repeating: 0, count: RouteConstant.bodySize)
+        body[0] = self.isIPv6 ? 10 : 2
+        body[5] = self.owner
+        body[6] = self.isIPv6 ? 0 : RouteConstant.hostScope
+        body[7] = RouteConstant.local
+        var request = RouteRequest(type: type, flags: flags, sequence: sequence, body: body)
+        request.attribute(4, loopback)
+        if let source = self.source { request.attribute(7, source) }
+        request.attribute(15, self.table)
+        return request
+    }
+
+    /// Reads one RTM_NEWROUTE of this shape; `nil` for every other route.
+    init?(_ reply: RouteReply) {
+        guard reply.type == RouteConstant.newRoute, let body = reply.body, let family = body.first,
+            family == 2 || family == 10, body.number(at: 1, as: UInt8.self) == 0,
+            body.number(at: 7, as: UInt8.self) == RouteConstant.local
+        else { return nil }
+        let attributes = reply.attributes
+        let shortTable = UInt32(body.number(at: 4, as: UInt8.self))
+        self.init(
+            isIPv6: family == 10,
+            table: attributes[15]?.number(at: 0, as: UInt32.self) ?? shortTable,
+            source: attributes[7].flatMap { SocketAddress(networkBytes: $0) },
+            owner: body.number(at: 5, as: UInt8.self)
+        )
+    }
+}
+
+extension RouteQuestion {
+    func request(sequence: UInt32) -> RouteRequest {
+        let bits = UInt8(self.destination.isIPv4 ? 32 : 128)
+        var body = [UInt8](repeating: 0, count: RouteConstant.bodySize)
+        body[0] = self.destination.isIPv4 ? 2 : 10
+        body[1] = bits
+        body[2] = self.source == nil ? 0 : bits
+        let flags = withUnsafeBytes(of: RouteConstant.lookupTable) { Array($0) }
+        body.replaceSubrange(8..<12, with: flags)
+        var request = RouteRequest(
+            type: RouteConstant.getRoute,
+            flags: 0,
+            sequence: sequence,
+            body: body
+        )
+        request.attribute(1, self.destination)
+        if let source = self.source { request.attribute(2, source) }
+        if self.inputInterface != 0 { request.attribute(3, self.inputInterface) }
+        if self.ipProtocol != 0 { request.attribute(27, self.ipProtocol) }
+        if self.sourcePort != 0 { request.attribute(28, self.sourcePort.bigEndian) }
+        if self.destinationPort != 0 { request.attribute(29, self.destinationPort.bigEndian) }
+        return request
+    }
+}
+
+extension RouteAnswer {
+    init?(_ reply: RouteReply) {
+        guard reply.type == RouteConstant.newRoute, let body = reply.body else { return nil }
+        let attributes = reply.attributes
+        switch body.number(at: 7, as: UInt8.self) {
+        case RouteConstant.local: self.kind = .local
+        case RouteConstant.unicast: self.kind = .unicast
+        default: self.kind = .other
+        }
+        self.interface = attributes[4]?.number(at: 0, as: UInt32.self) ?? 0
+        self.source = attributes[7].flatMap { SocketAddress(networkBytes: $0) }
+        let shortTable = UInt32(body.number(at: 4, as: UInt8.self))
+        self.table = attributes[15]?.number(at: 0, as: UInt32.self) ?? shortTable
+    }
+}
