@@ -90,7 +90,8 @@ let package = Package(
             "Commands",
             [
                 "Admin", "Configuration", "LinuxIO", "Primitives", "ReturnPath", "Runtime",
-                "Sealing", "Session", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "Sealing", "Session",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]
         ),
         program("fairlead", ["Commands"]),
@@ -103,6 +104,7 @@ let package = Package(
         program("fairlead-relay", ["LinuxIO", "Netem", "Primitives"]),
         program("fairlead-soak", ["Primitives", "Simulation"]),
         program("kcp-peer", ["KCP", "Primitives"]),
+        program("return-path-peer", ["LinuxIO", "Primitives", "ReturnPath"]),
 
         tests("Admin", ["LinuxIO"]),
         tests("Balancing"),
@@ -116,6 +118,7 @@ let package = Package(
         tests("Origin"),
         .testTarget(name: "PrimitivesTests", dependencies: ["Primitives"], swiftSettings: strict),
         tests("Recovery"),
+        tests("ReturnPath", ["LinuxIO"]),
         tests("Runtime", ["Configuration", "LinuxIO", "Sealing", "Session"]),
         tests("Sealing", ["CSodium"]),
         tests("Session", ["Erasure", "Recovery", "Sealing"]),

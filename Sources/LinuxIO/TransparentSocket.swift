@@ -179,7 +179,7 @@ public enum TransparentSocket {
         _ options: UDPOptions
     ) throws(TransparentFailure) -> UDPSocket {
         do throws(IOError) {
-            let descriptor = try openSocket(backend.family, SOCK_DGRAM)
+            let descriptor = try UDPSocket.open(backend.family, options)
             do throws(IOError) {
                 try self.allowForeignSource(descriptor, backend.family)
                 if isKept {
@@ -192,7 +192,7 @@ public enum TransparentSocket {
                 _ = try withKernelAddress(backend, family: backend.family, "connect") {
                     connect(descriptor, $0, $1)
                 }
-                return try UDPSocket(
+                return UDPSocket(
                     adopting: descriptor,
                     connectedFrom: player,
                     options: options

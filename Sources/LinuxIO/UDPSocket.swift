@@ -106,13 +106,8 @@ public final class UDPSocket {
         self.usesSegmentation = true
     }
 
-    /// Takes over a connected socket of this module's making; on failure it is still the caller's.
-    init(
-        adopting descriptor: Int32,
-        connectedFrom address: SocketAddress,
-        options: UDPOptions
-    ) throws(IOError) {
-        try Self.configure(descriptor, address.family, options)
+    /// Takes over what ``open(_:_:)`` made, once it is bound and connected.
+    init(adopting descriptor: Int32, connectedFrom address: SocketAddress, options: UDPOptions) {
         self.descriptor = descriptor
         self.family = address.family
         self.isConnected = true
@@ -123,7 +118,7 @@ public final class UDPSocket {
 
     deinit { closeDescriptor(self.descriptor) }
 
-    private static func open(_ family: Int32, _ options: UDPOptions) throws(IOError) -> Int32 {
+    static func open(_ family: Int32, _ options: UDPOptions) throws(IOError) -> Int32 {
         let descriptor = try openSocket(family, SOCK_DGRAM)
         do throws(IOError) {
             try Self.configure(descriptor, family, options)

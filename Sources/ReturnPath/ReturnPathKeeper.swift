@@ -135,6 +135,9 @@ public final class ReturnPathKeeper {
     }
 
     /// Takes everything back; harmless when there is nothing.
+    ///
+    /// Abort every transparent connection and close every flow before: what a backend still sends
+    /// afterwards goes to the player with the backend's own address.
     public func teardown() {
         self.dialer.setReady([])
         self.installer?.removeAll()

@@ -1,0 +1,95 @@
+import Primitives
+import Testing
+
+@testable import LinuxIO
+
+/// Claims on flows, and what may be a player's address.
+@Suite struct TransparentTests {
+    private let player = SocketAddress(ipv4: 0xC000_0201, port: 5000)
+    private let backend = SocketAddress(ipv4: 0x7F00_0001, port: 6000)
+
+    @Test func aPairBelongsToOnePeerAtATime() throws {
+        let flows = TransparentFlows(limit: 10)
+        let first = try flows.claim(player: self.player, backend: self.backend, owner: 1)
+        #expect(!first.isTakeOver)
+        #expect(throws: TransparentFailure.self) {
+            try flows.claim(player: self.player, backend: self.backend, owner: 2)
+        }
+        flows.release(first)
+        _ = try flows.claim(player: self.player, backend: self.backend, owner: 2)
+        #expect(flows.count == 1)
+    }
+
+    @Test func theSamePeerTakesOverAndTheOldClaimReleasesNothing() throws {
+        let flows = TransparentFlows(limit: 1)
+        let old = try flows.claim(player: self.player, backend: self.backend, owner: 1)
+        let new = try flows.claim(player: self.player, backend: self.backend, owner: 1)
+        #expect(new.isTakeOver && flows.isStale(old) && !flows.isStale(new))
+        flows.release(old)
+        #expect(flows.count == 1)
+        flows.release(new)
+        #expect(flows.count == 0)
+    }
+
+    @Test func theNumberOfFlowsIsBounded() throws {
+        let flows = TransparentFlows(limit: 1)
+        _ = try flows.claim(player: self.player, backend: self.backend, owner: 1)
+        let failure = #expect(throws: TransparentFailure.self) {
+            try flows.claim(player: self.player.with(port: 1), backend: self.backend, owner: 1)
+        }
+        #expect(failure?.cause == .limit)
+    }
+
+    @Test(arguments: [
+        "0.0.0.0:1", "127.0.0.9:1", "224.0.0.5:1", "255.255.255.255:1", "192.0.2.1:0", "[::]:1",
+        "[::1]:1", "[ff02::1]:1", "[fe80::1]:1",
+    ])
+    func noPlayerHasSuchAnAddress(text: String) throws {
+        let address = try #require(SocketAddress(text))
+        #expect(!TransparentSocket.isPossibleOrigin(address))
+    }
+
+    @Test(arguments: ["192.0.2.1:1", "10.0.0.1:1", "240.0.0.1:1", "[2001:db8::1]:1", "[fd80::2]:9"])
+    func playersMayHaveSuchAnAddress(text: String) throws {
+        let address = try #require(SocketAddress(text))
+        #expect(TransparentSocket.isPossibleOrigin(address))
+    }
+
+    @Test func anUnknownFamilyPairIsNamed() {
+        let failure = #expect(throws: TransparentFailure.self) {
+            let player = SocketAddress(high: 0x2001_0DB8 << 32, low: 1, port: 1)
+            _ = try TransparentSocket.connectTCP(from: player, to: self.backend, port: .keep)
+        }
+        #expect(failure?.cause == .familyMismatch)
+    }
+
+    @Test func rulesSurviveTheirWayThroughTheKernelsFormat() throws {
+        var rule = RoutingRule(isIPv6: true)
+        rule.priority = 700
+        rule.source = SocketAddress(high: 0xFD77 << 48, low: 2, port: 0)
+        rule.device = "veth1"
+        rule.ipProtocol = 17
+        rule.sourcePort = 5000
+        rule.destinationPort = 260
+        rule.table = 0x4600_0001
+        rule.owner = 70
+        let bytes = rule.request(RouteConstant.newRule, flags: 0, sequence: 9).finished
+        let replies = RouteReply.parse(bytes[...])
+        #expect(replies.count == 1)
+        #expect(replies.first.flatMap { RoutingRule($0) } == rule)
+    }
+
+    @Test func everyPrefixOfAMessageIsReadWithoutATrap() {
+        var rule = RoutingRule(isIPv6: false)
+        rule.source = self.player.with(port: 0)
+        let bytes = rule.request(RouteConstant.newRule, flags: 0, sequence: 1).finished
+        for end in bytes.indices {
+            for reply in RouteReply.parse(bytes[..<end]) { _ = RoutingRule(reply) }
+            // The same with a length that claims to be whole.
+            let body = bytes[..<end].dropFirst(RouteConstant.headerSize)
+            let reply = RouteReply(type: RouteConstant.newRule, sequence: 1, payload: body)
+            _ = RoutingRule(reply)
+            _ = RouteAnswer(reply)
+        }
+    }
+}

@@ -1,0 +1,319 @@
+#!/usr/bin/env python3
+"""Transparent sockets and their return path, in namespaces; as root.
+
+    Tests/Namespaces/origin_routes.py [--bin FOLDER] [PATTERN…]
+
+Drives `return-path-peer`, and prints a line per test and a sum, as run.sh does.
+"""
+
+import argparse
+import os
+import sys
+
+from origin_lab import Namespaces, OriginLab, place
+from verdicts import case, expect, expect_equal, run_all
+
+PLAYER4, PLAYER6 = "198.51.100.7", "2001:db8:5::7"
+# name, where the backend runs, what it binds, what is dialled
+PLACES = [
+    ("loopback", "server", "127.0.0.1", "127.0.0.1"),
+    ("loopback", "server", "::1", "::1"),
+    ("own-address", "server", "10.77.0.2", "10.77.0.2"),
+    ("own-address", "server", "fd77::2", "fd77::2"),
+    ("any-by-loopback", "server", "0.0.0.0", "127.0.0.1"),
+    ("any-by-loopback", "server", "::", "::1"),
+    ("any-by-own-address", "server", "0.0.0.0", "10.77.0.2"),
+    ("any-by-own-address", "server", "::", "fd77::2"),
+    ("other-machine", "backend", "10.78.0.2", "10.78.0.2"),
+    ("other-machine", "backend", "fd78::2", "fd78::2"),
+    ("other-machine-any", "backend", "0.0.0.0", "10.78.0.2"),
+    ("other-machine-any", "backend", "::", "fd78::2"),
+]
+
+
+def player_for(address: str) -> str:
+    return PLAYER6 if ":" in address else PLAYER4
+
+
+def converse(lab: OriginLab, peer, protocol: str, dialled: str, port: int, source: int = 40000):
+    verb = "stream" if protocol == "tcp" else "flow"
+    player = place(player_for(dialled), source)
+    answer = peer.ask(f"{verb} {player} {place(dialled, port)} keep 1")
+    expect_equal(answer, [f"reply {player}"], f"{protocol} to {place(dialled, port)}")
+
+
+def register(name: str, where: str, bind: str, dialled: str, protocol: str):
+    version = 6 if ":" in bind else 4
+
+    @case(f"origin-{protocol}{version}-{name}", 15)
+    def backend_sees_the_player(lab):
+        backend = lab.echo(where, protocol, bind, 5000)
+        leaks = lab.leaks()
+        peer = lab.peer()
+        peer.expect_ready(f"{protocol}/{place(dialled, 5000)}")
+        converse(lab, peer, protocol, dialled, 5000)
+        expect_equal(backend.seen, [(player_for(dialled), 40000)], "what the backend saw")
+        # A backend that goes down must not tell the player so by itself.
+        backend.close()
+        verb = "stream" if protocol == "tcp" else "flow"
+        down = peer.ask(f"{verb} {place(player_for(dialled), 41000)} {place(dialled, 5000)} keep 1")
+        expect("reply" not in down[0], f"a closed backend answers: {down}")
+        expect_equal(leaks.found(), [], "packets on the outer wire")
+
+
+for _place in PLACES:
+    for _protocol in ("tcp", "udp"):
+        register(*_place, _protocol)
+
+
+@case("origin-refused-backend-is-heard")
+def refused_backend_is_heard(lab):
+    """Port unreachable and RST come back to the spoofed socket."""
+    peer = lab.peer()
+    dialled = ["127.0.0.1", "::1", "10.77.0.2", "fd77::2"]
+    for protocol in ("tcp", "udp"):
+        for address in dialled:
+            peer.expect_ready(f"{protocol}/{place(address, 5999)}")
+            verb = "stream" if protocol == "tcp" else "flow"
+            player = place(player_for(address), 42000)
+            answer = peer.ask(f"{verb} {player} {place(address, 5999)} keep 1")
+            expect("refused" in answer[0], f"{protocol} {address}: {answer}")
+
+
+@case("origin-direct-clients-of-a-loopback-dialled-stream-stay")
+def direct_clients_stay(lab):
+    import socket
+
+    lab.echo("server", "tcp", "0.0.0.0", 5000)
+    peer = lab.peer()
+    peer.expect_ready("tcp/127.0.0.1:5000")
+    with lab.spaces.inside("world"):
+        client = socket.create_connection(("10.77.0.2", 5000), timeout=3)
+    client.send(b"x")
+    expect(client.recv(100).startswith(b"10.77.0.1:"), "a direct client is not served")
+
+
+@case("origin-backend-keeps-its-internet")
+def backend_keeps_internet(lab):
+    import socket
+
+    lab.spaces.sysctl("server", "net.ipv4.ip_forward", "1")
+    try:
+        lab.echo("backend", "udp", "10.78.0.2", 5000)
+        lab.echo("world", "udp", "10.77.0.1", 7000)
+        lab.spaces.ip("world", "route", "add", "10.78.0.0/24", "via", "10.77.0.2")
+        peer = lab.peer()
+        peer.expect_ready("udp/10.78.0.2:5000")
+        with lab.spaces.inside("backend"):
+            client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        client.settimeout(3)
+        client.sendto(b"x", ("10.77.0.1", 7000))
+        expect(client.recv(100).startswith(b"10.78.0.2:"), "the backend has lost the world")
+    finally:
+        lab.spaces.sysctl("server", "net.ipv4.ip_forward", "0")
+        lab.spaces.ip("world", "route", "del", "10.78.0.0/24")
+
+
+@case("origin-kill-then-restart-reclaims")
+def kill_then_restart(lab):
+    lab.echo("server", "udp", "0.0.0.0", 5000)
+    first = lab.peer()
+    first.expect_ready("udp/127.0.0.1:5000", "tcp/[::1]:5001")
+    expect(lab.spaces.state() != lab.before, "nothing was installed")
+    first.kill()
+    expect(lab.spaces.state() != lab.before, "a kill leaves things behind, or this tests nothing")
+    second = lab.peer()
+    second.expect_ready("udp/127.0.0.1:5000")
+    converse(lab, second, "udp", "127.0.0.1", 5000)
+
+
+@case("origin-instances-live-side-by-side")
+def instances_side_by_side(lab):
+    lab.echo("server", "udp", "0.0.0.0", 5000)
+    lab.echo("server", "udp", "0.0.0.0", 5001)
+    first, second = lab.peer(), lab.peer()
+    first.expect_ready("udp/127.0.0.1:5000")
+    second.expect_ready("udp/127.0.0.1:5000", "udp/10.77.0.2:5001")
+    converse(lab, first, "udp", "127.0.0.1", 5000, 40001)
+    first.close()
+    converse(lab, second, "udp", "127.0.0.1", 5000, 40002)
+    converse(lab, second, "udp", "10.77.0.2", 5001, 40003)
+    # A second one of ours ends without a trace of the first.
+    second.kill()
+    third = lab.peer()
+    third.expect_ready("udp/127.0.0.1:5000")
+
+
+@case("origin-a-new-set-of-backends-replaces-the-old")
+def new_set_of_backends(lab):
+    lab.echo("server", "udp", "0.0.0.0", 5000)
+    lab.echo("backend", "udp", "0.0.0.0", 5000)
+    peer = lab.peer()
+    peer.expect_ready("udp/127.0.0.1:5000")
+    peer.expect_ready("udp/10.78.0.2:5000")
+    converse(lab, peer, "udp", "10.78.0.2", 5000)
+    answer = peer.ask(f"flow {PLAYER4}:40000 127.0.0.1:5000 keep 1")
+    expect("notReady" in answer[0], f"a backend that is gone is dialled: {answer}")
+    peer.expect_ready("udp/[::1]:5000", "udp/127.0.0.1:5000")
+    converse(lab, peer, "udp", "127.0.0.1", 5000, 40009)
+
+
+@case("origin-flushed-rules-come-back")
+def flushed_rules(lab):
+    lab.echo("server", "udp", "0.0.0.0", 5000)
+    peer = lab.peer()
+    peer.expect_ready("udp/127.0.0.1:5000", "udp/[::1]:5000")
+    expect_equal(peer.ask("check"), [], "news without a change")
+    lab.spaces.ip("server", "rule", "flush", "protocol", "70")
+    lab.spaces.ip("server", "-6", "route", "flush", "proto", "70", "table", "all")
+    repaired = peer.ask("check")
+    expect("repaired" in repaired[0], f"nothing was repaired: {repaired}")
+    converse(lab, peer, "udp", "127.0.0.1", 5000)
+    expect_equal(peer.ask("check"), [], "its own repair is no news")
+
+
+@case("origin-a-rule-before-ours-is-found")
+def shadowed_rule(lab):
+    lab.echo("server", "udp", "0.0.0.0", 5000)
+    peer = lab.peer()
+    peer.expect_ready("udp/127.0.0.1:5000")
+    lab.spaces.ip("server", "rule", "add", "pref", "5", "iif", "lo", "lookup", "main")
+    try:
+        news = peer.ask("check")
+        expect(news and "rule 5 comes before ours" in news[0], f"not told: {news}")
+        answer = peer.ask(f"flow {PLAYER4}:40000 127.0.0.1:5000 keep 1")
+        expect("notReady" in answer[0], f"a leaking backend is dialled: {answer}")
+    finally:
+        lab.spaces.ip("server", "rule", "del", "pref", "5")
+    news = peer.ask("retry")
+    expect(news and news[0].startswith("ready"), f"not recovered: {news}")
+
+
+@case("origin-a-backend-that-routes-elsewhere-is-refused")
+def routes_elsewhere(lab):
+    lab.echo("backend", "tcp", "0.0.0.0", 5000)
+    lab.echo("backend", "udp", "0.0.0.0", 5001)
+    lab.spaces.ip("backend", "route", "del", "default")
+    peer = lab.peer()
+    backends = ("tcp/10.78.0.2:5000", "udp/10.78.0.2:5001", "udp/10.78.0.2:5001?who")
+    try:
+        for backend in backends:
+            verdict = peer.prepare(backend)
+            expect(verdict[0].startswith("refused"), f"served all the same: {verdict}")
+            expect("via 10.78.0.1" in verdict[0], f"no cure: {verdict}")
+    finally:
+        lab.spaces.ip("backend", "route", "add", "default", "via", "10.78.0.1")
+    news = peer.ask("retry")
+    expect(news and news[0].startswith("ready"), f"not recovered: {news}")
+
+
+@case("origin-modes-print-and-off-change-nothing")
+def print_and_off(lab):
+    import shlex
+
+    lab.echo("server", "udp", "0.0.0.0", 5000)
+    for mode in ("off", "print"):
+        peer = lab.peer()
+        answer = peer.prepare("udp/127.0.0.1:5000", mode=mode)
+        expect_equal(lab.spaces.state(), lab.before, f"{mode} changes")
+        expect("refused" in answer[-1] and "missing" in answer[-1], f"{mode}: {answer}")
+    commands = [line.partition('"')[2].rstrip('")') for line in answer if "event command" in line]
+    expect(len(commands) == 3, f"commands: {commands}")
+    try:
+        for command in commands:
+            lab.spaces.ip("server", *shlex.split(command)[1:])
+        news = peer.ask("retry")
+        expect(news and news[0].startswith("ready"), f"the commands do not suffice: {news}")
+        converse(lab, peer, "udp", "127.0.0.1", 5000)
+    finally:
+        for command in commands:
+            lab.spaces.ip("server", *shlex.split(command.replace(" add ", " del "))[1:])
+
+
+@case("origin-missing-capabilities-are-named")
+def missing_capabilities(lab):
+    lab.echo("server", "tcp", "127.0.0.1", 5000)
+
+    def refusal(*drop: str) -> str:
+        names = ",".join(f"-{name}" for name in drop)
+        peer = lab.peer("setpriv", f"--bounding-set={names}", f"--inh-caps={names}")
+        return peer.prepare("tcp/127.0.0.1:5000")[0]
+
+    expect("CAP_NET_RAW" in refusal("net_raw", "net_admin"), "CAP_NET_RAW is not named")
+    only_admin = refusal("net_raw")
+    expect(only_admin.startswith("ready"), f"CAP_NET_ADMIN alone suffices: {only_admin}")
+    text = refusal("net_admin")
+    expect("CAP_NET_ADMIN" in text and "CAP_NET_RAW" not in text, f"CAP_NET_ADMIN: {text}")
+    peer = lab.peer("setpriv", "--bounding-set=-net_bind_service", "--inh-caps=-net_bind_service")
+    peer.expect_ready("tcp/127.0.0.1:5000")
+    low = f"{PLAYER4}:99 127.0.0.1:5000"
+    expect("CAP_NET_BIND_SERVICE" in peer.ask(f"stream {low} keep 1")[0], "port 99 is kept")
+    expect("reply" in peer.ask(f"stream {low} keep-or-any 1")[0], "port 99 has no substitute")
+
+
+@case("origin-ports-and-duplicates")
+def ports_and_duplicates(lab):
+    lab.echo("server", "tcp", "127.0.0.1", 5000)
+    lab.echo("server", "udp", "127.0.0.1", 5000)
+    lab.echo("server", "udp", "127.0.0.1", 5001)
+    peer = lab.peer()
+    peer.expect_ready("tcp/127.0.0.1:5000", "udp/127.0.0.1:5000", "udp/127.0.0.1:5001")
+    pair = f"{PLAYER4}:40000 127.0.0.1:5000"
+    own = f"reply {PLAYER4}:40000"
+    expect_equal(peer.ask(f"stream {pair} keep 1"), [own], "the first stream")
+    expect("inUse" in peer.ask(f"stream {pair} keep 1")[0], "the same stream twice")
+    other = peer.ask(f"stream {pair} keep-or-any 1")[0]
+    expect(other.startswith(f"reply {PLAYER4}:") and other != own, f"keep-or-any: {other}")
+    any_port = peer.ask(f"stream {pair} any 1")[0]
+    expect(any_port.startswith(f"reply {PLAYER4}:") and any_port != own, f"any: {any_port}")
+    expect_equal(peer.ask(f"flow {pair} keep 1"), [own], "the first flow")
+    second = peer.ask(f"flow {PLAYER4}:40000 127.0.0.1:5001 keep 1")
+    expect_equal(second, [own], "one player, two backends")
+    expect("flowExists" in peer.ask(f"flow {pair} keep 2")[0], "another peer steals the flow")
+    expect_equal(peer.ask(f"flow {pair} keep 1"), [own], "the same peer opens its flow anew")
+    moved = peer.ask(f"flow {pair} keep-or-any 2")[0]
+    expect(moved.startswith(f"reply {PLAYER4}:") and moved != own, f"keep-or-any: {moved}")
+    for bad in ("127.0.0.1:9", "224.0.0.1:9", "198.51.100.7:0", f"[{PLAYER6}]:9"):
+        answer = peer.ask(f"stream {bad} 127.0.0.1:5000 keep 1")
+        expect(answer[0].startswith("error"), f"{bad} was taken: {answer}")
+
+
+@case("origin-a-health-query-is-asked-both-ways")
+def health_query(lab):
+    lab.echo("backend", "udp", "0.0.0.0", 5001)
+    lab.echo("server", "udp", "0.0.0.0", 5002)
+    peer = lab.peer()
+    peer.expect_ready("udp/10.78.0.2:5001?who", "udp/127.0.0.1:5002?who", "udp/10.77.0.2:5003?who")
+
+
+@case("origin-reverse-path-filters-do-not-matter", 40)
+def reverse_path_filters(lab):
+    lab.echo("server", "udp", "0.0.0.0", 5000)
+    lab.echo("backend", "tcp", "0.0.0.0", 5000)
+    for value in ("1", "2", "0"):
+        for key in ("all", "lo", "inside"):
+            lab.spaces.sysctl("server", f"net.ipv4.conf.{key}.rp_filter", value)
+        peer = lab.peer()
+        peer.expect_ready("udp/127.0.0.1:5000", "tcp/10.78.0.2:5000")
+        converse(lab, peer, "udp", "127.0.0.1", 5000)
+        converse(lab, peer, "tcp", "10.78.0.2", 5000)
+        peer.close()
+
+
+def main() -> int:
+    root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--bin", default=os.path.join(root, ".build/release"))
+    parser.add_argument("patterns", nargs="*")
+    options = parser.parse_args()
+    program = os.path.abspath(os.path.join(options.bin, "return-path-peer"))
+    if os.geteuid() != 0 or not os.access(program, os.X_OK):
+        print(f"skip everything: needs root and {program}")
+        print("namespaces: 0 passed, 0 failed, 1 skipped")
+        return 0
+    with Namespaces(f"fo{os.getpid()}") as spaces:
+        return run_all(lambda _: OriginLab(spaces, program), options.patterns)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
