@@ -1,5 +1,5 @@
 import Glibc
-import LinuxIO
+public import LinuxIO
 public import Primitives
 
 /// Who changes the routing tables.
@@ -166,7 +166,7 @@ public final class ReturnPathKeeper {
         return placed
     }
 
-    private static func place(
+    fileprivate static func place(
         _ backend: TransparentBackend,
         _ socket: RouteSocket
     ) throws(IOError) -> PlacedBackend {
@@ -314,6 +314,44 @@ public final class ReturnPathKeeper {
         }
         self.settle(verdicts)
         return news
+    }
+}
+
+extension ReturnPathKeeper {
+    /// An address out of each block of players to probe from, in addition to the usual ones; at
+    /// most eight. Blocks of everybody need none.
+    public static func testAddresses(
+        in blocks: [(base: SocketAddress, prefixLength: Int)]
+    ) -> [SocketAddress] {
+        var addresses: [SocketAddress] = []
+        for block in blocks where block.prefixLength > 0 {
+            let hostBits = (block.base.isIPv4 ? 32 : 128) - block.prefixLength
+            guard hostBits >= 2, addresses.count < 8 else { continue }
+            var address = block.base.with(port: 0)
+            // The last but one: broadcast addresses are the last, routers like the first.
+            let low = hostBits >= 64 ? UInt64.max : 1 << UInt64(hostBits) - 1
+            address.low |= low - 1
+            if hostBits > 64 { address.high |= (1 << UInt64(min(hostBits - 64, 63))) - 1 }
+            if !addresses.contains(address) { addresses.append(address) }
+        }
+        return addresses
+    }
+
+    /// The commands that install what these backends need, for a shell.
+    public static func commands(
+        for backends: [TransparentBackend],
+        ownPorts: [UInt16]
+    ) throws(IOError) -> [String] {
+        let socket = try RouteSocket()
+        var placed: [PlacedBackend] = []
+        for backend in backends { placed.append(try Self.place(backend, socket)) }
+        let plan = ReturnPathPlan(
+            placed,
+            numbering: .printed,
+            ownPorts: ownPorts,
+            testAddresses: Self.testAddresses
+        )
+        return plan.commands
     }
 }
 
