@@ -34,23 +34,23 @@ struct RoutesPrintCommand: ParsableCommand {
         } catch {
             throw RunOptions.refuse(error)
         }
-        for name in services.unresolved {
-            Terminal.complain("fairlead routes: \(name) has no address; its rules are missing")
-        }
+        var missing = services.unresolved.map { "\($0) has no address" }
         do throws(IOError) {
             let commands = try ReturnPathKeeper.commands(
                 for: services.backends,
                 ownPorts: services.ownPorts
             )
-            for command in commands { Terminal.print(command) }
+            for line in commands.lines { Terminal.print(line) }
+            missing += commands.failures.map { "no way to \($0) is known" }
         } catch {
-            Terminal.complain("fairlead routes: no way to a backend is known: \(error)")
+            Terminal.complain("fairlead routes: the routing tables cannot be read: \(error)")
             throw CommandExit.failure
         }
+        for reason in missing { Terminal.complain("fairlead routes: \(reason)") }
         if services.backends.isEmpty, services.unresolved.isEmpty {
             Terminal.complain("fairlead routes: no service has origin = \"transparent\"")
         }
-        guard services.unresolved.isEmpty else { throw CommandExit.failure }
+        guard missing.isEmpty else { throw CommandExit.failure }
     }
 }
 

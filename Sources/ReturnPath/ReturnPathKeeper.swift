@@ -125,13 +125,22 @@ public final class ReturnPathKeeper {
             // Our own repair is no news.
             _ = changes.take()
         }
+        let ready = self.verdicts.filter(\.isReady).map(\.backend)
         var states: [TransparentBackend: ReturnPathVerdict.State] = [:]
-        for verdict in self.verdicts where verdict.isReady {
-            let placed = self.placed.first { $0.backend == verdict.backend }
-            guard let placed else { continue }
-            states[verdict.backend] = self.astray(placed, socket)
+        let all = self.place(self.verdicts.map(\.backend), socket, &states)
+        guard
+            all.filter({ ready.contains($0.backend) })
+                == self.placed.filter({ ready.contains($0.backend) })
+        else {
+            // A backend has moved to another interface, or away.
+            self.placed = all
+            states.merge(self.prove(all, socket)) { _, new in new }
+            return self.update(states)
         }
-        return self.update(states)
+        for placed in all where ready.contains(placed.backend) {
+            states[placed.backend] = self.astray(placed, socket)
+        }
+        return self.update(states.filter { ready.contains($0.key) })
     }
 
     /// Takes everything back; harmless when there is nothing.
@@ -337,21 +346,29 @@ extension ReturnPathKeeper {
         return addresses
     }
 
-    /// The commands that install what these backends need, for a shell.
+    /// The commands that install what these backends need, for a shell; `failures` are backends no
+    /// way leads to.
     public static func commands(
         for backends: [TransparentBackend],
         ownPorts: [UInt16]
-    ) throws(IOError) -> [String] {
+    ) throws(IOError) -> (lines: [String], failures: [TransparentBackend]) {
         let socket = try RouteSocket()
         var placed: [PlacedBackend] = []
-        for backend in backends { placed.append(try Self.place(backend, socket)) }
+        var failures: [TransparentBackend] = []
+        for backend in backends {
+            do throws(IOError) {
+                placed.append(try Self.place(backend, socket))
+            } catch {
+                failures.append(backend)
+            }
+        }
         let plan = ReturnPathPlan(
             placed,
             numbering: .printed,
             ownPorts: ownPorts,
             testAddresses: Self.testAddresses
         )
-        return plan.commands
+        return (plan.commands, failures)
     }
 }
 
