@@ -8,7 +8,7 @@ public struct FairleadCommand: ParsableCommand {
         version: "fairlead \(Release.version)",
         subcommands: [
             KeygenCommand.self, PubkeyCommand.self, CheckCommand.self, StatusCommand.self,
-            LabCommand.self, VersionCommand.self,
+            DoctorCommand.self, RoutesCommand.self, LabCommand.self, VersionCommand.self,
         ]
     )
 

@@ -18,27 +18,30 @@ public final class RouteSocket {
 
     // MARK: Changing; needs CAP_NET_ADMIN
 
-    /// Adds a rule; one that exists already is as good.
-    public func add(_ rule: RoutingRule) throws(IOError) {
+    /// Adds a rule; false: it was there already.
+    @discardableResult
+    public func add(_ rule: RoutingRule) throws(IOError) -> Bool {
         let flags = RouteConstant.create | RouteConstant.exclusive
         let request = rule.request(RouteConstant.newRule, flags: flags, sequence: self.next())
-        try self.change(request, "rtnetlink RTM_NEWRULE", unless: EEXIST)
+        return try self.change(request, "rtnetlink RTM_NEWRULE", unless: EEXIST)
     }
 
     /// Removes a rule; one that is gone already is as good.
     public func remove(_ rule: RoutingRule) throws(IOError) {
         let request = rule.request(RouteConstant.deleteRule, flags: 0, sequence: self.next())
-        try self.change(request, "rtnetlink RTM_DELRULE", unless: ENOENT)
+        _ = try self.change(request, "rtnetlink RTM_DELRULE", unless: ENOENT)
     }
 
-    public func add(_ route: LocalRoute) throws(IOError) {
+    /// Adds a route; false: it was there already.
+    @discardableResult
+    public func add(_ route: LocalRoute) throws(IOError) -> Bool {
         let request = route.request(
             RouteConstant.newRoute,
             flags: RouteConstant.create | RouteConstant.exclusive,
             sequence: self.next(),
             loopback: if_nametoindex("lo")
         )
-        try self.change(request, "rtnetlink RTM_NEWROUTE", unless: EEXIST)
+        return try self.change(request, "rtnetlink RTM_NEWROUTE", unless: EEXIST)
     }
 
     public func remove(_ route: LocalRoute) throws(IOError) {
@@ -48,7 +51,7 @@ public final class RouteSocket {
             sequence: self.next(),
             loopback: if_nametoindex("lo")
         )
-        try self.change(request, "rtnetlink RTM_DELROUTE", unless: ESRCH)
+        _ = try self.change(request, "rtnetlink RTM_DELROUTE", unless: ESRCH)
     }
 
     // MARK: Asking; needs nothing
@@ -87,13 +90,15 @@ public final class RouteSocket {
         _ request: RouteRequest,
         _ call: StaticString,
         unless harmless: Int32
-    ) throws(IOError) {
+    ) throws(IOError) -> Bool {
         var request = request
         request.addFlags(RouteConstant.acknowledge)
         do throws(IOError) {
             _ = try self.exchange(request, call)
+            return true
         } catch {
             guard error.code == harmless else { throw error }
+            return false
         }
     }
 

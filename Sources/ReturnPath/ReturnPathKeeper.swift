@@ -1,5 +1,5 @@
 import Glibc
-import LinuxIO
+public import LinuxIO
 public import Primitives
 
 /// Who changes the routing tables.
@@ -125,13 +125,22 @@ public final class ReturnPathKeeper {
             // Our own repair is no news.
             _ = changes.take()
         }
+        let ready = self.verdicts.filter(\.isReady).map(\.backend)
         var states: [TransparentBackend: ReturnPathVerdict.State] = [:]
-        for verdict in self.verdicts where verdict.isReady {
-            let placed = self.placed.first { $0.backend == verdict.backend }
-            guard let placed else { continue }
-            states[verdict.backend] = self.astray(placed, socket)
+        let all = self.place(self.verdicts.map(\.backend), socket, &states)
+        guard
+            all.filter({ ready.contains($0.backend) })
+                == self.placed.filter({ ready.contains($0.backend) })
+        else {
+            // A backend has moved to another interface, or away.
+            self.placed = all
+            states.merge(self.prove(all, socket)) { _, new in new }
+            return self.update(states)
         }
-        return self.update(states)
+        for placed in all where ready.contains(placed.backend) {
+            states[placed.backend] = self.astray(placed, socket)
+        }
+        return self.update(states.filter { ready.contains($0.key) })
     }
 
     /// Takes everything back; harmless when there is nothing.
@@ -166,7 +175,7 @@ public final class ReturnPathKeeper {
         return placed
     }
 
-    private static func place(
+    fileprivate static func place(
         _ backend: TransparentBackend,
         _ socket: RouteSocket
     ) throws(IOError) -> PlacedBackend {
@@ -314,6 +323,52 @@ public final class ReturnPathKeeper {
         }
         self.settle(verdicts)
         return news
+    }
+}
+
+extension ReturnPathKeeper {
+    /// An address out of each block of players to probe from, in addition to the usual ones; at
+    /// most eight. Blocks of everybody need none.
+    public static func testAddresses(
+        in blocks: [(base: SocketAddress, prefixLength: Int)]
+    ) -> [SocketAddress] {
+        var addresses: [SocketAddress] = []
+        for block in blocks where block.prefixLength > 0 {
+            let hostBits = (block.base.isIPv4 ? 32 : 128) - block.prefixLength
+            guard hostBits >= 2, addresses.count < 8 else { continue }
+            var address = block.base.with(port: 0)
+            // The last but one: broadcast addresses are the last, routers like the first.
+            let low = hostBits >= 64 ? UInt64.max : 1 << UInt64(hostBits) - 1
+            address.low |= low - 1
+            if hostBits > 64 { address.high |= (1 << UInt64(min(hostBits - 64, 63))) - 1 }
+            if !addresses.contains(address) { addresses.append(address) }
+        }
+        return addresses
+    }
+
+    /// The commands that install what these backends need, for a shell; `failures` are backends no
+    /// way leads to.
+    public static func commands(
+        for backends: [TransparentBackend],
+        ownPorts: [UInt16]
+    ) throws(IOError) -> (lines: [String], failures: [TransparentBackend]) {
+        let socket = try RouteSocket()
+        var placed: [PlacedBackend] = []
+        var failures: [TransparentBackend] = []
+        for backend in backends {
+            do throws(IOError) {
+                placed.append(try Self.place(backend, socket))
+            } catch {
+                failures.append(backend)
+            }
+        }
+        let plan = ReturnPathPlan(
+            placed,
+            numbering: .printed,
+            ownPorts: ownPorts,
+            testAddresses: Self.testAddresses
+        )
+        return (plan.commands, failures)
     }
 }
 

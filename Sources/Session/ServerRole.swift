@@ -135,6 +135,7 @@ extension Engine {
 
     /// The first packet under new keys: the client has them.
     func confirm(_ session: PeerSession, _ keypair: PeerSession.Keypair, at now: Instant) {
+        guard keypair === session.next || !session.isConfirmed else { return }
         if case .server(let server) = self.role { server.responder.confirmed(keypair.localIndex) }
         if keypair === session.next {
             if let retired = session.promote(keypair) { self.indices.remove(retired) }

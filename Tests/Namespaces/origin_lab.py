@@ -236,8 +236,9 @@ class Peer:
 class OriginLab:
     """What a test works with."""
 
-    def __init__(self, spaces: Namespaces, program: str):
+    def __init__(self, spaces: Namespaces, program: str, folder: str):
         self.spaces = spaces
+        self.folder = folder
         self.program = program
         self.things = []
         self.before = spaces.state()

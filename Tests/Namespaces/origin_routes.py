@@ -7,11 +7,14 @@ Drives `return-path-peer`, and prints a line per test and a sum, as run.sh does.
 """
 
 import argparse
+import json
 import os
+import subprocess
 import sys
+import tempfile
 
 from origin_lab import Namespaces, OriginLab, place
-from verdicts import case, expect, expect_equal, run_all
+from verdicts import Skipped, case, expect, expect_equal, run_all
 
 PLAYER4, PLAYER6 = "198.51.100.7", "2001:db8:5::7"
 # name, where the backend runs, what it binds, what is dialled
@@ -300,6 +303,123 @@ def reverse_path_filters(lab):
         peer.close()
 
 
+@case("origin-a-backend-that-moves-to-another-interface-is-followed")
+def moved_backend(lab):
+    lab.echo("backend", "tcp", "0.0.0.0", 5000)
+    peer = lab.peer()
+    peer.expect_ready("tcp/10.78.0.2:5000")
+    lab.spaces.ip("server", "route", "add", "10.78.0.2/32", "via", "10.77.0.1")
+    try:
+        news = peer.ask("check")
+        expect("refused" in news[-1], f"still served: {news}")
+    finally:
+        lab.spaces.ip("server", "route", "del", "10.78.0.2/32")
+    news = peer.ask("retry")
+    expect("ready" in news[-1], f"not recovered: {news}")
+    converse(lab, peer, "tcp", "10.78.0.2", 5000)
+
+
+@case("origin-the-leak-test-sees-leaks")
+def leak_test_sees_leaks(lab):
+    """Without rules the reply of a backend bound to every address leaves for the player."""
+    import socket
+
+    lab.echo("server", "udp", "0.0.0.0", 5000)
+    leaks = lab.leaks()
+    with lab.spaces.inside("server"):
+        spoofed = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    spoofed.setsockopt(socket.SOL_IP, 19, 1)  # IP_TRANSPARENT
+    spoofed.bind((PLAYER4, 40000))
+    spoofed.sendto(b"who", ("127.0.0.1", 5000))
+    found = leaks.found()
+    expect(f"10.77.0.2 -> {PLAYER4}" in found[0] if found else False, f"leaks: {found}")
+
+
+def server_file(lab, services: str, routes: str = "auto") -> str:
+    folder = tempfile.mkdtemp(prefix="origin-", dir=lab.folder)
+    program = os.path.join(os.path.dirname(lab.program), "fairlead")
+    key = subprocess.run([program, "keygen", f"{folder}/key"], capture_output=True, text=True)
+    path = f"{folder}/server.toml"
+    with open(path, "w") as file:
+        file.write(
+            f'listen = "0.0.0.0:4600"\nprivate_key = "key"\nroutes = "{routes}"\n'
+            f'[[peer]]\nname = "edge"\npublic_key = "{key.stdout.strip()}"\nservices = ["*"]\n'
+            f'origins = ["0.0.0.0/0", "::/0"]\n{services}'
+        )
+    return path
+
+
+def transparent(name: str, protocol: str, *backends: str) -> str:
+    quoted = ", ".join(f'"{backend}"' for backend in backends)
+    return (
+        f'[[service]]\nname = "{name}"\nprotocol = "{protocol}"\nbackends = [{quoted}]\n'
+        'origin = "transparent"\n'
+    )
+
+
+def fairlead(lab, *arguments: str, wrapper: tuple = ()) -> subprocess.CompletedProcess:
+    program = os.path.join(os.path.dirname(lab.program), "fairlead")
+    if not os.access(program, os.X_OK):
+        raise Skipped("fairlead is not built")
+    command = ["ip", "netns", "exec", f"{lab.spaces.prefix}-server", *wrapper, program, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=15)
+
+
+@case("origin-doctor-finds-what-is-wrong", 30)
+def doctor_finds(lab):
+    lab.echo("server", "tcp", "0.0.0.0", 5000)
+    lab.echo("backend", "udp", "0.0.0.0", 5001)
+    good = transparent("a", "tcp", "127.0.0.1:5000", "[::1]:5000")
+    good += transparent("b", "udp", "10.78.0.2:5001", "[fd78::2]:5001")
+    path = server_file(lab, good)
+    run = fairlead(lab, "doctor", "--server", path, "--json")
+    report = json.loads(run.stdout)
+    expect(run.returncode == 0 and report["ok"], run.stdout + run.stderr)
+    checks = [finding["check"] for finding in report["findings"]]
+    expect("backend [fd78::2]:5001/udp" in checks, f"not probed: {checks}")
+    expect_equal(lab.spaces.state(), lab.before, "the doctor leaves something behind")
+
+    lab.spaces.ip("backend", "route", "del", "default")
+    try:
+        run = fairlead(lab, "doctor", "--server", path)
+        expect_equal(run.returncode, 1, "exit code for a backend that routes elsewhere")
+        expect("route players there via 10.78.0.1" in run.stdout, run.stdout)
+    finally:
+        lab.spaces.ip("backend", "route", "add", "default", "via", "10.78.0.1")
+
+    weak = ("setpriv", "--bounding-set=-net_raw,-net_admin", "--inh-caps=-net_raw,-net_admin")
+    run = fairlead(lab, "doctor", "--server", path, wrapper=weak)
+    expect_equal(run.returncode, 1, "exit code without capabilities")
+    expect("CAP_NET_RAW" in run.stdout and "cure:" in run.stdout, run.stdout)
+    run = fairlead(lab, "doctor", "--server", path, "--read-only")
+    expect(run.returncode == 1 and "is missing" in run.stdout, run.stdout)
+
+
+@case("origin-routes-are-printed-and-removed")
+def routes_printed_and_removed(lab):
+    lab.echo("server", "udp", "0.0.0.0", 5000)
+    path = server_file(lab, transparent("a", "udp", "127.0.0.1:5000", "[::1]:5000"), "off")
+    run = fairlead(lab, "routes", "print", "--server", path)
+    commands = [line.split() for line in run.stdout.splitlines()]
+    expect_equal(len(commands), 6, "commands")
+    for command in commands:
+        lab.spaces.ip("server", *command[1:])
+    try:
+        run = fairlead(lab, "doctor", "--server", path)
+        expect_equal(run.returncode, 0, f"the commands do not suffice: {run.stdout}")
+    finally:
+        for command in commands:
+            lab.spaces.ip("server", *[word.replace("add", "del") for word in command[1:]])
+    peer = lab.peer()
+    peer.expect_ready("udp/127.0.0.1:5000")
+    run = fairlead(lab, "routes", "remove")
+    expect_equal(run.stdout.strip(), "nothing to remove", "while the process lives")
+    converse(lab, peer, "udp", "127.0.0.1", 5000)
+    peer.kill()
+    run = fairlead(lab, "routes", "remove")
+    expect_equal(run.stdout.strip(), "removed 3", "after a kill")
+
+
 def main() -> int:
     root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
     parser = argparse.ArgumentParser(description=__doc__)
@@ -311,8 +431,8 @@ def main() -> int:
         print(f"skip everything: needs root and {program}")
         print("namespaces: 0 passed, 0 failed, 1 skipped")
         return 0
-    with Namespaces(f"fo{os.getpid()}") as spaces:
-        return run_all(lambda _: OriginLab(spaces, program), options.patterns)
+    with Namespaces(f"fo{os.getpid()}") as spaces, tempfile.TemporaryDirectory() as folder:
+        return run_all(lambda _: OriginLab(spaces, program, folder), options.patterns)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,156 @@
+import Configuration
+import Glibc
+import LinuxIO
+import ReturnPath
+
+/// What the machine and the process's rights allow.
+enum DoctorMachine {
+    /// What the configuration asks of the machine.
+    struct Needs {
+        var isTransparent = false
+        var changesRoutes = false
+        var lowestPort: UInt16 = .max
+        var descriptors = 0
+    }
+
+    static func findings(_ needs: Needs) -> [DoctorFinding] {
+        self.capabilities(needs) + [self.descriptors(needs)]
+            + [
+                self.buffer("receive-buffer", "net.core.rmem_max"),
+                self.buffer("send-buffer", "net.core.wmem_max"),
+            ] + self.families(needs) + self.leftovers() + self.timestamps(needs)
+    }
+
+    // MARK: Rights
+
+    private static func capabilities(_ needs: Needs) -> [DoctorFinding] {
+        let held = self.heldCapabilities()
+        var findings: [DoctorFinding] = []
+        let check = { (name: String, bit: UInt64, why: String) in
+            let line = "AmbientCapabilities=\(name) in the unit, or: setcap \(name)+ep PROGRAM"
+            findings.append(
+                held & 1 << bit != 0
+                    ? .ok(name, "held")
+                    : .failure(name, "missing: \(why)", cure: line)
+            )
+        }
+        if needs.isTransparent {
+            check("CAP_NET_RAW", 13, "no socket can take a player's address")
+            if needs.changesRoutes {
+                check("CAP_NET_ADMIN", 12, "routing rules cannot be installed (routes = \"auto\")")
+            }
+            check("CAP_NET_BIND_SERVICE", 10, "players with a port below 1024 are refused")
+            if let last = findings.last, last.level == .failure {
+                findings[findings.count - 1].level = .warning
+            }
+        } else if needs.lowestPort < self.number("net.ipv4.ip_unprivileged_port_start") ?? 1024 {
+            check("CAP_NET_BIND_SERVICE", 10, "port \(needs.lowestPort) cannot be listened on")
+        }
+        return findings
+    }
+
+    private static func heldCapabilities() -> UInt64 {
+        let text = self.text("/proc/self/status") ?? ""
+        let line = text.split(separator: "\n").first { $0.hasPrefix("CapEff:") }
+        let digits = line?.split(whereSeparator: { $0 == "\t" || $0 == " " }).last ?? "0"
+        return UInt64(digits, radix: 16) ?? 0
+    }
+
+    // MARK: Limits
+
+    private static func descriptors(_ needs: Needs) -> DoctorFinding {
+        var limit = rlimit()
+        getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        let check = "open-files"
+        guard limit.rlim_cur < needs.descriptors else {
+            return .ok(check, "\(limit.rlim_cur) allowed")
+        }
+        return .warning(
+            check,
+            "\(limit.rlim_cur) allowed, but the limits on streams and flows add up to"
+                + " \(needs.descriptors)",
+            cure: "LimitNOFILE=1048576 in the unit, or lower max_flows"
+        )
+    }
+
+    private static func buffer(_ check: String, _ key: String) -> DoctorFinding {
+        guard let size = self.number(key) else { return .ok(check, "\(key) cannot be read") }
+        let isPrivileged = self.heldCapabilities() & 1 << 12 != 0
+        guard size < 4 << 20, !isPrivileged else {
+            return .ok(check, isPrivileged ? "4 MiB by CAP_NET_ADMIN" : "\(key) = \(size)")
+        }
+        return .warning(
+            check,
+            "\(key) = \(size): bursts of datagrams are lost before they are read",
+            cure: "sysctl -w \(key)=4194304"
+        )
+    }
+
+    // MARK: Kernel
+
+    private static func families(_ needs: Needs) -> [DoctorFinding] {
+        guard needs.isTransparent else { return [] }
+        return [(AF_INET, "transparent-ipv4"), (AF_INET6, "transparent-ipv6")].map {
+            family,
+            check in
+            guard let failure = TransparentSocket.obstacle(family: family) else {
+                return .ok(check, "sockets may take players' addresses")
+            }
+            let isMissing = failure.error.code == EAFNOSUPPORT
+            return isMissing
+                ? .warning(check, "this machine has no such addresses", cure: "none needed")
+                : .failure(check, failure.description, cure: "see CAP_NET_RAW")
+        }
+    }
+
+    private static func leftovers() -> [DoctorFinding] {
+        do throws(IOError) {
+            let count = try LeftoverRoutes.count()
+            guard count > 0 else { return [.ok("leftovers", "no rules of ended processes")] }
+            return [
+                .warning(
+                    "leftovers",
+                    "\(count) rules and routes of processes that have ended",
+                    cure: "fairlead routes remove (the next start does the same)"
+                )
+            ]
+        } catch {
+            return [
+                .warning(
+                    "leftovers",
+                    "the routing rules cannot be read: \(error)",
+                    cure: "allow AF_NETLINK"
+                )
+            ]
+        }
+    }
+
+    private static func timestamps(_ needs: Needs) -> [DoctorFinding] {
+        guard needs.isTransparent, self.number("net.ipv4.tcp_timestamps") == 0 else { return [] }
+        return [
+            .warning(
+                "tcp-timestamps",
+                "switched off: a player who reconnects from the same port waits up to a minute",
+                cure: "sysctl -w net.ipv4.tcp_timestamps=1"
+            )
+        ]
+    }
+
+    // MARK: Reading
+
+    /// A kernel setting by its sysctl name.
+    static func number(_ key: String) -> Int? {
+        let path = "/proc/sys/" + key.split(separator: ".").joined(separator: "/")
+        return self.text(path).flatMap { Int($0.prefix { $0 != "\n" && $0 != "\t" }) }
+    }
+
+    private static func text(_ path: String) -> String? {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        var bytes = [UInt8](repeating: 0, count: 8192)
+        let count = read(descriptor, &bytes, bytes.count)
+        guard count >= 0 else { return nil }
+        return String(decoding: bytes[..<count], as: UTF8.self)
+    }
+}

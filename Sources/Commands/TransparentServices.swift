@@ -1,0 +1,75 @@
+import Configuration
+import Glibc
+import LinuxIO
+import Primitives
+import ReturnPath
+
+/// What a server's file says of backends that are dialled with players' addresses.
+struct TransparentServices {
+    private(set) var backends: [TransparentBackend] = []
+    /// Names that have no address at the moment.
+    private(set) var unresolved: [String] = []
+    let ownPorts: [UInt16]
+    let testAddresses: [SocketAddress]
+    let mode: RouteMode
+
+    init(_ configuration: ServerConfiguration) {
+        self.ownPorts = configuration.listen.map(\.port)
+        self.testAddresses = ReturnPathKeeper.testAddresses(
+            in: configuration.peers.flatMap { $0.origins ?? [] }.map { ($0.base, $0.prefixLength) }
+        )
+        switch configuration.routes {
+        case .auto: self.mode = .auto
+        case .print: self.mode = .print
+        case .off: self.mode = .off
+        }
+        for service in configuration.services where service.origin == .transparent {
+            for backend in service.backends { self.add(backend.endpoint, of: service) }
+        }
+    }
+
+    private mutating func add(_ endpoint: Endpoint, of service: Service) {
+        let addresses = Self.addresses(endpoint)
+        if addresses.isEmpty { self.unresolved.append(endpoint.description) }
+        let transport: TransparentBackend.Transport =
+            service.transportProtocol == .tcp ? .tcp : .udp
+        for address in addresses {
+            var backend = TransparentBackend(address, transport)
+            if transport == .udp { backend.question = Self.question(service.health?.probe) }
+            if !self.backends.contains(backend) { self.backends.append(backend) }
+        }
+    }
+
+    private static func question(_ probe: HealthCheck.Probe?) -> [UInt8] {
+        switch probe {
+        case .a2s: HealthQuestion.a2s
+        case .raknet: HealthQuestion.raknet
+        case .dns: HealthQuestion.dns
+        case .sendExpect(let send, _): send
+        case .tcp, .minecraft, nil: []
+        }
+    }
+
+    /// The literal address, or what the name stands for now.
+    static func addresses(_ endpoint: Endpoint) -> [SocketAddress] {
+        guard case .name(let host, let port) = endpoint else {
+            if case .address(let address) = endpoint { return [address] }
+            return []
+        }
+        var hints = addrinfo()
+        hints.ai_family = AF_UNSPEC
+        hints.ai_socktype = Int32(SOCK_DGRAM.rawValue)
+        var list: UnsafeMutablePointer<addrinfo>?
+        guard getaddrinfo(host, nil, &hints, &list) == 0 else { return [] }
+        defer { freeaddrinfo(list) }
+        var addresses: [SocketAddress] = []
+        var next = list
+        while let entry = next {
+            if let address = SocketAddress(entry.pointee) {
+                addresses.append(address.with(port: port))
+            }
+            next = entry.pointee.ai_next
+        }
+        return addresses
+    }
+}
