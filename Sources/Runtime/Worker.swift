@@ -11,6 +11,8 @@ struct WorkerParts {
     let mailboxes: [Mailbox]
     let log: EventLog
     let side: WorkerSide
+    /// Servers only.
+    var monitor: HealthMonitor?
 }
 
 /// Which end of the tunnel this is.
@@ -74,7 +76,14 @@ final class Worker {
             log: parts.log
         )
         self.client = parts.side == .client ? ClientSide(common, seed: seed) : nil
-        self.server = parts.side == .server ? ServerSide(common) : nil
+        let circle = ServerSide.Circle(
+            siblings: parts.mailboxes.enumerated().filter { $0.offset != parts.index }
+                .map(\.element),
+            monitor: parts.monitor
+        )
+        self.server =
+            parts.side == .server
+            ? ServerSide(common, circle: circle, seed: EntropySource.kernel().next()) : nil
         try self.poller.add(
             parts.mailboxes[parts.index].wakeUp.descriptor,
             token: Token(.mailbox, slot: 0).rawValue,
@@ -285,6 +294,7 @@ final class Worker {
             self.client?.adopt(plan, listeners.value, at: now)
         case .server(let plan): self.server?.adopt(plan, at: now)
         case .resolved(let addresses): self.server?.resolved(addresses)
+        case .backendNews(let news): self.server?.heard(news, at: now)
         case .tunnelServers(let servers): self.engine.replace(servers: servers)
         case .snapshot(let request): request.answer(self.snapshot(at: now))
         case .shutDown: self.shutDown(at: now)
@@ -311,6 +321,8 @@ final class Worker {
                 ("foreign-queue-full", self.tallies.foreignDropped),
                 ("local-socket-full", self.tallies.datagramsDropped),
                 ("limit", self.tallies.turnedAway),
+                (ResetReason.originForbidden.label, self.tallies.originsForbidden),
+                (DropReason.datagramTooLarge.label, self.tallies.datagramsTooLarge),
             ]
         )
     }
