@@ -186,6 +186,30 @@ final class StreamRelay {
 
     // MARK: Moving bytes
 
+    /// Gives a stream without a socket what its local peer has sent; false if there is no room.
+    func write(
+        _ bytes: UnsafeRawBufferPointer,
+        to handle: StreamHandle,
+        service: Int32,
+        at now: Instant
+    ) -> Bool {
+        var rest = bytes
+        while !rest.isEmpty {
+            let region = self.engine.writableRegion(of: handle)
+            guard !region.isEmpty else { return false }
+            let count = min(rest.count, region.count)
+            region.copyMemory(from: UnsafeRawBufferPointer(rebasing: rest[..<count]))
+            self.engine.wrote(count, to: handle, at: now)
+            rest = UnsafeRawBufferPointer(rebasing: rest[count...])
+        }
+        if self.readsUp {
+            self.tallies.moved(up: bytes.count, service: service)
+        } else {
+            self.tallies.moved(down: bytes.count, service: service)
+        }
+        return true
+    }
+
     /// The socket of an established stream is ready; reads at most `budget` bytes.
     func socketReady(
         _ handle: StreamHandle,

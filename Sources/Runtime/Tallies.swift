@@ -34,6 +34,17 @@ final class Tallies {
     /// Datagrams that no longer fit behind the header before them.
     var datagramsTooLarge: UInt64 = 0
 
+    /// Connections and datagrams refused for the header they had or had not, by reason.
+    private(set) var headersRefused: [String: UInt64] = [:]
+
+    /// Counts one; says how many there are of its reason.
+    @discardableResult
+    func refuseHeader(_ reason: String) -> UInt64 {
+        let count = (self.headersRefused[reason] ?? 0) &+ 1
+        self.headersRefused[reason] = count
+        return count
+    }
+
     func index(of name: String) -> Int {
         if let index = self.indices[name] { return index }
         self.services.append(ServiceTally(name: name))

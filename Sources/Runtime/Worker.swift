@@ -164,6 +164,9 @@ final class Worker {
         case .streamListener:
             self.settleEvents(at: now)
             self.client?.connectionsReady(token.slot, token.generation, at: now)
+        case .header:
+            self.settleEvents(at: now)
+            self.client?.headerReady(token.slot, token.generation, at: now)
         case .mailbox: self.openMailbox(at: now)
         case nil: break
         }
@@ -244,7 +247,7 @@ final class Worker {
                 isQuiet = false
             }
             while let (flow, bytes) = self.engine.nextDatagram() {
-                self.deliver(bytes, on: flow)
+                self.deliver(bytes, on: flow, at: now)
                 isQuiet = false
             }
         }
@@ -267,11 +270,11 @@ final class Worker {
     }
 
     @inline(__always)
-    private func deliver(_ bytes: UnsafeRawBufferPointer, on flow: FlowHandle) {
+    private func deliver(_ bytes: UnsafeRawBufferPointer, on flow: FlowHandle, at now: Instant) {
         if let server = self.server {
             server.deliver(bytes, on: flow)
         } else {
-            self.client?.deliver(bytes, on: flow)
+            self.client?.deliver(bytes, on: flow, at: now)
         }
     }
 
@@ -323,7 +326,7 @@ final class Worker {
                 ("limit", self.tallies.turnedAway),
                 (ResetReason.originForbidden.label, self.tallies.originsForbidden),
                 (DropReason.datagramTooLarge.label, self.tallies.datagramsTooLarge),
-            ]
+            ] + self.tallies.headersRefused.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
         )
     }
 }
