@@ -84,8 +84,8 @@ let package = Package(
         module(
             "Runtime",
             [
-                "Configuration", "Erasure", "LinuxIO", "Primitives", "Recovery", "Sealing",
-                "Session",
+                "Balancing", "Configuration", "Erasure", "LinuxIO", "Origin", "Primitives",
+                "Recovery", "ReturnPath", "Sealing", "Session",
             ]
         ),
 
@@ -131,7 +131,7 @@ let package = Package(
         .testTarget(name: "PrimitivesTests", dependencies: ["Primitives"], swiftSettings: strict),
         tests("Recovery"),
         tests("ReturnPath", ["LinuxIO"]),
-        tests("Runtime", ["Configuration", "LinuxIO", "Sealing", "Session"]),
+        tests("Runtime", ["Configuration", "LinuxIO", "Origin", "Sealing", "Session"]),
         tests("Sealing", ["CSodium"]),
         tests("Session", ["Erasure", "Recovery", "Sealing"]),
         tests("Simulation"),

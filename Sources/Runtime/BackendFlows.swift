@@ -9,19 +9,27 @@ final class BackendFlow {
     let backend: Int32
     let service: Int32
     let address: SocketAddress
+    /// What goes before datagrams towards the backend, if anything.
+    let header: FlowHeader?
+    /// Whether the backend has ever answered.
+    var isAnswered = false
+    /// Of the socket's errors, how many have been looked at.
+    var errorsSeen: UInt64 = 0
 
     init(
         generation: UInt32,
         socket: UDPSocket,
         service: Int32,
         backend: Int32,
-        address: SocketAddress
+        address: SocketAddress,
+        header: FlowHeader?
     ) {
         self.generation = generation
         self.socket = socket
         self.service = service
         self.backend = backend
         self.address = address
+        self.header = header
     }
 }
 

@@ -41,15 +41,6 @@ struct ClientPlan: Sendable {
                 && $0.address.port == place.address.port && $0.address.port != 0
         }
     }
-
-    /// Why this program cannot run the configuration yet, if so.
-    static func obstacle(_ configuration: ClientConfiguration) -> String? {
-        for forward in configuration.forwards where forward.accept != .plain {
-            return "forward \(forward.listen): accept = \"\(forward.accept.rawValue)\" is not"
-                + " supported by this version; use \"plain\""
-        }
-        return nil
-    }
 }
 
 /// A bound socket of a client, ready for a worker.

@@ -55,9 +55,6 @@ public final class ClientProcess: Sendable {
     // MARK: Starting
 
     private func start() throws -> [SocketAddress] {
-        if let obstacle = ClientPlan.obstacle(self.configuration) {
-            throw StartFailure(unsupported: obstacle)
-        }
         let workers = WorkerCount.client(self.configuration.transport.workers)
         let plan = ClientPlan(self.configuration)
         let listeners = try self.bind(plan.places, of: plan, workers: workers)
@@ -183,9 +180,6 @@ public final class ClientProcess: Sendable {
         case .refused(let lines):
             for line in lines { self.core.log.error("reload-refused", ["cause": line]) }
         case .configuration(let new):
-            if let obstacle = ClientPlan.obstacle(new.configuration) {
-                return self.core.log.error("reload-refused", ["cause": obstacle])
-            }
             self.adopt(new)
         }
     }

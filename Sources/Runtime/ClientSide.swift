@@ -1,6 +1,7 @@
 import Configuration
 import Glibc
 import LinuxIO
+import Origin
 import Primitives
 import Session
 
@@ -26,12 +27,16 @@ final class ClientSide {
     private static let rest = Instant.Interval.milliseconds(100)
 
     /// One bound socket and where it leads.
-    private final class Listener {
+    final class Listener {
         let local: LocalListener
         let token: UInt64
         let address: SocketAddress
-        var forward: Forward
-        var service: Int32
+        private(set) var forward: Forward
+        private(set) var service: Int32
+        /// Who may say who the player is.
+        private(set) var trusted: TrustedNetworks
+        /// Reads the headers of datagrams; `nil` where none are expected.
+        private(set) var acceptor: DatagramAcceptor?
 
         init(_ local: LocalListener, _ token: UInt64, _ forward: Forward, _ service: Int32) {
             self.local = local
@@ -39,20 +44,49 @@ final class ClientSide {
             self.address = local.localAddress
             self.forward = forward
             self.service = service
+            self.trusted = TrustedNetworks([])
+            self.lead(to: forward, service)
         }
+
+        func lead(to forward: Forward, _ service: Int32) {
+            self.forward = forward
+            self.service = service
+            self.trusted = TrustedNetworks(forward.trusted.compactMap { AddressPrefix($0) })
+            let framing = DatagramAcceptor.Framing(forward)
+            self.acceptor = framing.map { DatagramAcceptor($0, key: HashKey(.kernel())) }
+        }
+
+        /// Whether answers carry the header of Simple Proxy Protocol.
+        var marksAnswers: Bool { self.acceptor != nil && self.forward.accept == .simpleProxy }
     }
 
-    private let parts: SideParts
+    let parts: SideParts
+    let waits = HeaderWaits()
+    /// What one read for a header takes at most, the player's first bytes included; a fresh
+    /// stream has room for more.
+    let headerBuffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 4_096, alignment: 16)
+    private let mark = UnsafeMutableRawBufferPointer.allocate(
+        byteCount: ProxyHeader.simpleByteCount,
+        alignment: 16
+    )
     private let flows: PlayerFlows
     /// Grows only: a slot's number is in tokens and flows.
     private var listeners: [Listener?] = []
     private var resting: [Int] = []
+    private var restEnd = Instant.never
     private(set) var deadline = Instant.never
 
     init(_ parts: SideParts, seed: UInt64) {
         self.parts = parts
         self.flows = PlayerFlows(seed: seed)
     }
+
+    deinit {
+        self.headerBuffer.deallocate()
+        self.mark.deallocate()
+    }
+
+    func updateDeadline() { self.deadline = min(self.restEnd, self.waits.deadline) }
 
     // MARK: Listeners
 
@@ -65,8 +99,10 @@ final class ClientSide {
             guard forward != listener.forward else { continue }
             self.end(listener: slot, at: now)
             if let forward {
-                listener.forward = forward
-                listener.service = Int32(self.parts.tallies.index(of: forward.service))
+                listener.lead(
+                    to: forward,
+                    Int32(self.parts.tallies.index(of: forward.service))
+                )
             } else {
                 self.listeners[slot] = nil
             }
@@ -79,6 +115,7 @@ final class ClientSide {
 
     /// Closes every listener: nobody new is let in.
     func close() {
+        for slot in self.listeners.indices { self.dropHeaders(listener: slot) }
         self.listeners.removeAll()
         self.deadline = .never
     }
@@ -102,6 +139,7 @@ final class ClientSide {
     }
 
     private func end(listener slot: Int, at now: Instant) {
+        self.dropHeaders(listener: slot)
         self.parts.streams.reset(where: { $0.listener == slot }, reason: .reload, at: now)
         for handle in self.flows.handles(where: { $0.listener == slot }) {
             self.parts.engine.closeFlow(handle, reason: .reload, at: now)
@@ -109,7 +147,7 @@ final class ClientSide {
         }
     }
 
-    private func listener(_ slot: Int) -> Listener? {
+    func listener(_ slot: Int) -> Listener? {
         slot < self.listeners.count ? self.listeners[slot] : nil
     }
 
@@ -121,26 +159,45 @@ final class ClientSide {
         for _ in 0..<Self.acceptLimit {
             do throws(IOError) {
                 guard case .done(let accepted) = try socket.accept() else { return }
-                self.open(accepted, slot, listener, at: now)
+                guard listener.forward.accept == .plain else {
+                    self.admit(accepted, slot, listener, at: now)
+                    continue
+                }
+                self.open(
+                    accepted,
+                    slot,
+                    listener,
+                    origin: accepted.peer,
+                    destination: accepted.local,
+                    at: now
+                )
             } catch {
                 return self.pause(slot, listener, because: error, at: now)
             }
         }
     }
 
-    private func open(
+    /// Opens a stream for a connection; `rest` is what the player has already sent.
+    func open(
         _ accepted: AcceptedConnection,
         _ slot: Int,
         _ listener: Listener,
+        origin: SocketAddress,
+        destination: SocketAddress,
+        rest: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0),
         at now: Instant
     ) {
-        let request = listener.forward.request(origin: accepted.peer, destination: accepted.local)
+        let request = listener.forward.request(origin: origin, destination: destination)
         guard let handle = self.parts.engine.openStream(request, at: now) else {
             self.parts.tallies.turnedAway &+= 1
             self.parts.log.warning(
                 "stream-reset",
                 ["service": listener.forward.service, "reason": ResetReason.limit.label]
             )
+            return accepted.socket.abort()
+        }
+        guard self.parts.streams.write(rest, to: handle, service: listener.service, at: now) else {
+            self.parts.engine.reset(handle, reason: .limit, at: now)
             return accepted.socket.abort()
         }
         let isAttached = self.parts.streams.attach(
@@ -169,12 +226,19 @@ final class ClientSide {
             interest: []
         )
         self.resting.append(slot)
-        self.deadline = now + Self.rest
+        self.restEnd = now + Self.rest
+        self.updateDeadline()
     }
 
-    /// Lets listeners that have rested work again.
+    /// Lets listeners that have rested work again, and gives up on headers that never came.
     func expire(at now: Instant) {
         guard self.deadline <= now else { return }
+        self.expireHeaders(at: now)
+        if self.restEnd <= now { self.wakeListeners() }
+        self.updateDeadline()
+    }
+
+    private func wakeListeners() {
         for slot in self.resting {
             guard let listener = self.listener(slot) else { continue }
             try? self.parts.poller.modify(
@@ -184,7 +248,7 @@ final class ClientSide {
             )
         }
         self.resting.removeAll()
-        self.deadline = .never
+        self.restEnd = .never
     }
 
     // MARK: UDP
@@ -209,58 +273,78 @@ final class ClientSide {
         _ listener: Listener,
         at now: Instant
     ) {
+        guard let (player, destination, payload) = self.unwrap(packet, listener, at: now) else {
+            return
+        }
+        // Where a header comes but once, the proxy's own address tells its flows apart.
+        let isByProxy = listener.acceptor?.remembersFlows ?? false
+        var flow = PlayerFlow()
+        flow.listener = Int32(slot)
+        flow.player = isByProxy ? packet.source : player
+        flow.local = isByProxy ? packet.destination : destination
         let known = self.flows.find(
             listener: Int32(slot),
-            player: packet.source,
-            local: packet.destination
+            player: flow.player,
+            local: flow.local
         )
-        guard let flow = known ?? self.open(packet, slot, listener, at: now) else { return }
-        self.parts.tallies.moved(up: packet.bytes.count, service: listener.service)
-        self.parts.engine.send(UnsafeRawBufferPointer(packet.bytes), on: flow, at: now)
+        guard
+            let handle = known
+                ?? self.open(flow, listener, origin: player, destination: destination, at: now),
+            let entry = self.flows.entry(handle)
+        else { return }
+        entry.pointee.answerTo = packet.source
+        entry.pointee.answerFrom = packet.destination
+        self.parts.tallies.moved(up: payload.count, service: listener.service)
+        self.parts.engine.send(payload, on: handle, at: now)
     }
 
     private func open(
-        _ packet: ReceivedPacket,
-        _ slot: Int,
+        _ flow: PlayerFlow,
         _ listener: Listener,
+        origin: SocketAddress,
+        destination: SocketAddress,
         at now: Instant
     ) -> FlowHandle? {
-        let request = listener.forward.request(
-            origin: packet.source,
-            destination: packet.destination
-        )
+        let request = listener.forward.request(origin: origin, destination: destination)
         guard let handle = self.parts.engine.openFlow(request, at: now) else {
             self.parts.tallies.turnedAway &+= 1
             return nil
         }
-        self.flows.insert(
-            handle,
-            PlayerFlow(
-                generation: handle.generation,
-                listener: Int32(slot),
-                service: listener.service,
-                player: packet.source,
-                local: packet.destination
-            )
-        )
+        var flow = flow
+        flow.generation = handle.generation
+        flow.service = listener.service
+        self.flows.insert(handle, flow)
         self.parts.tallies.changeFlows(by: 1, service: listener.service, backend: -1)
         return handle
     }
 
     /// A backend's datagram for a player, from the address the player used.
     @inline(__always)
-    func deliver(_ bytes: UnsafeRawBufferPointer, on handle: FlowHandle) {
+    func deliver(_ bytes: UnsafeRawBufferPointer, on handle: FlowHandle, at now: Instant) {
         guard let flow = self.flows.entry(handle)?.pointee,
             let listener = self.listener(Int(flow.listener)),
             case .udp(let socket) = listener.local.socket
         else { return }
         self.parts.tallies.moved(down: bytes.count, service: flow.service)
-        self.parts.sender.send(
-            bytes,
-            through: socket,
-            to: flow.player,
-            from: socket.reportsDestination ? flow.local : nil
+        let source = socket.reportsDestination ? flow.answerFrom : nil
+        guard let acceptor = listener.acceptor else {
+            return self.parts.sender.send(bytes, through: socket, to: flow.answerTo, from: source)
+        }
+        acceptor.replied(to: flow.answerTo, at: now)
+        let mark =
+            listener.marksAnswers ? self.mark(flow) : UnsafeRawBufferPointer(start: nil, count: 0)
+        self.parts.sender.send(mark, bytes, through: socket, to: flow.answerTo, from: source)
+    }
+
+    /// The header that the flow's datagrams come with.
+    private func mark(_ flow: PlayerFlow) -> UnsafeRawBufferPointer {
+        let header = ProxyHeader(
+            source: flow.player,
+            destination: flow.local,
+            transport: .datagram
         )
+        let count = header.writeSimple(into: self.mark)
+        return UnsafeRawBufferPointer(rebasing: self.mark[..<count])
     }
 
     /// The flow is over; says which service it belonged to.
@@ -269,5 +353,17 @@ final class ClientSide {
         guard let flow = self.flows.remove(handle) else { return nil }
         self.parts.tallies.changeFlows(by: -1, service: flow.service, backend: -1)
         return flow.service
+    }
+}
+
+extension DatagramAcceptor.Framing {
+    /// `nil` where datagrams come without headers.
+    init?(_ forward: Forward) {
+        guard forward.transportProtocol == .udp else { return nil }
+        switch forward.accept {
+        case .plain, .proxyV1: return nil
+        case .proxyV2: self = .proxyV2(HeaderDialect(forward.dialect))
+        case .simpleProxy: self = .simple
+        }
     }
 }

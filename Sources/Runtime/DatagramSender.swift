@@ -6,11 +6,40 @@ import Primitives
 /// What a full local socket does not take is dropped and counted: to hold a datagram back would
 /// only make it late.
 final class DatagramSender {
+    /// The largest payload of a UDP datagram over IPv4.
+    private static let datagramLimit = 65_507
+
     private let batch = SendBatch(capacity: 256 << 10)
+    private let scratch = UnsafeMutableRawBufferPointer.allocate(
+        byteCount: DatagramSender.datagramLimit,
+        alignment: 16
+    )
     private var socket: UDPSocket?
     private let tallies: Tallies
 
     init(tallies: Tallies) { self.tallies = tallies }
+
+    deinit { self.scratch.deallocate() }
+
+    /// Sends `bytes` behind `header`, in one datagram.
+    func send(
+        _ header: UnsafeRawBufferPointer,
+        _ bytes: UnsafeRawBufferPointer,
+        through socket: UDPSocket,
+        to destination: SocketAddress,
+        from source: SocketAddress?
+    ) {
+        let total = header.count + bytes.count
+        guard total <= Self.datagramLimit else {
+            self.tallies.datagramsTooLarge &+= 1
+            return
+        }
+        self.scratch.copyMemory(from: header)
+        UnsafeMutableRawBufferPointer(rebasing: self.scratch[header.count...])
+            .copyMemory(from: bytes)
+        let datagram = UnsafeRawBufferPointer(rebasing: self.scratch[..<total])
+        self.send(datagram, through: socket, to: destination, from: source)
+    }
 
     func send(
         _ bytes: UnsafeRawBufferPointer,

@@ -49,6 +49,8 @@ enum Order: Sendable {
     case server(ServerPlan)
     /// What names lead to now.
     case resolved([String: [SocketAddress]])
+    /// A backend went up or down, as a probe or another worker found out.
+    case backendNews(BackendNews)
     /// The tunnel's server, in order of preference.
     case tunnelServers([SocketAddress])
     case snapshot(SnapshotRequest)

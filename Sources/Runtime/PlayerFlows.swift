@@ -8,9 +8,13 @@ struct PlayerFlow: BitwiseCopyable {
     /// −1: vacant.
     var listener: Int32 = -1
     var service: Int32 = 0
+    /// With `local` what tells this flow from others; a proxy's word where one speaks for players.
     var player = SocketAddress.anyIPv4(port: 0)
-    /// The address the player sent to, and therefore expects answers from.
     var local = SocketAddress.anyIPv4(port: 0)
+    /// Where answers go: the player, or the proxy that spoke for it last.
+    var answerTo = SocketAddress.anyIPv4(port: 0)
+    /// The address the last datagram came to, and answers therefore come from.
+    var answerFrom = SocketAddress.anyIPv4(port: 0)
 }
 
 /// The flows of a client, found by listener, player and local address.

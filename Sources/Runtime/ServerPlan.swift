@@ -1,5 +1,6 @@
 import Configuration
 import Erasure
+import LinuxIO
 import Primitives
 import Recovery
 import Session
@@ -8,9 +9,15 @@ import Session
 struct ServerPlan: Sendable {
     let directory: PeerDirectory
     let services: [Service]
+    let peers: [PeerEntry]
+    /// This machine's addresses, which no player can have.
+    let ownAddresses: [SocketAddress]
 
     init(_ configuration: ServerConfiguration) {
         self.services = configuration.services
+        self.peers = configuration.peers
+        self.ownAddresses =
+            Runtime.ownAddresses() + configuration.listen.filter { !$0.isWildcard }
         self.directory = PeerDirectory(
             peers: configuration.peers.map {
                 Peer(name: $0.name, publicKey: $0.publicKey, services: $0.services)
@@ -28,9 +35,9 @@ struct ServerPlan: Sendable {
 
     /// Why this program cannot serve the configuration yet, if so.
     static func obstacle(_ configuration: ServerConfiguration) -> String? {
-        for service in configuration.services where service.origin != .none {
+        for service in configuration.services where service.origin == .transparent {
             return "service \"\(service.name)\": origin = \"\(service.origin.rawValue)\" is not"
-                + " supported by this version; use \"none\""
+                + " supported by this version; use \"proxy-v2\" or \"none\""
         }
         return nil
     }

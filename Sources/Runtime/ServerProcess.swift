@@ -18,6 +18,7 @@ public final class ServerProcess: Sendable {
     /// Used by the control thread alone.
     nonisolated(unsafe) private var current: Loaded
     nonisolated(unsafe) private var resolver: Resolver?
+    nonisolated(unsafe) private var monitor: HealthMonitor?
 
     /// `reload` reads and checks the configuration file again; it is called on SIGHUP.
     public init(
@@ -36,7 +37,10 @@ public final class ServerProcess: Sendable {
         self.core.run(
             start: { try self.start() },
             reload: { self.reload() },
-            resolved: { addresses in self.core.crew.post { _ in .resolved(addresses) } }
+            resolved: { addresses in
+                self.core.crew.post { _ in .resolved(addresses) }
+                self.monitor?.post(.resolved(addresses))
+            }
         )
     }
 
@@ -61,6 +65,11 @@ public final class ServerProcess: Sendable {
         let mailboxes = try (0..<workers).map { _ in try Mailbox() }
         let indexKey: UInt64 = EntropySource.kernel().next()
         let now = BootClock().now()
+        let crew = self.core.crew
+        let monitor = try HealthMonitor(log: self.core.log) { news in
+            crew.post { _ in .backendNews(news) }
+        }
+        self.monitor = monitor
         let parts = (0..<workers).map { worker in
             WorkerParts(
                 index: worker,
@@ -73,11 +82,13 @@ public final class ServerProcess: Sendable {
                 tunnel: sockets[worker],
                 mailboxes: mailboxes,
                 log: self.core.log,
-                side: .server
+                side: .server,
+                monitor: monitor
             )
         }
         try self.core.crew.start(parts, control: self.core.control)
         self.core.crew.post { _ in .server(plan) }
+        try monitor.watch(plan.services)
         let control = self.core.control
         let resolver = try Resolver(log: self.core.log) { control.post(.resolved($0)) }
         try resolver.watch(ServerPlan.names(self.configuration))
@@ -146,6 +157,11 @@ public final class ServerProcess: Sendable {
         self.current = new
         let plan = ServerPlan(new.configuration)
         self.core.crew.post { _ in .server(plan) }
+        do {
+            try self.monitor?.watch(plan.services)
+        } catch {
+            self.core.log.error("health-failed", ["cause": "\(error)"])
+        }
         do {
             try self.resolver?.watch(ServerPlan.names(new.configuration))
         } catch {

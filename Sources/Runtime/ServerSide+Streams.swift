@@ -1,3 +1,4 @@
+import Configuration
 import Glibc
 import LinuxIO
 import Primitives
@@ -5,27 +6,33 @@ import Session
 
 /// Streams that wait for their backend to answer.
 final class PendingConnections {
-    /// One attempt.
+    /// One attempt; it has a place at its backend from the pick on.
     final class Attempt {
         let handle: StreamHandle
         let request: OpenRequest
-        let service: ServerSide.ServiceEntry
+        let service: ServiceEntry
+        let player: ShownPlayer
         let backend: Int
         let isLast: Bool
 
         init(
             _ handle: StreamHandle,
             _ request: OpenRequest,
-            _ service: ServerSide.ServiceEntry,
+            _ service: ServiceEntry,
+            _ player: ShownPlayer,
             backend: Int,
             isLast: Bool
         ) {
             self.handle = handle
             self.request = request
             self.service = service
+            self.player = player
             self.backend = backend
             self.isLast = isLast
         }
+
+        /// What decides between backends where the player does.
+        var source: SocketAddress { self.request.origin ?? self.player.address }
     }
 
     /// A backend that does not answer for this long is as good as one that refuses.
@@ -71,17 +78,40 @@ final class PendingConnections {
     }
 }
 
+extension IOError {
+    /// A backend whose name leads nowhere yet.
+    static var noAddress: Self { Self(code: EADDRNOTAVAIL, call: "connect") }
+}
+
 extension ServerSide {
     func isConnecting(_ handle: StreamHandle) -> Bool { self.connections.find(handle) != nil }
 
-    /// A player has connected at the other end: connect to a backend, without waiting.
-    func open(_ handle: StreamHandle, _ request: OpenRequest, at now: Instant) {
-        guard let entry = self.service(request.service), let backend = entry.rotation.next() else {
-            self.parts.engine.reset(handle, reason: .backendUnreachable, at: now)
-            return self.logRefusal(request, "-", "no backend has an address", .backendUnreachable)
+    /// A player wants a backend: pick one and start to connect.
+    func open(
+        _ handle: StreamHandle,
+        _ session: SessionHandle,
+        _ request: OpenRequest,
+        at now: Instant
+    ) {
+        guard let player = self.admit(request, from: session) else {
+            return self.parts.engine.reset(handle, reason: .originForbidden, at: now)
         }
-        self.attempt(
-            PendingConnections.Attempt(handle, request, entry, backend: backend, isLast: false),
+        let source = request.origin ?? player.address
+        guard let entry = self.service(request.service),
+            let backend = entry.pool.pick(source: source, at: now)
+        else {
+            self.parts.engine.reset(handle, reason: .backendUnreachable, at: now)
+            return self.logRefusal(request, "-", "no backend is up", .backendUnreachable)
+        }
+        self.start(
+            PendingConnections.Attempt(
+                handle,
+                request,
+                entry,
+                player,
+                backend: backend,
+                isLast: false
+            ),
             at: now
         )
     }
@@ -89,12 +119,10 @@ extension ServerSide {
     /// The stream is over while its backend had not answered yet.
     func forget(_ handle: StreamHandle) { self.connections.remove(handle) }
 
-    private func attempt(_ attempt: PendingConnections.Attempt, at now: Instant) {
-        let member = attempt.service.rotation.members[attempt.backend]
-        guard let address = member.addresses.first else {
-            return self.failed(attempt, IOError(code: EADDRNOTAVAIL, call: "connect"), at: now)
-        }
+    private func start(_ attempt: PendingConnections.Attempt, at now: Instant) {
+        let pool = attempt.service.pool
         do throws(IOError) {
+            guard let address = pool.address(attempt.backend) else { throw IOError.noAddress }
             let socket = try TCPSocket.connect(to: address)
             let isAttached = self.parts.streams.attach(
                 attempt.handle,
@@ -106,6 +134,8 @@ extension ServerSide {
             guard isAttached else { throw IOError(code: ENOMEM, call: "epoll_ctl") }
             self.connections.insert(attempt, at: now)
         } catch {
+            // The relay gives back the place of what was attached, and of nothing else.
+            pool.finished(attempt.backend)
             self.failed(attempt, error, at: now)
         }
     }
@@ -117,11 +147,17 @@ extension ServerSide {
         else { return }
         let socket = TCPSocket(adopting: entry.pointee.descriptor)
         self.connections.remove(handle)
-        guard let error = socket.connectResult() else {
+        if let error = socket.connectResult() {
+            self.parts.streams.detach(handle)?.close()
+            return self.failed(attempt, error, at: now)
+        }
+        self.backendAnswered(attempt.service, attempt.backend, at: now)
+        let service = attempt.service.configuration
+        guard let address = socket.remoteAddress, service.origin != .none else {
             return self.parts.streams.connected(handle, at: now)
         }
-        self.parts.streams.detach(handle)?.close()
-        self.failed(attempt, error, at: now)
+        let header = self.headers.stream(service, attempt.player, backend: address)
+        self.parts.streams.connected(handle, header: header, at: now)
     }
 
     /// Gives up on backends that have not answered in time.
@@ -141,18 +177,21 @@ extension ServerSide {
         at now: Instant
     ) {
         let reason = Self.reason(error)
-        let name = attempt.service.rotation.members[attempt.backend].name
-        self.logRefusal(attempt.request, name, error.reason, reason)
+        let pool = attempt.service.pool
+        self.logRefusal(attempt.request, pool.names[attempt.backend], error.reason, reason)
+        self.backendRefused(attempt.service, attempt.backend, at: now)
         let other =
-            attempt.isLast ? nil : attempt.service.rotation.next(excluding: attempt.backend)
+            attempt.isLast
+            ? nil : pool.pick(source: attempt.source, excluding: attempt.backend, at: now)
         guard let other else {
             return self.parts.engine.reset(attempt.handle, reason: reason, at: now)
         }
-        self.attempt(
+        self.start(
             PendingConnections.Attempt(
                 attempt.handle,
                 attempt.request,
                 attempt.service,
+                attempt.player,
                 backend: other,
                 isLast: true
             ),

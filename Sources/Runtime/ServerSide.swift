@@ -1,3 +1,4 @@
+import Balancing
 import Configuration
 import LinuxIO
 import Primitives
@@ -5,37 +6,31 @@ import Session
 
 /// The server's half of a worker: services, their backends and the sockets towards them.
 final class ServerSide {
-    /// One service as this worker keeps it.
-    final class ServiceEntry {
-        let configuration: Service
-        let index: Int32
-        var rotation: BackendRotation
-
-        init(_ configuration: Service, index: Int32, _ known: [String: [SocketAddress]]) {
-            self.configuration = configuration
-            self.index = index
-            self.rotation = BackendRotation(
-                configuration.backends.map { backend in
-                    let name = backend.endpoint.description
-                    let addresses = backend.endpoint.literal.map { [$0] } ?? known[name] ?? []
-                    return BackendRotation.Member(
-                        name: name,
-                        weight: backend.weight,
-                        isBackup: backend.isBackup,
-                        addresses: addresses
-                    )
-                }
-            )
-        }
+    /// The other threads that want to hear of backends.
+    struct Circle {
+        /// The workers besides this one.
+        let siblings: [Mailbox]
+        let monitor: HealthMonitor?
     }
 
     let parts: SideParts
     let connections = PendingConnections()
-    private let flows = BackendFlows()
-    private var services: [String: ServiceEntry] = [:]
+    let flows = BackendFlows()
+    let headers: OriginHeaders
+    private let gate = OriginGate()
+    private let circle: Circle
+    private var services = ServiceTable()
+    private var plan: ServerPlan?
     private var known: [String: [SocketAddress]] = [:]
 
-    init(_ parts: SideParts) { self.parts = parts }
+    init(_ parts: SideParts, circle: Circle, seed: UInt64) {
+        self.parts = parts
+        self.circle = circle
+        self.headers = OriginHeaders(seed: seed)
+        parts.streams.freedPlace = { [unowned self] service, backend in
+            self.services[service]?.pool.finished(Int(backend))
+        }
+    }
 
     var deadline: Instant { self.connections.deadline }
 
@@ -48,9 +43,9 @@ final class ServerSide {
             plan.services.map { ($0.name, $0) },
             uniquingKeysWith: { first, _ in first }
         )
-        for (name, entry) in self.services where wanted[name] != entry.configuration {
+        for (name, entry) in self.services.byName where wanted[name] != entry.configuration {
             self.end(entry, at: now)
-            self.services[name] = nil
+            self.services.remove(entry)
         }
         for service in plan.services where self.services[service.name] == nil {
             let index = self.parts.tallies.index(of: service.name)
@@ -58,15 +53,24 @@ final class ServerSide {
                 service.backends.map(\.endpoint.description),
                 service: index
             )
-            self.services[service.name] = ServiceEntry(service, index: Int32(index), self.known)
+            self.services.insert(ServiceEntry(service, index: Int32(index), self.known, at: now))
         }
+        self.plan = plan
+        self.reserveAddresses()
     }
 
     func resolved(_ addresses: [String: [SocketAddress]]) {
         self.known.merge(addresses) { _, new in new }
-        for entry in self.services.values {
-            for (name, list) in addresses { entry.rotation.resolved(name, to: list) }
+        for entry in self.services.byName.values {
+            for (name, list) in addresses { entry.pool.resolved(name, to: list) }
         }
+        self.reserveAddresses()
+    }
+
+    private func reserveAddresses() {
+        guard let plan = self.plan else { return }
+        let backends = self.services.byName.values.flatMap(\.pool.allAddresses)
+        self.gate.adopt(plan.peers, reserved: plan.ownAddresses + backends)
     }
 
     private func end(_ entry: ServiceEntry, at now: Instant) {
@@ -81,71 +85,73 @@ final class ServerSide {
     }
 
     func service(_ name: String) -> ServiceEntry? { self.services[name] }
+    func service(_ index: Int32) -> ServiceEntry? { self.services[index] }
 
-    // MARK: UDP
+    // MARK: Players
 
-    /// A player's first datagram is on its way: pick a backend and connect a socket to it.
-    func open(_ handle: FlowHandle, _ request: OpenRequest, at now: Instant) {
-        guard let entry = self.services[request.service],
-            let backend = entry.rotation.next(),
-            let address = entry.rotation.members[backend].addresses.first
-        else {
-            self.parts.engine.closeFlow(handle, reason: .backendUnreachable, at: now)
-            return self.logRefusal(request, "-", "no backend has an address", .backendUnreachable)
-        }
-        do throws(IOError) {
-            var options = UDPOptions()
-            options.receiveBuffer = 1 << 20
-            options.sendBuffer = 1 << 20
-            let socket = try UDPSocket(connectingTo: address, options: options)
-            try self.parts.poller.add(
-                socket.descriptor,
-                token: Token(.flow, slot: Int(handle.slot), generation: handle.generation).rawValue,
-                interest: .readable
+    func sessionChanged(_ handle: SessionHandle, _ info: SessionInfo?) {
+        self.gate.sessionChanged(handle, info)
+    }
+
+    /// Who the backend is shown; `nil` after saying why the client may not claim that.
+    func admit(_ request: OpenRequest, from session: SessionHandle) -> ShownPlayer? {
+        switch self.gate.judge(request, from: session) {
+        case .admitted(let player): return player
+        case .refused(let peer, let cause):
+            self.parts.tallies.originsForbidden &+= 1
+            self.parts.log.warning(
+                "open-refused",
+                [
+                    "peer": peer, "service": request.service,
+                    "protocol": request.serviceProtocol == .tcp ? "tcp" : "udp",
+                    "origin": request.origin?.description ?? "-", "cause": cause,
+                    "reason": ResetReason.originForbidden.label,
+                ]
             )
-            let flow = BackendFlow(
-                generation: handle.generation,
-                socket: socket,
-                service: entry.index,
-                backend: Int32(backend),
-                address: address
-            )
-            self.flows.insert(handle, flow)
-            self.parts.tallies.changeFlows(by: 1, service: entry.index, backend: Int32(backend))
-        } catch {
-            self.parts.engine.closeFlow(handle, reason: .backendUnreachable, at: now)
-            self.logRefusal(request, address.description, error.reason, .backendUnreachable)
+            return nil
         }
     }
 
-    /// A backend has answered; its closed port is counted by the socket and ends nothing.
-    func flowReady(_ handle: FlowHandle, at now: Instant) {
-        guard let flow = self.flows.find(handle) else { return }
-        var budget = SideParts.datagramBudget
-        repeat {
-            guard flow.socket.receive(into: self.parts.received) > 0 else { return }
-            while let packet = self.parts.received.next() {
-                budget -= packet.bytes.count
-                self.parts.tallies.moved(down: packet.bytes.count, service: flow.service)
-                self.parts.engine.send(UnsafeRawBufferPointer(packet.bytes), on: handle, at: now)
-            }
-        } while self.parts.received.isFull && budget > 0
+    // MARK: Backends
+
+    /// A backend answered a connection or, for the first time, a flow.
+    func backendAnswered(_ entry: ServiceEntry, _ backend: Int, at now: Instant) {
+        entry.pool.connected(backend, at: now)
+        self.tellChanges(entry)
     }
 
-    /// A player's datagram for the backend.
-    @inline(__always)
-    func deliver(_ bytes: UnsafeRawBufferPointer, on handle: FlowHandle) {
-        guard let flow = self.flows.find(handle) else { return }
-        self.parts.tallies.moved(up: bytes.count, service: flow.service)
-        self.parts.sender.send(bytes, through: flow.socket, to: flow.address, from: nil)
+    /// A backend refused a connection, or nobody listens where a flow goes.
+    func backendRefused(_ entry: ServiceEntry, _ backend: Int, at now: Instant) {
+        if entry.pool.isProbed {
+            self.circle.monitor?.post(
+                .refused(service: entry.configuration.name, backend: entry.pool.names[backend])
+            )
+        }
+        entry.pool.refused(backend, at: now)
+        self.tellChanges(entry)
     }
 
-    /// The flow is over; says which service it belonged to.
-    @discardableResult
-    func forget(_ handle: FlowHandle) -> Int32? {
-        guard let flow = self.flows.remove(handle) else { return nil }
-        self.parts.tallies.changeFlows(by: -1, service: flow.service, backend: flow.backend)
-        return flow.service
+    /// What this worker has found out by itself.
+    private func tellChanges(_ entry: ServiceEntry) {
+        while let change = entry.pool.nextChange() {
+            let news = BackendNews(
+                service: entry.configuration.name,
+                backend: entry.pool.names[change.index],
+                isUp: change.isUp
+            )
+            self.parts.tallies.setBackend(change.index, isUp: change.isUp, service: entry.index)
+            self.parts.log.backend(news, cause: "refused connections")
+            for sibling in self.circle.siblings { sibling.post(.backendNews(news)) }
+        }
+    }
+
+    /// What another thread has found out, and told the operator.
+    func heard(_ news: BackendNews, at now: Instant) {
+        guard let entry = self.services[news.service] else { return }
+        entry.pool.follow(news.backend, isUp: news.isUp, at: now)
+        while let change = entry.pool.nextChange() {
+            self.parts.tallies.setBackend(change.index, isUp: change.isUp, service: entry.index)
+        }
     }
 
     /// Says why a player found no backend.

@@ -28,6 +28,9 @@ struct StreamEntry: BitwiseCopyable {
 /// Back-pressure both ways: a stream without room stops the reading of its socket, a full socket
 /// stops the consuming of its stream. Nothing here allocates per byte or per packet.
 final class StreamRelay {
+    /// Bytes of a player's that travel with the header before them.
+    private static let firstSegmentSize = 1_024
+
     private let engine: Engine
     private let poller: Poller
     private let tallies: Tallies
@@ -35,6 +38,8 @@ final class StreamRelay {
     private let readsUp: Bool
     private let table = SlotTable(vacant: StreamEntry())
     private(set) var count = 0
+    /// Told the service and backend of every socket that is let go; servers only.
+    var freedPlace: ((Int32, Int32) -> Void)?
 
     init(engine: Engine, poller: Poller, tallies: Tallies, readsUp: Bool) {
         self.engine = engine
@@ -82,12 +87,48 @@ final class StreamRelay {
         return true
     }
 
-    /// The connecting socket of `handle` is connected: start moving bytes.
-    func connected(_ handle: StreamHandle, at now: Instant) {
+    /// The connecting socket of `handle` is connected: send `header`, then start moving bytes.
+    func connected(
+        _ handle: StreamHandle,
+        header: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0),
+        at now: Instant
+    ) {
         guard let entry = self.entry(handle) else { return }
+        if !header.isEmpty, !self.write(header, to: entry, handle, at: now) {
+            return self.fail(handle, at: now)
+        }
         entry.pointee.isConnecting = false
         self.watch(entry, handle, for: .readable)
         self.serve(handle, at: now)
+    }
+
+    /// Writes `header` and, in the same segment, what the player has sent so far; false if the
+    /// connection is over already.
+    ///
+    /// A fresh socket's buffer is far larger than a header, so that always goes out whole.
+    private func write(
+        _ header: UnsafeRawBufferPointer,
+        to entry: UnsafeMutablePointer<StreamEntry>,
+        _ handle: StreamHandle,
+        at now: Instant
+    ) -> Bool {
+        let region = self.engine.readableRegion(of: handle)
+        let payload = min(region.count, Self.firstSegmentSize)
+        let total = header.count + payload
+        return withUnsafeTemporaryAllocation(byteCount: total, alignment: 16) { buffer in
+            buffer.copyMemory(from: header)
+            let rest = UnsafeMutableRawBufferPointer(rebasing: buffer[header.count...])
+            rest.copyMemory(from: UnsafeRawBufferPointer(rebasing: region[..<payload]))
+            let socket = TCPSocket(adopting: entry.pointee.descriptor)
+            guard case .moved(let count) = socket.write(UnsafeRawBufferPointer(buffer)),
+                count >= header.count
+            else { return false }
+            let moved = count - header.count
+            guard moved > 0 else { return true }
+            self.engine.consumed(moved, from: handle, at: now)
+            self.tallies.moved(up: moved, service: entry.pointee.service)
+            return true
+        }
     }
 
     /// Lets go of the socket without touching the stream; `nil` if there was none.
@@ -100,7 +141,9 @@ final class StreamRelay {
             backend: entry.pointee.backend
         )
         self.count -= 1
+        let (service, backend) = (entry.pointee.service, entry.pointee.backend)
         self.table.clear(Int(handle.slot))
+        if backend >= 0 { self.freedPlace?(service, backend) }
         return socket
     }
 
@@ -142,6 +185,30 @@ final class StreamRelay {
     }
 
     // MARK: Moving bytes
+
+    /// Gives a stream without a socket what its local peer has sent; false if there is no room.
+    func write(
+        _ bytes: UnsafeRawBufferPointer,
+        to handle: StreamHandle,
+        service: Int32,
+        at now: Instant
+    ) -> Bool {
+        var rest = bytes
+        while !rest.isEmpty {
+            let region = self.engine.writableRegion(of: handle)
+            guard !region.isEmpty else { return false }
+            let count = min(rest.count, region.count)
+            region.copyMemory(from: UnsafeRawBufferPointer(rebasing: rest[..<count]))
+            self.engine.wrote(count, to: handle, at: now)
+            rest = UnsafeRawBufferPointer(rebasing: rest[count...])
+        }
+        if self.readsUp {
+            self.tallies.moved(up: bytes.count, service: service)
+        } else {
+            self.tallies.moved(down: bytes.count, service: service)
+        }
+        return true
+    }
 
     /// The socket of an established stream is ready; reads at most `budget` bytes.
     func socketReady(

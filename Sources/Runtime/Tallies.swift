@@ -29,6 +29,21 @@ final class Tallies {
     var datagramsDropped: UInt64 = 0
     /// Connections and flows turned away because a limit was reached.
     var turnedAway: UInt64 = 0
+    /// Streams and flows whose client may not speak for their player.
+    var originsForbidden: UInt64 = 0
+    /// Datagrams that no longer fit behind the header before them.
+    var datagramsTooLarge: UInt64 = 0
+
+    /// Connections and datagrams refused for the header they had or had not, by reason.
+    private(set) var headersRefused: [String: UInt64] = [:]
+
+    /// Counts one; says how many there are of its reason.
+    @discardableResult
+    func refuseHeader(_ reason: String) -> UInt64 {
+        let count = (self.headersRefused[reason] ?? 0) &+ 1
+        self.headersRefused[reason] = count
+        return count
+    }
 
     func index(of name: String) -> Int {
         if let index = self.indices[name] { return index }
@@ -52,6 +67,10 @@ final class Tallies {
         self.services[Int(service)].flows += change
         guard backend >= 0 else { return }
         self.services[Int(service)].backends[Int(backend)].flows += change
+    }
+
+    func setBackend(_ backend: Int, isUp: Bool, service: Int32) {
+        self.services[Int(service)].backends[backend].isUp = isUp
     }
 
     /// Replaces the list of a service's backends; none of them may be in use.

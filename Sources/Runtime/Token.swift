@@ -4,7 +4,7 @@
 /// what took its slot.
 struct Token {
     enum Kind: UInt64 {
-        case mailbox, tunnel, streamListener, flowListener, stream, flow
+        case mailbox, tunnel, streamListener, flowListener, stream, flow, header
     }
 
     private static let slotBits: UInt64 = 28

@@ -6,9 +6,11 @@ import Session
 extension Worker {
     func handle(_ event: EngineEvent, at now: Instant) {
         switch event {
-        case .sessionUp(_, let info):
+        case .sessionUp(let session, let info):
+            self.server?.sessionChanged(session, info)
             self.log.info("session-up", self.fields(info))
-        case .sessionDown(_, let info, let reason):
+        case .sessionDown(let session, let info, let reason):
+            self.server?.sessionChanged(session, nil)
             // Whoever shuts down on purpose needs no warning of it.
             self.log.log(
                 reason == .shutdown ? .info : .warning,
@@ -18,7 +20,8 @@ extension Worker {
                     "reason": reason.label,
                 ]
             )
-        case .peerMoved(_, let info, let old):
+        case .peerMoved(let session, let info, let old):
+            self.server?.sessionChanged(session, info)
             self.log.info(
                 "peer-moved",
                 [
@@ -26,15 +29,15 @@ extension Worker {
                     "to": info.address.description,
                 ]
             )
-        case .streamOpened(let handle, _, let request):
-            self.server?.open(handle, request, at: now)
+        case .streamOpened(let handle, let session, let request):
+            self.server?.open(handle, session, request, at: now)
         case .streamClosed(let handle):
             self.server?.forget(handle)
             self.streams.close(handle)
         case .streamReset(let handle, let reason):
             self.streamReset(handle, reason)
-        case .flowOpened(let handle, _, let request):
-            self.server?.open(handle, request, at: now)
+        case .flowOpened(let handle, let session, let request):
+            self.server?.open(handle, session, request, at: now)
         case .flowClosed(let handle, let reason):
             self.flowClosed(handle, reason)
         case .openRefused(_, let info, let request, let reason):

@@ -11,6 +11,8 @@ struct WorkerParts {
     let mailboxes: [Mailbox]
     let log: EventLog
     let side: WorkerSide
+    /// Servers only.
+    var monitor: HealthMonitor?
 }
 
 /// Which end of the tunnel this is.
@@ -74,7 +76,14 @@ final class Worker {
             log: parts.log
         )
         self.client = parts.side == .client ? ClientSide(common, seed: seed) : nil
-        self.server = parts.side == .server ? ServerSide(common) : nil
+        let circle = ServerSide.Circle(
+            siblings: parts.mailboxes.enumerated().filter { $0.offset != parts.index }
+                .map(\.element),
+            monitor: parts.monitor
+        )
+        self.server =
+            parts.side == .server
+            ? ServerSide(common, circle: circle, seed: EntropySource.kernel().next()) : nil
         try self.poller.add(
             parts.mailboxes[parts.index].wakeUp.descriptor,
             token: Token(.mailbox, slot: 0).rawValue,
@@ -155,6 +164,9 @@ final class Worker {
         case .streamListener:
             self.settleEvents(at: now)
             self.client?.connectionsReady(token.slot, token.generation, at: now)
+        case .header:
+            self.settleEvents(at: now)
+            self.client?.headerReady(token.slot, token.generation, at: now)
         case .mailbox: self.openMailbox(at: now)
         case nil: break
         }
@@ -235,7 +247,7 @@ final class Worker {
                 isQuiet = false
             }
             while let (flow, bytes) = self.engine.nextDatagram() {
-                self.deliver(bytes, on: flow)
+                self.deliver(bytes, on: flow, at: now)
                 isQuiet = false
             }
         }
@@ -258,11 +270,11 @@ final class Worker {
     }
 
     @inline(__always)
-    private func deliver(_ bytes: UnsafeRawBufferPointer, on flow: FlowHandle) {
+    private func deliver(_ bytes: UnsafeRawBufferPointer, on flow: FlowHandle, at now: Instant) {
         if let server = self.server {
             server.deliver(bytes, on: flow)
         } else {
-            self.client?.deliver(bytes, on: flow)
+            self.client?.deliver(bytes, on: flow, at: now)
         }
     }
 
@@ -285,6 +297,7 @@ final class Worker {
             self.client?.adopt(plan, listeners.value, at: now)
         case .server(let plan): self.server?.adopt(plan, at: now)
         case .resolved(let addresses): self.server?.resolved(addresses)
+        case .backendNews(let news): self.server?.heard(news, at: now)
         case .tunnelServers(let servers): self.engine.replace(servers: servers)
         case .snapshot(let request): request.answer(self.snapshot(at: now))
         case .shutDown: self.shutDown(at: now)
@@ -311,7 +324,9 @@ final class Worker {
                 ("foreign-queue-full", self.tallies.foreignDropped),
                 ("local-socket-full", self.tallies.datagramsDropped),
                 ("limit", self.tallies.turnedAway),
-            ]
+                (ResetReason.originForbidden.label, self.tallies.originsForbidden),
+                (DropReason.datagramTooLarge.label, self.tallies.datagramsTooLarge),
+            ] + self.tallies.headersRefused.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
         )
     }
 }

@@ -104,35 +104,3 @@ import Testing
         #expect(read.generation == 0xFEDC_BA98)
     }
 }
-
-@Suite struct BackendRotationTests {
-    private func member(_ name: String, weight: Int = 1, isBackup: Bool = false, isUp: Bool = true)
-        -> BackendRotation.Member
-    {
-        BackendRotation.Member(
-            name: name,
-            weight: weight,
-            isBackup: isBackup,
-            addresses: isUp ? [SocketAddress(ipv4: 1, port: 1)] : []
-        )
-    }
-
-    @Test func sharesByWeight() {
-        var rotation = BackendRotation([self.member("a", weight: 3), self.member("b")])
-        let picks = (0..<8).compactMap { _ in rotation.next() }
-        #expect(picks.filter { $0 == 0 }.count == 6)
-        #expect(picks.prefix(4).filter { $0 == 1 }.count == 1)
-    }
-
-    @Test func backupsServeOnlyWhenNothingElseCan() {
-        var rotation = BackendRotation([
-            self.member("a", isUp: false), self.member("b", isBackup: true),
-        ])
-        #expect(rotation.next() == 1)
-        rotation.resolved("a", to: [SocketAddress(ipv4: 2, port: 2)])
-        #expect(rotation.next() == 0)
-        #expect(rotation.next(excluding: 0) == 1)
-        var empty = BackendRotation([self.member("a", isUp: false)])
-        #expect(empty.next() == nil)
-    }
-}

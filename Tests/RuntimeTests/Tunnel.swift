@@ -101,6 +101,7 @@ final class Tunnel {
         serverWorkers: Int = 1,
         clientWorkers: Int = 1,
         listen: [SocketAddress] = [loopback],
+        origins: [String]? = nil,
         via route: (SocketAddress) throws -> Endpoint = { .address($0) },
         servers pick: ([Endpoint]) -> [Endpoint] = { $0 }
     ) throws {
@@ -110,9 +111,9 @@ final class Tunnel {
         var serverConfiguration = ServerConfiguration(listen: listen, privateKey: noFile)
         serverConfiguration.services = services
         serverConfiguration.transport.workers = serverWorkers
-        serverConfiguration.peers = [
-            PeerEntry(name: "edge", publicKey: clientKey.publicKey, services: ["*"])
-        ]
+        var peer = PeerEntry(name: "edge", publicKey: clientKey.publicKey, services: ["*"])
+        peer.origins = origins.map { $0.compactMap { AddressBlock($0) } }
+        serverConfiguration.peers = [peer]
         let nextServer = Shared(serverConfiguration)
         self.nextServer = nextServer
         let server = try ServerProcess(
@@ -162,6 +163,13 @@ final class Tunnel {
         self.server.requestShutdown()
         let server = self.serverRun.exitCode(within: 2)
         return client == 0 && server == 0
+    }
+}
+
+/// Counted in the metric's `reason`.
+extension ProcessStatus {
+    func dropCount(_ reason: String) -> UInt64 {
+        self.drops.first { $0.reason == reason }?.count ?? 0
     }
 }
 

@@ -1,0 +1,194 @@
+import Balancing
+import Configuration
+import LinuxIO
+import Primitives
+
+/// The health monitor's own memory: the services it asks and the probes under way.
+final class HealthRounds {
+    /// One service whose backends are asked.
+    private final class Watched {
+        let service: Service
+        let set: BackendSet
+        /// Why the last probe of each backend failed.
+        var causes: [String]
+        var probes: [Int: BackendProbe] = [:]
+
+        init(_ service: Service, at now: Instant) {
+            self.service = service
+            self.set = BackendSet(service, noticesRefusals: true, at: now)
+            self.causes = Array(repeating: "-", count: service.backends.count)
+        }
+    }
+
+    private let poller: Poller
+    private let log: EventLog
+    private let report: HealthMonitor.Report
+    private let memory = BackendProbe.Memory()
+    private let entropy = EntropySource.kernel()
+    private var watched: [Watched] = []
+    private var known: [String: [SocketAddress]] = [:]
+    /// The token of every probe, and whose it is.
+    private var owners: [UInt64: (watched: Watched, index: Int)] = [:]
+    private var lastToken: UInt64 = 0
+
+    init(poller: Poller, log: EventLog, report: @escaping HealthMonitor.Report) {
+        self.poller = poller
+        self.log = log
+        self.report = report
+    }
+
+    var deadline: Instant { self.watched.reduce(.never) { min($0, $1.set.deadline) } }
+
+    func take(_ note: HealthMonitor.Note, at now: Instant) {
+        switch note {
+        case .services(let services): self.adopt(services, at: now)
+        case .resolved(let addresses): self.known.merge(addresses) { _, new in new }
+        case .refused(let service, let backend):
+            guard let entry = self.watched.first(where: { $0.service.name == service }),
+                let index = entry.service.backends.firstIndex(where: {
+                    $0.endpoint.description == backend
+                })
+            else { return }
+            entry.causes[index] = "refused connections"
+            entry.set.noticedRefusal(index, at: now)
+        }
+    }
+
+    private func adopt(_ services: [Service], at now: Instant) {
+        var kept: [Watched] = []
+        for service in services {
+            let same = self.watched.first { $0.service == service }
+            kept.append(same ?? Watched(service, at: now))
+        }
+        for old in self.watched where !kept.contains(where: { $0 === old }) {
+            for index in old.probes.keys { self.end(old, index) }
+        }
+        self.watched = kept
+    }
+
+    /// Does what time asks for: gives up, asks, and tells what has changed.
+    func tend(at now: Instant) {
+        for entry in self.watched {
+            entry.set.wake(at: now)
+            for index in entry.set.indices where !entry.set.isProbing(index) {
+                guard entry.probes[index] != nil else { continue }
+                entry.causes[index] = "no answer in time"
+                self.end(entry, index)
+            }
+            while let index = entry.set.nextProbe(at: now) { self.begin(entry, index, at: now) }
+            while let change = entry.set.nextChange() { self.tell(entry, change) }
+        }
+    }
+
+    private func tell(_ entry: Watched, _ change: BackendSet.Change) {
+        let news = BackendNews(
+            service: entry.service.name,
+            backend: entry.service.backends[change.index].endpoint.description,
+            isUp: change.isUp
+        )
+        self.log.backend(news, cause: entry.causes[change.index])
+        self.report(news)
+    }
+
+    // MARK: Probes
+
+    private func begin(_ entry: Watched, _ index: Int, at now: Instant) {
+        let endpoint = entry.service.backends[index].endpoint
+        guard let address = endpoint.literal ?? self.known[endpoint.description]?.first else {
+            return self.settle(entry, index, failure: "no address", at: now)
+        }
+        guard let health = entry.service.health else { return }
+        self.lastToken += 1
+        do throws(IOError) {
+            let probe = try BackendProbe(
+                health.probe.kind(endpoint, address),
+                to: address,
+                overStream: health.probe.isStream(entry.service.transportProtocol),
+                nonce: self.entropy.next(),
+                token: self.lastToken,
+                memory: self.memory
+            )
+            try self.poller.add(probe.descriptor, token: probe.token, interest: probe.interest)
+            entry.probes[index] = probe
+            self.owners[probe.token] = (entry, index)
+        } catch {
+            self.settle(entry, index, failure: error.reason, at: now)
+        }
+    }
+
+    /// A probe's socket has news.
+    func ready(_ token: UInt64, _ readiness: Readiness, at now: Instant) {
+        guard let (entry, index) = self.owners[token], let probe = entry.probes[index] else {
+            return
+        }
+        switch probe.ready(readiness) {
+        case .wait: break
+        case .listen:
+            try? self.poller.modify(probe.descriptor, token: token, interest: .readable)
+        case .alive:
+            self.end(entry, index)
+            entry.set.probed(index, isAlive: true, at: now)
+            // It answers: refusals of the past count no more.
+            entry.set.connected(index, at: now)
+        case .failed(let cause):
+            self.end(entry, index)
+            self.settle(entry, index, failure: cause, at: now)
+        }
+    }
+
+    private func settle(_ entry: Watched, _ index: Int, failure: String, at now: Instant) {
+        entry.causes[index] = failure
+        entry.set.probed(index, isAlive: false, at: now)
+    }
+
+    private func end(_ entry: Watched, _ index: Int) {
+        guard let probe = entry.probes.removeValue(forKey: index) else { return }
+        self.owners[probe.token] = nil
+        try? self.poller.remove(probe.descriptor)
+        probe.close()
+    }
+}
+
+extension BackendSet {
+    var indices: Range<Int> { 0..<self.count }
+}
+
+extension HealthCheck.Probe {
+    /// Whether the question goes over TCP.
+    func isStream(_ transport: ForwardedProtocol) -> Bool {
+        switch self {
+        case .tcp, .minecraft: true
+        case .a2s, .raknet, .dns: false
+        case .sendExpect: transport == .tcp
+        }
+    }
+
+    func kind(_ endpoint: Endpoint, _ address: SocketAddress) -> ProbeKind {
+        switch self {
+        case .tcp: return .connect
+        case .a2s: return .a2s
+        case .raknet: return .raknet
+        case .minecraft:
+            if case .name(let host, let port) = endpoint {
+                return .minecraft(host: host, port: port)
+            }
+            return .minecraft(host: address.hostText, port: address.port)
+        case .dns: return .dns
+        case .sendExpect(let send, let expect): return .sendExpect(send: send, expect: expect)
+        }
+    }
+}
+
+extension EventLog {
+    /// Tells that a backend went up or down, and why it is down.
+    func backend(_ news: BackendNews, cause: String) {
+        if news.isUp {
+            self.info("backend-up", ["service": news.service, "backend": news.backend])
+        } else {
+            self.warning(
+                "backend-down",
+                ["service": news.service, "backend": news.backend, "cause": cause]
+            )
+        }
+    }
+}

@@ -1,0 +1,90 @@
+import Configuration
+import Glibc
+import LinuxIO
+import Origin
+import Primitives
+import Sealing
+import Session
+
+/// Decides, for every stream and flow, whether its client may say who the player is.
+final class OriginGate {
+    private struct Peer {
+        var policy: OriginPolicy
+        var key: [UInt8]
+    }
+
+    enum Decision {
+        case admitted(ShownPlayer)
+        /// `cause` for the log beside the reason.
+        case refused(peer: String, cause: String)
+    }
+
+    private var peers: [String: Peer] = [:]
+    private var sessions: [SessionHandle: SessionInfo] = [:]
+
+    /// Follows a new plan; `reserved` are addresses that no player can have.
+    func adopt(_ entries: [PeerEntry], reserved: [SocketAddress]) {
+        self.peers.removeAll()
+        for entry in entries {
+            let grants = entry.origins.map { $0.compactMap { AddressPrefix($0) } }
+            self.peers[entry.name] = Peer(
+                policy: OriginPolicy(grants: grants, reserved: reserved),
+                key: entry.publicKey.withBytes { Array($0) }
+            )
+        }
+    }
+
+    func sessionChanged(_ handle: SessionHandle, _ info: SessionInfo?) {
+        self.sessions[handle] = info
+    }
+
+    func judge(_ request: OpenRequest, from session: SessionHandle) -> Decision {
+        guard let info = self.sessions[session], let peer = self.peers[info.peerName] else {
+            return .refused(peer: "-", cause: "its session has ended")
+        }
+        let address: SocketAddress
+        switch peer.policy.judge(request.origin, client: info.address) {
+        case .claimed(let claim): address = claim
+        case .observed(let own): address = own
+        case .refused(let refusal):
+            return .refused(peer: info.peerName, cause: refusal.rawValue)
+        }
+        return .admitted(
+            ShownPlayer(
+                address: address,
+                destination: request.destination,
+                clientKey: peer.key
+            )
+        )
+    }
+}
+
+/// The addresses of this machine, port 0.
+func ownAddresses() -> [SocketAddress] {
+    var list: UnsafeMutablePointer<ifaddrs>?
+    guard getifaddrs(&list) == 0 else { return [] }
+    defer { freeifaddrs(list) }
+    var addresses: [SocketAddress] = []
+    var next = list
+    while let entry = next {
+        if let address = SocketAddress(entry.pointee) { addresses.append(address) }
+        next = entry.pointee.ifa_next
+    }
+    return addresses
+}
+
+extension SocketAddress {
+    /// The address of one entry of `getifaddrs`, without port and scope; `nil` if it has none.
+    fileprivate init?(_ entry: ifaddrs) {
+        guard let name = entry.ifa_addr else { return nil }
+        var answer = addrinfo()
+        answer.ai_addr = name
+        switch Int32(name.pointee.sa_family) {
+        case AF_INET: answer.ai_addrlen = socklen_t(MemoryLayout<sockaddr_in>.size)
+        case AF_INET6: answer.ai_addrlen = socklen_t(MemoryLayout<sockaddr_in6>.size)
+        default: return nil
+        }
+        guard let address = SocketAddress(answer) else { return nil }
+        self.init(high: address.high, low: address.low, port: 0)
+    }
+}

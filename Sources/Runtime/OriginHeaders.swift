@@ -1,0 +1,143 @@
+import Configuration
+import Origin
+import Primitives
+
+/// Who a stream or flow is shown as coming from.
+struct ShownPlayer {
+    /// Port 0: the server may choose one.
+    var address: SocketAddress
+    /// Where the player connected to, as the client says.
+    var destination: SocketAddress?
+    /// The public key of the client that vouches for it.
+    var clientKey: [UInt8]
+}
+
+/// The PROXY header of one UDP flow, written once.
+final class FlowHeader {
+    private let memory: UnsafeMutableRawBufferPointer
+    private let byteCount: Int
+    /// Set where replies may carry the header as well (Simple Proxy Protocol).
+    private let simple: ProxyHeader?
+    private var schedule: HeaderSchedule
+
+    init(_ dialect: HeaderDialect, simple: ProxyHeader?, _ bytes: UnsafeRawBufferPointer) {
+        self.memory = .allocate(byteCount: max(bytes.count, 1), alignment: 16)
+        self.memory.copyMemory(from: bytes)
+        self.byteCount = bytes.count
+        self.simple = simple
+        self.schedule = HeaderSchedule(dialect)
+    }
+
+    deinit { self.memory.deallocate() }
+
+    var bytes: UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(rebasing: self.memory[..<self.byteCount])
+    }
+
+    @inline(__always)
+    func next() -> HeaderSchedule.Step { self.schedule.next() }
+
+    /// The backend may have forgotten the player.
+    func restart() { self.schedule.restart() }
+
+    /// A reply without the header that its backend may have put before it.
+    @inline(__always)
+    func payload(ofReply bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+        guard let simple = self.simple else { return bytes }
+        let count = simple.simpleByteCount(ofReply: bytes)
+        return UnsafeRawBufferPointer(rebasing: bytes[count...])
+    }
+}
+
+/// Writes the headers that name players to backends; one per worker.
+final class OriginHeaders {
+    private let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 512, alignment: 16)
+    /// With the counter, different for every stream and flow of every process.
+    private let instance: UInt64
+    private var counter: UInt64 = 0
+
+    init(seed: UInt64) { self.instance = seed }
+
+    deinit { self.scratch.deallocate() }
+
+    /// What a stream's backend gets first; empty where nothing is to be said.
+    ///
+    /// Valid until the next call.
+    func stream(
+        _ service: Service,
+        _ player: ShownPlayer,
+        backend: SocketAddress
+    ) -> UnsafeRawBufferPointer {
+        let header = self.header(player, backend, .stream)
+        let count: Int
+        switch service.origin {
+        case .proxyV1: count = header.writeV1(into: self.scratch)
+        case .proxyV2: count = header.writeV2(self.extensions(player), into: self.scratch)
+        case .none, .transparent, .simpleProxy: count = 0
+        }
+        return UnsafeRawBufferPointer(rebasing: self.scratch[..<count])
+    }
+
+    /// What goes before a flow's datagrams; `nil` where nothing is to be said.
+    func flow(_ service: Service, _ player: ShownPlayer, backend: SocketAddress) -> FlowHeader? {
+        let header = self.header(player, backend, .datagram)
+        switch service.origin {
+        case .proxyV2:
+            let count = header.writeV2(self.extensions(player), into: self.scratch)
+            let bytes = UnsafeRawBufferPointer(rebasing: self.scratch[..<count])
+            return FlowHeader(HeaderDialect(service.dialect), simple: nil, bytes)
+        case .simpleProxy:
+            let count = header.writeSimple(into: self.scratch)
+            let bytes = UnsafeRawBufferPointer(rebasing: self.scratch[..<count])
+            return FlowHeader(.every, simple: header, bytes)
+        case .none, .transparent, .proxyV1:
+            return nil
+        }
+    }
+
+    private func header(
+        _ player: ShownPlayer,
+        _ backend: SocketAddress,
+        _ transport: ProxyHeader.Transport
+    ) -> ProxyHeader {
+        self.counter &+= 1
+        var source = player.address
+        if source.port == 0 {
+            // Of the dynamic range (RFC 6335 §6), so that players of one client differ.
+            source.port = 49_152 | UInt16(truncatingIfNeeded: self.counter & 0x3FFF)
+        }
+        return ProxyHeader(
+            source: source,
+            destination: player.destination ?? backend,
+            transport: transport
+        )
+    }
+
+    private func extensions(_ player: ShownPlayer) -> ProxyTLVs {
+        // As text, because that is how other programs log it.
+        let id = Self.hexadecimal(self.instance) + Self.hexadecimal(self.counter)
+        return ProxyTLVs(uniqueID: id, keyFingerprint: player.clientKey, hasChecksum: true)
+            ?? .none
+    }
+
+    private static func hexadecimal(_ value: UInt64) -> [UInt8] {
+        let text = String(value, radix: 16)
+        return Array(String(repeating: "0", count: 16 - text.utf8.count).utf8) + Array(text.utf8)
+    }
+}
+
+extension HeaderDialect {
+    init(_ dialect: DatagramDialect) {
+        switch dialect {
+        case .every: self = .every
+        case .first: self = .first
+        case .firstAlone: self = .firstAlone
+        case .any: self = .any
+        }
+    }
+}
+
+extension AddressPrefix {
+    /// `nil` only for a block that the configuration would not have let through.
+    init?(_ block: AddressBlock) { self.init(block.base, length: block.prefixLength) }
+}

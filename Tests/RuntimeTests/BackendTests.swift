@@ -1,0 +1,173 @@
+import Configuration
+import LinuxIO
+import Primitives
+import Testing
+
+@testable import Runtime
+
+/// No time passes where none is needed.
+private let start = Instant(nanoseconds: 1)
+
+@Suite struct BackendPoolTests {
+    private let player = SocketAddress(ipv4: 0xC633_6407, port: 4_000)
+
+    private func service(_ backends: [(text: String, weight: Int, isBackup: Bool)]) -> Service {
+        Service(
+            name: "s",
+            transportProtocol: .tcp,
+            backends: backends.compactMap { given in
+                guard let endpoint = Endpoint(given.text) else { return nil }
+                var backend = Backend(endpoint: endpoint)
+                backend.weight = given.weight
+                backend.isBackup = given.isBackup
+                return backend
+            }
+        )
+    }
+
+    @Test func sharesByWeight() {
+        let service = self.service([("127.0.0.1:1", 3, false), ("127.0.0.1:2", 1, false)])
+        let pool = BackendPool(service, [:], at: start)
+        let picks = (0..<8).compactMap { _ in pool.pick(source: self.player, at: start) }
+        #expect(picks.filter { $0 == 0 }.count == 6)
+    }
+
+    @Test func namesWithoutAddressesGetNobody() {
+        let service = self.service([("a.example:1", 1, false), ("127.0.0.1:2", 1, true)])
+        let pool = BackendPool(service, [:], at: start)
+        #expect(pool.pick(source: self.player, at: start) == 1)
+        pool.resolved("a.example:1", to: [SocketAddress(ipv4: 2, port: 1)])
+        #expect(pool.pick(source: self.player, at: start) == 0)
+        let empty = BackendPool(self.service([("a.example:1", 1, false)]), [:], at: start)
+        #expect(empty.pick(source: self.player, at: start) == nil)
+    }
+
+    @Test func aBackupHelpsThePlayerWhoWasJustRefused() {
+        let service = self.service([("127.0.0.1:1", 1, false), ("127.0.0.1:2", 1, true)])
+        let pool = BackendPool(service, [:], at: start)
+        #expect(pool.pick(source: self.player, at: start) == 0)
+        #expect(pool.pick(source: self.player, excluding: 0, at: start) == 1)
+        // The next player tries the first one again.
+        #expect(pool.pick(source: self.player, at: start) == 0)
+        let alone = BackendPool(self.service([("127.0.0.1:1", 1, false)]), [:], at: start)
+        #expect(alone.pick(source: self.player, excluding: 0, at: start) == nil)
+    }
+}
+
+/// Real sockets: who is chosen, who is found down and who comes back.
+@Suite(.serialized) struct BackendTests {
+    private func ask(_ entrance: SocketAddress, _ bytes: [UInt8] = [1, 2, 3]) throws -> [UInt8]? {
+        let socket = try TCPSocket.connect(to: entrance)
+        defer { socket.close() }
+        #expect(try isReady(socket.descriptor, for: .writable))
+        guard bytes.withUnsafeBytes({ writeAll(socket, $0) }) else { return nil }
+        socket.finishWriting()
+        return try readAll(socket)
+    }
+
+    /// A port where nobody listens.
+    private func closedPort() throws -> SocketAddress {
+        try TCPListener(binding: loopback).localAddress
+    }
+
+    private func isUp(_ tunnel: Tunnel, _ backend: Int) -> Bool? {
+        tunnel.server.statusSnapshot().services.first?.backends[backend].isUp
+    }
+
+    @Test func refusalsTakeABackendDownAndPlayersDoNotNotice() throws {
+        let backend = try EchoServer()
+        let closed = try self.closedPort()
+        let tunnel = try Tunnel(
+            services: [service("s", .tcp, [closed, backend.address])],
+            forwards: [forward("s", .tcp)],
+            serverWorkers: 2
+        )
+        let entrance = try #require(tunnel.entrances.first)
+        for _ in 0..<10 { #expect(try self.ask(entrance) == [1, 2, 3]) }
+        #expect(tunnel.serverLog.line(with: [" backend-down ", "\(closed)"]) != nil)
+        #expect(waitFor(seconds: 2) { self.isUp(tunnel, 0) == false })
+        #expect(self.isUp(tunnel, 1) == true)
+        let status = tunnel.server.statusSnapshot()
+        #expect(status.services.first?.backends.map(\.streams) == [0, 0])
+        #expect(tunnel.stop())
+    }
+
+    @Test func probesNoticeWhoGoesAndWhoComes() throws {
+        let closed = try self.closedPort()
+        var probed = service("s", .tcp, [closed])
+        var health = HealthCheck(probe: .tcp)
+        health.interval = .milliseconds(100)
+        health.timeout = .milliseconds(100)
+        health.rise = 2
+        health.fall = 2
+        probed.health = health
+        let tunnel = try Tunnel(services: [probed], forwards: [forward("s", .tcp)])
+        let entrance = try #require(tunnel.entrances.first)
+        #expect(tunnel.serverLog.line(with: [" backend-down ", "service=s"]) != nil)
+        #expect(waitFor(seconds: 2) { self.isUp(tunnel, 0) == false })
+        #expect(try self.ask(entrance) == nil)
+        let backend = try EchoServer(closed)
+        #expect(tunnel.serverLog.line(with: [" backend-up ", "\(backend.address)"]) != nil)
+        #expect(waitFor(seconds: 2) { self.isUp(tunnel, 0) == true })
+        #expect(try self.ask(entrance) == [1, 2, 3])
+        #expect(tunnel.stop())
+    }
+
+    @Test(arguments: [true, false])
+    func probesOverUDPExpectAnAnswer(isAlive: Bool) throws {
+        let backend = try UDPEchoServer()
+        var probed = service("s", .udp, [isAlive ? backend.address : try self.closedPort()])
+        var health = HealthCheck(probe: .sendExpect(send: [1, 2, 3], expect: [2, 3]))
+        health.interval = .milliseconds(100)
+        health.timeout = .milliseconds(100)
+        probed.health = health
+        let tunnel = try Tunnel(services: [probed], forwards: [forward("s", .udp)])
+        let down = tunnel.serverLog.line(with: [" backend-down "], within: isAlive ? 0.7 : 5)
+        #expect((down == nil) == isAlive)
+        #expect(tunnel.stop())
+    }
+
+    @Test func onePlayerMeetsOneBackendBySourceHash() throws {
+        let backends = try (0..<3).map { _ in try EchoServer() }
+        var hashed = service("s", .tcp, backends.map(\.address))
+        hashed.balance = .sourceHash
+        let tunnel = try Tunnel(services: [hashed], forwards: [forward("s", .tcp)])
+        let entrance = try #require(tunnel.entrances.first)
+        let sockets = try (0..<6).map { _ in
+            let socket = try TCPSocket.connect(to: entrance)
+            #expect(try isReady(socket.descriptor, for: .writable))
+            #expect([1].withUnsafeBytes { writeAll(socket, $0) })
+            return socket
+        }
+        #expect(
+            waitFor(seconds: 3) {
+                let tally = tunnel.server.statusSnapshot().services.first
+                return tally?.backends.map(\.streams).sorted() == [0, 0, 6]
+            }
+        )
+        for socket in sockets { socket.close() }
+        #expect(tunnel.stop())
+    }
+
+    @Test func leastConnectionsEvensOut() throws {
+        let backends = try (0..<2).map { _ in try EchoServer() }
+        var balanced = service("s", .tcp, backends.map(\.address))
+        balanced.balance = .leastConnections
+        let tunnel = try Tunnel(services: [balanced], forwards: [forward("s", .tcp)])
+        let entrance = try #require(tunnel.entrances.first)
+        let sockets = try (0..<6).map { _ in
+            let socket = try TCPSocket.connect(to: entrance)
+            #expect(try isReady(socket.descriptor, for: .writable))
+            #expect([1].withUnsafeBytes { writeAll(socket, $0) })
+            return socket
+        }
+        #expect(
+            waitFor(seconds: 3) {
+                let tally = tunnel.server.statusSnapshot().services.first
+                return tally?.backends.map(\.streams) == [3, 3]
+            }
+        )
+        for socket in sockets { socket.close() }
+        #expect(tunnel.stop())
+    }
+}
