@@ -9,8 +9,9 @@ public struct TransparentBackend: Hashable, Sendable, CustomStringConvertible {
 
     public var address: SocketAddress
     public var transport: Transport
-    /// A datagram that makes the backend answer, such as the query of its health check; empty if
-    /// nobody knows one. For UDP only.
+    /// A datagram that makes the backend answer, such as the query of its health check.
+    ///
+    /// Empty if nobody knows one; for UDP only.
     public var question: [UInt8] = []
 
     /// `0.0.0.0` and `[::]` mean this machine, as they do for connect(2).
