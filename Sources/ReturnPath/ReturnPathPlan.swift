@@ -9,7 +9,8 @@ struct RuleNumbering: Hashable, Sendable {
 
     /// Before every rule of an administrator's and behind the kernel's own, which is 0.
     ///
-    /// wg-quick begins at 32764, Tailscale at 5210. Narrow rules of all processes come before wide ones of any.
+    /// wg-quick begins at 32764, Tailscale at 5210. Narrow rules of all processes come before wide
+    /// ones of any.
     let narrowPriority: UInt32
     let widePriority: UInt32
     private let firstTable: UInt32

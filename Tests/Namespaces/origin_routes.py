@@ -437,10 +437,11 @@ def main() -> int:
     program = os.path.abspath(os.path.join(options.bin, "return-path-peer"))
     if os.geteuid() != 0 or not os.access(program, os.X_OK):
         print(f"skip everything: needs root and {program}")
-        print("namespaces: 0 passed, 0 failed, 1 skipped")
+        print("return-path: 0 passed, 0 failed, 1 skipped")
         return 0
     with Namespaces(f"fo{os.getpid()}") as spaces, tempfile.TemporaryDirectory() as folder:
-        return run_all(lambda _: OriginLab(spaces, program, folder), options.patterns)
+        make_lab = lambda _: OriginLab(spaces, program, folder)  # noqa: E731
+        return run_all(make_lab, options.patterns, "return-path")
 
 
 if __name__ == "__main__":
