@@ -100,8 +100,8 @@ let package = Package(
         module(
             "Commands",
             [
-                "Admin", "Configuration", "Lab", "LinuxIO", "Primitives", "ReturnPath", "Runtime",
-                "Sealing", "Session",
+                "Admin", "Balancing", "Configuration", "Lab", "LinuxIO", "Primitives",
+                "ReturnPath", "Runtime", "Sealing", "Session",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]
         ),

@@ -3,7 +3,7 @@
 #
 #   contrib/run-tests.sh              all parts
 #   contrib/run-tests.sh PART…        only these: build unit purity simulation budgets interop
-#                                     namespaces
+#                                     namespaces return-path
 #
 # Ends with `tests: P passed, F failed, S skipped` and exits 0 only if F is 0. A part that crashes,
 # runs out of time, or ends without its own count is one failure. Full logs: .build/test-logs/.
@@ -112,9 +112,10 @@ part_simulation() {
 part_budgets() { counted budgets 300 .build/release/fairlead-budgets; }
 part_interop() { counted interop 900 Tests/Interop/run.sh; }
 part_namespaces() { counted namespaces 1800 Tests/Namespaces/run.sh; }
+part_return-path() { counted return-path 300 Tests/Namespaces/origin_routes.py; }
 
 if [ $# -eq 0 ]; then
-    set -- build unit purity simulation budgets interop namespaces
+    set -- build unit purity simulation budgets interop namespaces return-path
 fi
 for part in "$@"; do
     if ! declare -F "part_$part" >/dev/null; then

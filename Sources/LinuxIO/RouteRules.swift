@@ -192,8 +192,11 @@ extension RouteQuestion {
         body[0] = self.destination.isIPv4 ? 2 : 10
         body[1] = bits
         body[2] = self.source == nil ? 0 : bits
-        let flags = withUnsafeBytes(of: RouteConstant.lookupTable) { Array($0) }
-        body.replaceSubrange(8..<12, with: flags)
+        if self.destination.isIPv4 {
+            // IPv6 always names the table, and refuses the flag.
+            let flags = withUnsafeBytes(of: RouteConstant.lookupTable) { Array($0) }
+            body.replaceSubrange(8..<12, with: flags)
+        }
         var request = RouteRequest(
             type: RouteConstant.getRoute,
             flags: 0,

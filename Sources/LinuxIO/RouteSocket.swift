@@ -12,6 +12,11 @@ public final class RouteSocket {
 
     public init() throws(IOError) {
         self.descriptor = try openNetlink(groups: 0)
+        // Lets a dump be asked for some routes only. A kernel that does not know it (before 5.0)
+        // tells of all.
+        let level: Int32 = 270  // SOL_NETLINK
+        let strictChecks: Int32 = 12  // NETLINK_GET_STRICT_CHK
+        try? setOption(self.descriptor, level, strictChecks, 1, "NETLINK_GET_STRICT_CHK")
     }
 
     deinit { closeDescriptor(self.descriptor) }
@@ -62,10 +67,11 @@ public final class RouteSocket {
             .compactMap { RoutingRule($0) }
     }
 
-    /// The local default routes of a family, in whichever table.
-    public func localRoutes(isIPv6: Bool) throws(IOError) -> [LocalRoute] {
-        try self.dump(RouteConstant.getRoute, isIPv6, "rtnetlink RTM_GETROUTE")
+    /// The local default routes of a family that `owner` installed, in whichever table.
+    public func localRoutes(isIPv6: Bool, owner: UInt8) throws(IOError) -> [LocalRoute] {
+        try self.dump(RouteConstant.getRoute, isIPv6, "rtnetlink RTM_GETROUTE", owner: owner)
             .compactMap { LocalRoute($0) }
+            .filter { $0.owner == owner }
     }
 
     /// Where a packet would go; throws `ENETUNREACH` and its kin for packets that go nowhere.
@@ -105,10 +111,12 @@ public final class RouteSocket {
     private func dump(
         _ type: UInt16,
         _ isIPv6: Bool,
-        _ call: StaticString
+        _ call: StaticString,
+        owner: UInt8 = 0
     ) throws(IOError) -> [RouteReply] {
         var body = [UInt8](repeating: 0, count: RouteConstant.bodySize)
         body[0] = isIPv6 ? 10 : 2
+        body[5] = owner
         let request = RouteRequest(
             type: type,
             flags: RouteConstant.dump,

@@ -49,11 +49,10 @@ struct BackendProbes {
                 ReturnPathProbe.Target(source: source, address: address, method: $0)
             }
         }
-        if !backend.question.isEmpty {
-            let method = ReturnPathProbe.Method.question(backend.question)
-            targets.append(ReturnPathProbe.Target(address: address, method: method))
-        }
-        return targets
+        // The same from an address of ours tells a silent machine from one that routes elsewhere.
+        let isComparable = placed.placement.isRemote || !backend.question.isEmpty
+        let comparisons = isComparable ? methods : []
+        return targets + comparisons.map { ReturnPathProbe.Target(address: address, method: $0) }
     }
 
     private typealias Result = (target: ReturnPathProbe.Target, outcome: ReturnPathProbe.Outcome)
@@ -66,8 +65,10 @@ struct BackendProbes {
         let spoofed = results.filter { $0.target.source != nil }
         let asked = spoofed.filter { $0.target.method == .question(backend.question) }
         if asked.contains(where: { $0.outcome.isProof }) { return Self.ready(asked) }
-        let isAnswering = results.contains { $0.target.source == nil && $0.outcome == .answered }
-        if isAnswering { return Diagnosis.answersOnlyUs(placed) }
+        let plain = results.filter { $0.target.source == nil }
+        if plain.contains(where: { $0.target.method.isQuestion && $0.outcome == .answered }) {
+            return Diagnosis.answersOnlyUs(placed)
+        }
         if backend.transport == .udp, !placed.placement.isRemote {
             // The tables decide alone here, and they have been asked.
             let note = asked.isEmpty ? nil : "the backend does not answer its health query"
@@ -76,6 +77,7 @@ struct BackendProbes {
         if spoofed.contains(where: { $0.outcome.isProof }) {
             return Self.ready(spoofed.filter { backend.transport == .tcp || $0.outcome.isProof })
         }
+        if plain.contains(where: { $0.outcome.isProof }) { return Diagnosis.answersOnlyUs(placed) }
         let failure = spoofed.lazy.compactMap { result -> IOError? in
             if case .failed(let error) = result.outcome { error } else { nil }
         }

@@ -103,50 +103,42 @@ enum Diagnosis {
 
     /// The backend answers this machine, but not a player.
     static func answersOnlyUs(_ placed: PlacedBackend) -> ReturnPathVerdict.State {
+        let backend = placed.backend
+        let reason = "\(backend) answers this machine, but its replies to players do not come back"
         guard case .remote(_, _, let source) = placed.placement else {
             return .refused(
-                reason: "\(placed.backend) answers this machine, but its replies to a player do not"
-                    + " come back: it sends them from another address or interface",
-                cure: "bind it to \(placed.backend.address.hostText)"
+                reason: "\(reason): it sends them from another address or interface",
+                cure: "bind it to \(backend.address.hostText)"
             )
         }
-        return self.remote(placed, "answers this machine, but its replies to a player", source)
+        let family = backend.address.isIPv4 ? "ip" : "ip -6"
+        return .refused(
+            reason: "\(reason): its machine routes players elsewhere",
+            cure: "on that machine: \(family) route replace default via"
+                + " \(source?.hostText ?? "this machine") (or a route to the players);"
+                + " else use origin = \"proxy-v2\""
+        )
     }
 
+    /// Nothing came from the backend, whoever asked.
     static func silent(
         _ placed: PlacedBackend,
         from sources: [SocketAddress]
     ) -> ReturnPathVerdict.State {
         let backend = placed.backend
-        guard case .remote(_, _, let source) = placed.placement else {
+        guard placed.placement.isRemote else {
             return .refused(
                 reason: "\(backend) is silent to a player's address, and no rule is at fault",
                 cure: "see whether a firewall drops packets from \(self.list(sources)) on lo"
             )
         }
-        if backend.transport == .udp, backend.question.isEmpty {
-            let list = self.list(sources)
-            return .refused(
-                reason: "nothing came back from \(backend.address.hostText) for \(list): either it"
-                    + " routes players elsewhere, or it answers nobody",
-                cure: "route players there via \(source?.hostText ?? "this machine"); let it answer"
-                    + " pings to closed ports, or give the service a health query"
-            )
-        }
-        return self.remote(placed, "is silent: its replies to \(self.list(sources))", source)
-    }
-
-    private static func remote(
-        _ placed: PlacedBackend,
-        _ words: String,
-        _ source: SocketAddress?
-    ) -> ReturnPathVerdict.State {
-        let gateway = source?.hostText ?? "this machine"
-        let family = placed.backend.address.isIPv4 ? "ip" : "ip -6"
+        let hint =
+            backend.transport == .udp && backend.question.isEmpty
+            ? "; if it drops what it does not know, give the service a health query" : ""
         return .refused(
-            reason: "\(placed.backend) \(words) do not come back here",
-            cure: "on the backend: \(family) route replace default via \(gateway)"
-                + " (or a route to the players); else use origin = \"proxy-v2\""
+            reason: "\(backend.address.hostText) does not answer at all, so its way back to players"
+                + " cannot be proven",
+            cure: "start that machine, or open its firewall\(hint)"
         )
     }
 

@@ -48,7 +48,9 @@ public final class ReturnPathKeeper {
     private var placed: [PlacedBackend] = []
     private var testAddresses: [SocketAddress] = []
 
-    /// `ownPorts`: UDP ports of the tunnel itself. At most `flowLimit` flows at a time.
+    /// `ownPorts` are UDP ports of the tunnel itself.
+    ///
+    /// At most `flowLimit` transparent flows are open at a time.
     public init(
         mode: RouteMode,
         ownPorts: [UInt16],
@@ -126,12 +128,10 @@ public final class ReturnPathKeeper {
             _ = changes.take()
         }
         let ready = self.verdicts.filter(\.isReady).map(\.backend)
+        let isReady = { (placed: PlacedBackend) in ready.contains(placed.backend) }
         var states: [TransparentBackend: ReturnPathVerdict.State] = [:]
         let all = self.place(self.verdicts.map(\.backend), socket, &states)
-        guard
-            all.filter({ ready.contains($0.backend) })
-                == self.placed.filter({ ready.contains($0.backend) })
-        else {
+        guard all.filter(isReady) == self.placed.filter(isReady) else {
             // A backend has moved to another interface, or away.
             self.placed = all
             states.merge(self.prove(all, socket)) { _, new in new }
@@ -151,6 +151,8 @@ public final class ReturnPathKeeper {
         self.dialer.setReady([])
         self.installer?.removeAll()
         self.installer = nil
+        self.plan = nil
+        self.verdicts = []
     }
 
     // MARK: Finding out
@@ -327,8 +329,9 @@ public final class ReturnPathKeeper {
 }
 
 extension ReturnPathKeeper {
-    /// An address out of each block of players to probe from, in addition to the usual ones; at
-    /// most eight. Blocks of everybody need none.
+    /// An address out of each block of players to probe from, in addition to the usual ones.
+    ///
+    /// At most eight; a block of everybody needs none.
     public static func testAddresses(
         in blocks: [(base: SocketAddress, prefixLength: Int)]
     ) -> [SocketAddress] {

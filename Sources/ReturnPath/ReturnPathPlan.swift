@@ -7,8 +7,10 @@ struct RuleNumbering: Hashable, Sendable {
     /// The routing protocol's number that marks everything of ours (`ip rule flush protocol 70`).
     static let owner: UInt8 = 70
 
-    /// Before every table of an administrator's (wg-quick: 32764, Tailscale: 5210), behind the
-    /// kernel's own `local`, 0. Narrow rules of all processes come before wide ones of any.
+    /// Before every rule of an administrator's and behind the kernel's own, which is 0.
+    ///
+    /// wg-quick begins at 32764, Tailscale at 5210. Narrow rules of all processes come before wide
+    /// ones of any.
     let narrowPriority: UInt32
     let widePriority: UInt32
     private let firstTable: UInt32

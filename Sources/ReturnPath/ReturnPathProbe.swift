@@ -24,6 +24,10 @@ enum ReturnPathProbe {
         case question([UInt8])
         /// An empty datagram to a port where nobody listens.
         case closedPort(UInt16)
+
+        var isQuestion: Bool {
+            if case .question = self { true } else { false }
+        }
     }
 
     struct Target: Hashable, Sendable {
@@ -33,7 +37,7 @@ enum ReturnPathProbe {
         var method: Method
     }
 
-    /// Lost packets are repeated after this long, by us for UDP and by the kernel for TCP after 1 s.
+    /// Lost datagrams are repeated after this long; the kernel repeats a SYN after a second.
     private static let repeatMilliseconds: Int32 = 250
     static let patience = Instant.Interval.milliseconds(1300)
 
@@ -87,18 +91,22 @@ extension ReturnPathProbe {
             do throws(TransparentFailure) {
                 switch target.method {
                 case .connection:
+                    guard let source = target.source else {
+                        self.connection = try Self.plainConnection(target.address)
+                        return
+                    }
                     self.connection = try TransparentSocket.connectTCP(
-                        from: target.source ?? target.address,
+                        from: source,
                         to: target.address,
                         port: .any
                     )
                 case .question, .closedPort:
-                    guard let source = target.source else {
-                        self.datagrams = try Self.plain(target.address, options)
-                        return
-                    }
                     var address = target.address
                     if case .closedPort(let port) = target.method { address.port = port }
+                    guard let source = target.source else {
+                        self.datagrams = try Self.plainDatagrams(address, options)
+                        return
+                    }
                     self.datagrams = try TransparentSocket.connectUDP(
                         from: source,
                         to: address,
@@ -111,7 +119,17 @@ extension ReturnPathProbe {
             }
         }
 
-        private static func plain(
+        private static func plainConnection(
+            _ address: SocketAddress
+        ) throws(TransparentFailure) -> TCPSocket {
+            do throws(IOError) {
+                return try TCPSocket.connect(to: address)
+            } catch {
+                throw TransparentFailure(.network, error)
+            }
+        }
+
+        private static func plainDatagrams(
             _ address: SocketAddress,
             _ options: UDPOptions
         ) throws(TransparentFailure) -> UDPSocket {

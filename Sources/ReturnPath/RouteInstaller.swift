@@ -87,8 +87,8 @@ final class RouteInstaller {
                 if !isTrial { try socket.remove(rule) }
                 count += 1
             }
-            for route in try socket.localRoutes(isIPv6: isIPv6)
-            where route.owner == RuleNumbering.owner && isFree(route.table) {
+            for route in try socket.localRoutes(isIPv6: isIPv6, owner: RuleNumbering.owner)
+            where isFree(route.table) {
                 if !isTrial { try socket.remove(route) }
                 count += 1
             }

@@ -9,8 +9,9 @@ public struct TransparentBackend: Hashable, Sendable, CustomStringConvertible {
 
     public var address: SocketAddress
     public var transport: Transport
-    /// A datagram that makes the backend answer, such as the query of its health check; empty if
-    /// nobody knows one. For UDP only.
+    /// A datagram that makes the backend answer, such as the query of its health check.
+    ///
+    /// Empty if nobody knows one; for UDP only.
     public var question: [UInt8] = []
 
     /// `0.0.0.0` and `[::]` mean this machine, as they do for connect(2).
@@ -29,24 +30,6 @@ public struct TransparentBackend: Hashable, Sendable, CustomStringConvertible {
             ? SocketAddress(ipv4: 0x7F00_0001, port: address.port)
             : SocketAddress(high: 0, low: 1, port: address.port)
     }
-}
-
-/// Datagrams that servers of a kind answer, to ask whether a reply comes back.
-public enum HealthQuestion {
-    /// A2S_INFO of Valve's server queries; a server may answer it with a challenge.
-    public static let a2s: [UInt8] =
-        [0xFF, 0xFF, 0xFF, 0xFF, 0x54] + Array("Source Engine Query".utf8) + [0]
-
-    /// RakNet's unconnected ping: time, magic, the asker's number.
-    public static let raknet: [UInt8] =
-        [0x01] + Array(repeating: 0, count: 8)
-        + [0x00, 0xFF, 0xFF, 0x00, 0xFE, 0xFE, 0xFE, 0xFE, 0xFD, 0xFD, 0xFD, 0xFD]
-        + [0x12, 0x34, 0x56, 0x78] + Array(repeating: 0, count: 8)
-
-    /// Who serves the root zone (RFC 1035 §4.1).
-    public static let dns: [UInt8] = [
-        0x46, 0x4C, 0x01, 0x00, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1,
-    ]
 }
 
 /// Whether a backend may be served, and if not, why.

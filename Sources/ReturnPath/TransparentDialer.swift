@@ -38,7 +38,9 @@ public final class TransparentDialer: Sendable {
         return try TransparentSocket.connectTCP(from: player, to: backend, port: port)
     }
 
-    /// Opens a connected UDP socket. `owner` is the number of the peer that leads the player here:
+    /// Opens a connected UDP socket.
+    ///
+    /// `owner` is the number of the peer that leads the player here:
     /// the same peer may open the same flow anew, another may not.
     public func openFlow(
         from player: SocketAddress,

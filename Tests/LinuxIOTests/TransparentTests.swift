@@ -79,6 +79,15 @@ import Testing
         #expect(replies.first.flatMap { RoutingRule($0) } == rule)
     }
 
+    @Test func theKernelTellsItsRulesAndRoutesToAnybody() throws {
+        let socket = try RouteSocket()
+        let rules = try socket.rules(isIPv6: false)
+        #expect(rules.contains { $0.table == 255 && $0.priority == 0 })
+        let loopback = RouteQuestion(destination: SocketAddress(ipv4: 0x7F00_0001, port: 0))
+        let answer = try socket.answer(to: loopback)
+        #expect(answer.kind == .local)
+    }
+
     @Test func everyPrefixOfAMessageIsReadWithoutATrap() {
         var rule = RoutingRule(isIPv6: false)
         rule.source = self.player.with(port: 0)

@@ -73,7 +73,8 @@ class Namespaces:
 
     def sysctl(self, name: str, key: str, value: str):
         path = "/proc/sys/" + key.replace(".", "/")
-        self._run("ip", "netns", "exec", f"{self.prefix}-{name}", "sh", "-c", f"echo {value} >{path}")
+        shell = ("sh", "-c", f"echo {value} >{path}")
+        self._run("ip", "netns", "exec", f"{self.prefix}-{name}", *shell)
 
     @contextlib.contextmanager
     def inside(self, name: str):

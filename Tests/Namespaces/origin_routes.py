@@ -319,6 +319,14 @@ def moved_backend(lab):
     converse(lab, peer, "tcp", "10.78.0.2", 5000)
 
 
+@case("origin-a-machine-that-is-down-is-told-from-one-that-routes-elsewhere")
+def machine_is_down(lab):
+    peer = lab.peer()
+    for protocol in ("tcp", "udp"):
+        verdict = peer.prepare(f"{protocol}/10.78.0.99:5000")[0]
+        expect(verdict.startswith("refused") and "at all" in verdict, verdict)
+
+
 @case("origin-the-leak-test-sees-leaks")
 def leak_test_sees_leaks(lab):
     """Without rules the reply of a backend bound to every address leaves for the player."""
@@ -383,7 +391,7 @@ def doctor_finds(lab):
     try:
         run = fairlead(lab, "doctor", "--server", path)
         expect_equal(run.returncode, 1, "exit code for a backend that routes elsewhere")
-        expect("route players there via 10.78.0.1" in run.stdout, run.stdout)
+        expect("ip route replace default via 10.78.0.1" in run.stdout, run.stdout)
     finally:
         lab.spaces.ip("backend", "route", "add", "default", "via", "10.78.0.1")
 
@@ -429,10 +437,11 @@ def main() -> int:
     program = os.path.abspath(os.path.join(options.bin, "return-path-peer"))
     if os.geteuid() != 0 or not os.access(program, os.X_OK):
         print(f"skip everything: needs root and {program}")
-        print("namespaces: 0 passed, 0 failed, 1 skipped")
+        print("return-path: 0 passed, 0 failed, 1 skipped")
         return 0
     with Namespaces(f"fo{os.getpid()}") as spaces, tempfile.TemporaryDirectory() as folder:
-        return run_all(lambda _: OriginLab(spaces, program, folder), options.patterns)
+        make_lab = lambda _: OriginLab(spaces, program, folder)  # noqa: E731
+        return run_all(make_lab, options.patterns, "return-path")
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def expect_equal(got, wanted, what: str):
         raise Failed(f"{what}: got {got!r}, expected {wanted!r}")
 
 
-def run_all(make_lab, patterns: list[str]) -> int:
+def run_all(make_lab, patterns: list[str], label: str = "namespaces") -> int:
     """Prints a line per test and the sum; returns the exit code."""
     # Told to end, it still ends the test that runs.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))
@@ -63,7 +63,7 @@ def run_all(make_lab, patterns: list[str]) -> int:
         for line in rest.splitlines():
             print(f"       {line}")
         sys.stdout.flush()
-    print(f"namespaces: {counts['ok']} passed, {counts['FAIL']} failed, {counts['skip']} skipped")
+    print(f"{label}: {counts['ok']} passed, {counts['FAIL']} failed, {counts['skip']} skipped")
     return 1 if counts["FAIL"] else 0
 
 
