@@ -202,9 +202,15 @@ struct DelayGuardedModel: Sendable {
             self.stepRounds = 0
             return
         }
+        // That half of what is sent gets lost needs no more data to be believed: an overrun path
+        // itself starves the stream, whose buffer waits for what was lost.
+        if isOverrun, self.stepRounds >= 1 {
+            self.enter(.drain, at: event.now)
+            return
+        }
         if event.isAppLimited { return }
         let crowded = self.queue > 2 * self.target + self.minimum / 4
-        if self.stepRounds >= 3 || (self.stepRounds >= 1 && (crowded || isOverrun)) {
+        if self.stepRounds >= 3 || (self.stepRounds >= 1 && crowded) {
             self.enter(.drain, at: event.now)
         }
     }
