@@ -11,6 +11,8 @@ final class BackendFlow {
     let address: SocketAddress
     /// What goes before datagrams towards the backend, if anything.
     let header: FlowHeader?
+    /// The right to the player's address, where the socket has it.
+    let claim: TransparentFlows.Claim?
     /// Whether the backend has ever answered.
     var isAnswered = false
     /// Of the socket's errors, how many have been looked at.
@@ -22,7 +24,8 @@ final class BackendFlow {
         service: Int32,
         backend: Int32,
         address: SocketAddress,
-        header: FlowHeader?
+        header: FlowHeader?,
+        claim: TransparentFlows.Claim?
     ) {
         self.generation = generation
         self.socket = socket
@@ -30,6 +33,7 @@ final class BackendFlow {
         self.backend = backend
         self.address = address
         self.header = header
+        self.claim = claim
     }
 }
 

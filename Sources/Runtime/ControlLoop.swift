@@ -32,6 +32,11 @@ final class ControlLoop: Sendable {
         self.wakeUp.signal()
     }
 
+    /// Also wakes up when `descriptor` is readable.
+    func watch(_ descriptor: Int32) throws(IOError) {
+        try self.poller.add(descriptor, token: 2, interest: .readable)
+    }
+
     /// What has happened since; waits for something, at most `patience`.
     func next(atMost patience: Instant.Interval?) throws(IOError) -> [ControlEvent] {
         _ = try self.poller.wait(atMost: patience)

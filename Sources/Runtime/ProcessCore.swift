@@ -3,6 +3,16 @@ import LinuxIO
 import Primitives
 import Synchronization
 
+/// What a process does on its control thread besides obeying signals.
+struct Chores {
+    /// When there is something to do.
+    var deadline: () -> Instant = { .never }
+    /// Called after every wake-up; cheap when there is nothing to do.
+    var tend: (Instant) -> Void = { _ in }
+    /// Why the process is not ready though it has started, if so.
+    var obstacle: () -> String? = { nil }
+}
+
 /// What client and server have in common: the control thread's life from the first signal mask to
 /// the exit code.
 final class ProcessCore: Sendable {
@@ -14,7 +24,9 @@ final class ProcessCore: Sendable {
     let control: ControlLoop
     let crew = Crew()
     private let started = BootClock().now()
+    /// `nil` until the process is ready and when it drains.
     private let listen = Mutex<[SocketAddress]?>(nil)
+    private let obstacle = Mutex<String?>(nil)
 
     init(role: ProcessStatus.Role, log: EventLog) throws(IOError) {
         self.role = role
@@ -37,31 +49,30 @@ final class ProcessCore: Sendable {
     func run(
         start: () throws -> [SocketAddress],
         reload: () -> Void,
-        resolved: ([String: [SocketAddress]]) -> Void
+        resolved: ([String: [SocketAddress]]) -> Void,
+        chores: Chores = Chores()
     ) -> Int32 {
         do {
             let addresses = try start()
-            self.listen.withLock { $0 = addresses }
-            self.log.info(
-                "ready",
-                [
-                    "role": self.role.rawValue,
-                    "listen": addresses.map(\.description).joined(separator: ","),
-                ]
-            )
-            return try self.serve(reload: reload, resolved: resolved)
+            return try self.serve(addresses, reload: reload, resolved: resolved, chores)
         } catch {
             self.log.error("failed", ["cause": "\(error)"])
-            return (error as? StartFailure)?.exitCode ?? 1
+            return 1
         }
     }
 
     private func serve(
+        _ addresses: [SocketAddress],
         reload: () -> Void,
-        resolved: ([String: [SocketAddress]]) -> Void
+        resolved: ([String: [SocketAddress]]) -> Void,
+        _ chores: Chores
     ) throws(IOError) -> Int32 {
+        let clock = BootClock()
         while true {
-            for event in try self.control.next(atMost: nil) {
+            self.judge(chores.obstacle(), addresses)
+            let deadline = chores.deadline()
+            let patience = deadline == .never ? nil : deadline.since(clock.now())
+            for event in try self.control.next(atMost: patience) {
                 switch event {
                 case .terminate: return try self.drain()
                 case .reload: reload()
@@ -74,7 +85,26 @@ final class ProcessCore: Sendable {
                     return 1
                 }
             }
+            chores.tend(clock.now())
         }
+    }
+
+    /// Tells, once, that the process is ready, and keeps what the status says of it true.
+    private func judge(_ obstacle: String?, _ addresses: [SocketAddress]) {
+        self.obstacle.withLock { $0 = obstacle }
+        guard obstacle == nil else { return }
+        let isNews = self.listen.withLock { listen in
+            defer { listen = addresses }
+            return listen == nil
+        }
+        guard isNews else { return }
+        self.log.info(
+            "ready",
+            [
+                "role": self.role.rawValue,
+                "listen": addresses.map(\.description).joined(separator: ","),
+            ]
+        )
     }
 
     /// Ends every session and waits for the workers, but not for ever.
@@ -102,6 +132,10 @@ final class ProcessCore: Sendable {
         )
         let snapshots = self.crew.snapshots()
         for snapshot in snapshots { status.add(snapshot) }
+        if let obstacle = self.obstacle.withLock({ $0 }) {
+            status.reason = obstacle
+            return status
+        }
         guard addresses != nil else { return status }
         switch self.role {
         case .server:

@@ -33,15 +33,6 @@ struct ServerPlan: Sendable {
         )
     }
 
-    /// Why this program cannot serve the configuration yet, if so.
-    static func obstacle(_ configuration: ServerConfiguration) -> String? {
-        for service in configuration.services where service.origin == .transparent {
-            return "service \"\(service.name)\": origin = \"\(service.origin.rawValue)\" is not"
-                + " supported by this version; use \"proxy-v2\" or \"none\""
-        }
-        return nil
-    }
-
     /// Every backend that is known by name.
     static func names(_ configuration: ServerConfiguration) -> [Endpoint] {
         configuration.services.flatMap(\.backends).map(\.endpoint).filter(\.isName)

@@ -3,6 +3,7 @@ import Erasure
 import LinuxIO
 import Primitives
 import Recovery
+import ReturnPath
 import Session
 
 /// A running `fairlead-server`.
@@ -19,6 +20,7 @@ public final class ServerProcess: Sendable {
     nonisolated(unsafe) private var current: Loaded
     nonisolated(unsafe) private var resolver: Resolver?
     nonisolated(unsafe) private var monitor: HealthMonitor?
+    nonisolated(unsafe) private var routes: RouteWatch?
 
     /// `reload` reads and checks the configuration file again; it is called on SIGHUP.
     public init(
@@ -34,14 +36,35 @@ public final class ServerProcess: Sendable {
 
     /// Serves until SIGTERM or SIGINT; returns the exit code.
     public func run() -> Int32 {
-        self.core.run(
+        defer { self.routes?.teardown() }
+        return self.core.run(
             start: { try self.start() },
             reload: { self.reload() },
-            resolved: { addresses in
-                self.core.crew.post { _ in .resolved(addresses) }
-                self.monitor?.post(.resolved(addresses))
-            }
+            resolved: { self.resolved($0) },
+            chores: Chores(
+                deadline: { self.routes?.deadline ?? .never },
+                tend: { self.routes?.tend(at: $0) },
+                obstacle: { self.routes?.obstacle }
+            )
         )
+    }
+
+    private func resolved(_ addresses: [String: [SocketAddress]]) {
+        // The way back first: a backend is served only once it is proven.
+        self.changeRoutes { $0.resolved(addresses, at: $1) }
+        self.core.crew.post { _ in .resolved(addresses) }
+        self.monitor?.post(.resolved(addresses))
+    }
+
+    private func changeRoutes(_ change: (RouteWatch, Instant) -> Void) {
+        guard let routes = self.routes else { return }
+        change(routes, BootClock().now())
+        guard let descriptor = routes.takeDescriptor() else { return }
+        do {
+            try self.core.control.watch(descriptor)
+        } catch {
+            self.core.log.error("routes-unwatched", ["cause": "\(error)"])
+        }
     }
 
     /// What the process knows of itself; callable from every thread, takes half a second at most.
@@ -56,9 +79,6 @@ public final class ServerProcess: Sendable {
     // MARK: Starting
 
     private func start() throws -> [SocketAddress] {
-        if let obstacle = ServerPlan.obstacle(self.configuration) {
-            throw StartFailure(unsupported: obstacle)
-        }
         let workers = WorkerCount.server(self.configuration.transport.workers)
         let sockets = try self.bind(workers: workers)
         let plan = ServerPlan(self.configuration)
@@ -70,6 +90,14 @@ public final class ServerProcess: Sendable {
             crew.post { _ in .backendNews(news) }
         }
         self.monitor = monitor
+        let routes = RouteWatch(
+            self.configuration,
+            ownPorts: Array(Set(sockets[0].map(\.localAddress.port))).sorted(),
+            flowLimit: self.configuration.limits.maximumFlows * workers,
+            log: self.core.log
+        )
+        self.routes = routes
+        self.changeRoutes { $0.adopt(self.configuration, at: $1) }
         let parts = (0..<workers).map { worker in
             WorkerParts(
                 index: worker,
@@ -83,7 +111,8 @@ public final class ServerProcess: Sendable {
                 mailboxes: mailboxes,
                 log: self.core.log,
                 side: .server,
-                monitor: monitor
+                monitor: monitor,
+                dialer: routes.dialer
             )
         }
         try self.core.crew.start(parts, control: self.core.control)
@@ -145,9 +174,6 @@ public final class ServerProcess: Sendable {
         case .refused(let lines):
             for line in lines { self.core.log.error("reload-refused", ["cause": line]) }
         case .configuration(let new):
-            if let obstacle = ServerPlan.obstacle(new.configuration) {
-                return self.core.log.error("reload-refused", ["cause": obstacle])
-            }
             self.adopt(new)
         }
     }
@@ -156,6 +182,7 @@ public final class ServerProcess: Sendable {
         let changes = ServerReload(from: self.current, to: new)
         self.current = new
         let plan = ServerPlan(new.configuration)
+        self.changeRoutes { $0.adopt(new.configuration, at: $1) }
         self.core.crew.post { _ in .server(plan) }
         do {
             try self.monitor?.watch(plan.services)

@@ -19,24 +19,23 @@ extension ServerSide {
         }
         let source = request.origin ?? player.address
         var failed: Int?
+        var reason = ResetReason.backendUnreachable
         // A second one, once, where the first has no route or no socket can be had.
         for _ in 0..<2 {
             guard let backend = entry.pool.pick(source: source, excluding: failed, at: now) else {
                 break
             }
-            do throws(IOError) {
+            do throws(DialFailure) {
                 return try self.connect(handle, entry, backend, player)
             } catch {
                 entry.pool.finished(backend)
-                let name = entry.pool.names[backend]
-                self.logRefusal(request, name, error.reason, .backendUnreachable)
+                reason = error.reason
+                self.logRefusal(request, entry.pool.names[backend], error.cause, reason)
                 failed = backend
             }
         }
-        self.parts.engine.closeFlow(handle, reason: .backendUnreachable, at: now)
-        if failed == nil {
-            self.logRefusal(request, "-", "no backend is up", .backendUnreachable)
-        }
+        self.parts.engine.closeFlow(handle, reason: reason, at: now)
+        if failed == nil { self.logRefusal(request, "-", "no backend is up", reason) }
     }
 
     private func connect(
@@ -44,26 +43,29 @@ extension ServerSide {
         _ entry: ServiceEntry,
         _ backend: Int,
         _ player: ShownPlayer
-    ) throws(IOError) {
+    ) throws(DialFailure) {
         guard let address = entry.pool.address(backend) else {
-            throw IOError.noAddress
+            throw DialFailure(IOError.noAddress)
         }
-        var options = UDPOptions()
-        options.receiveBuffer = 1 << 20
-        options.sendBuffer = 1 << 20
-        let socket = try UDPSocket(connectingTo: address, options: options)
-        try self.parts.poller.add(
-            socket.descriptor,
-            token: Token(.flow, slot: Int(handle.slot), generation: handle.generation).rawValue,
-            interest: .readable
-        )
+        let (socket, claim) = try self.dialling.flow(entry.configuration, player, to: address)
+        do throws(IOError) {
+            try self.parts.poller.add(
+                socket.descriptor,
+                token: Token(.flow, slot: Int(handle.slot), generation: handle.generation).rawValue,
+                interest: .readable
+            )
+        } catch {
+            self.dialling.close(claim)
+            throw DialFailure(error)
+        }
         let flow = BackendFlow(
             generation: handle.generation,
             socket: socket,
             service: entry.index,
             backend: Int32(backend),
             address: address,
-            header: self.headers.flow(entry.configuration, player, backend: address)
+            header: self.headers.flow(entry.configuration, player, backend: address),
+            claim: claim
         )
         self.flows.insert(handle, flow)
         self.parts.tallies.changeFlows(by: 1, service: entry.index, backend: Int32(backend))
@@ -133,10 +135,16 @@ extension ServerSide {
         }
     }
 
+    /// Closes every socket towards a backend, before the way back from it is taken down.
+    func closeFlows() {
+        for handle in self.flows.handles(where: { _ in true }) { self.forget(handle) }
+    }
+
     /// The flow is over; says which service it belonged to.
     @discardableResult
     func forget(_ handle: FlowHandle) -> Int32? {
         guard let flow = self.flows.remove(handle) else { return nil }
+        self.dialling.close(flow.claim)
         self.parts.tallies.changeFlows(by: -1, service: flow.service, backend: flow.backend)
         self.service(flow.service)?.pool.finished(Int(flow.backend))
         return flow.service

@@ -121,9 +121,15 @@ extension ServerSide {
 
     private func start(_ attempt: PendingConnections.Attempt, at now: Instant) {
         let pool = attempt.service.pool
-        do throws(IOError) {
-            guard let address = pool.address(attempt.backend) else { throw IOError.noAddress }
-            let socket = try TCPSocket.connect(to: address)
+        do throws(DialFailure) {
+            guard let address = pool.address(attempt.backend) else {
+                throw DialFailure(IOError.noAddress)
+            }
+            let socket = try self.dialling.stream(
+                attempt.service.configuration,
+                attempt.player,
+                to: address
+            )
             let isAttached = self.parts.streams.attach(
                 attempt.handle,
                 socket: socket,
@@ -131,7 +137,9 @@ extension ServerSide {
                 service: attempt.service.index,
                 backend: Int32(attempt.backend)
             )
-            guard isAttached else { throw IOError(code: ENOMEM, call: "epoll_ctl") }
+            guard isAttached else {
+                throw DialFailure(IOError(code: ENOMEM, call: "epoll_ctl"))
+            }
             self.connections.insert(attempt, at: now)
         } catch {
             // The relay gives back the place of what was attached, and of nothing else.
@@ -149,7 +157,7 @@ extension ServerSide {
         self.connections.remove(handle)
         if let error = socket.connectResult() {
             self.parts.streams.detach(handle)?.close()
-            return self.failed(attempt, error, at: now)
+            return self.failed(attempt, DialFailure(error), at: now)
         }
         self.backendAnswered(attempt.service, attempt.backend, at: now)
         let service = attempt.service.configuration
@@ -166,20 +174,21 @@ extension ServerSide {
         for attempt in self.connections.expire(at: now) {
             self.connections.remove(attempt.handle)
             self.parts.streams.detach(attempt.handle)?.abort()
-            self.failed(attempt, IOError(code: ETIMEDOUT, call: "connect"), at: now)
+            let error = IOError(code: ETIMEDOUT, call: "connect")
+            self.failed(attempt, DialFailure(error), at: now)
         }
     }
 
     /// Tries one other backend, then tells the player.
     private func failed(
         _ attempt: PendingConnections.Attempt,
-        _ error: IOError,
+        _ failure: DialFailure,
         at now: Instant
     ) {
-        let reason = Self.reason(error)
+        let reason = failure.reason
         let pool = attempt.service.pool
-        self.logRefusal(attempt.request, pool.names[attempt.backend], error.reason, reason)
-        self.backendRefused(attempt.service, attempt.backend, at: now)
+        self.logRefusal(attempt.request, pool.names[attempt.backend], failure.cause, reason)
+        if failure.isBackends { self.backendRefused(attempt.service, attempt.backend, at: now) }
         let other =
             attempt.isLast
             ? nil : pool.pick(source: attempt.source, excluding: attempt.backend, at: now)
@@ -197,13 +206,5 @@ extension ServerSide {
             ),
             at: now
         )
-    }
-
-    private static func reason(_ error: IOError) -> ResetReason {
-        switch error.code {
-        case ECONNREFUSED, ECONNRESET: .backendRefused
-        case ETIMEDOUT: .backendTimeout
-        default: .backendUnreachable
-        }
     }
 }

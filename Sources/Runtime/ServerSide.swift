@@ -2,6 +2,7 @@ import Balancing
 import Configuration
 import LinuxIO
 import Primitives
+import ReturnPath
 import Session
 
 /// The server's half of a worker: services, their backends and the sockets towards them.
@@ -17,14 +18,16 @@ final class ServerSide {
     let connections = PendingConnections()
     let flows = BackendFlows()
     let headers: OriginHeaders
+    let dialling: Dialling
     private let gate = OriginGate()
     private let circle: Circle
     private var services = ServiceTable()
     private var plan: ServerPlan?
     private var known: [String: [SocketAddress]] = [:]
 
-    init(_ parts: SideParts, circle: Circle, seed: UInt64) {
+    init(_ parts: SideParts, circle: Circle, dialer: TransparentDialer?, seed: UInt64) {
         self.parts = parts
+        self.dialling = Dialling(dialer: dialer)
         self.circle = circle
         self.headers = OriginHeaders(seed: seed)
         parts.streams.freedPlace = { [unowned self] service, backend in

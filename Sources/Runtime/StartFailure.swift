@@ -7,18 +7,8 @@ struct StartFailure: Error, CustomStringConvertible {
     var wanted: String
     var happened: String
     var remedy: String
-    /// 1: run time; 2: configuration.
-    var exitCode: Int32 = 1
 
     var description: String { "\(self.wanted): \(self.happened); \(self.remedy)" }
-
-    /// A configuration that is right but asks for what this version cannot do.
-    init(unsupported obstacle: String) {
-        self.wanted = "cannot run this configuration"
-        self.happened = obstacle
-        self.remedy = "change it and start again"
-        self.exitCode = 2
-    }
 
     /// A socket that could not be bound.
     init(binding address: SocketAddress, _ kind: String, _ error: IOError) {

@@ -1,5 +1,6 @@
 import LinuxIO
 import Primitives
+import ReturnPath
 import Session
 
 /// What a worker is made of; whatever can fail has been done before.
@@ -13,6 +14,7 @@ struct WorkerParts {
     let side: WorkerSide
     /// Servers only.
     var monitor: HealthMonitor?
+    var dialer: TransparentDialer?
 }
 
 /// Which end of the tunnel this is.
@@ -83,7 +85,12 @@ final class Worker {
         )
         self.server =
             parts.side == .server
-            ? ServerSide(common, circle: circle, seed: EntropySource.kernel().next()) : nil
+            ? ServerSide(
+                common,
+                circle: circle,
+                dialer: parts.dialer,
+                seed: EntropySource.kernel().next()
+            ) : nil
         try self.poller.add(
             parts.mailboxes[parts.index].wakeUp.descriptor,
             token: Token(.mailbox, slot: 0).rawValue,
@@ -311,6 +318,7 @@ final class Worker {
         for index in self.tunnel.sockets.indices { self.tunnel.resume(index) }
         self.carryOut(at: now)
         self.streams.reset(where: { _ in true }, reason: .shutdown, at: now)
+        self.server?.closeFlows()
         self.isStopped = true
     }
 

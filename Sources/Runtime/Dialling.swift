@@ -1,0 +1,121 @@
+import Configuration
+import Glibc
+import LinuxIO
+import Primitives
+import ReturnPath
+import Session
+
+/// Why a backend could not be reached for a player.
+struct DialFailure: Error {
+    var cause: String
+    var reason: ResetReason
+    /// Whether it says something about the backend's health.
+    var isBackends: Bool
+
+    init(_ error: IOError) {
+        self.cause = error.reason
+        self.isBackends = true
+        self.reason =
+            switch error.code {
+            case ECONNREFUSED, ECONNRESET: .backendRefused
+            case ETIMEDOUT: .backendTimeout
+            default: .backendUnreachable
+            }
+    }
+
+    init(_ failure: TransparentFailure) {
+        self.init(failure.error)
+        self.cause = failure.description
+        self.isBackends = failure.cause == .network
+        switch failure.cause {
+        case .impossibleOrigin: self.reason = .originForbidden
+        case .limit: self.reason = .limit
+        case .network: break
+        default: self.reason = .backendUnreachable
+        }
+    }
+}
+
+/// The sockets of a worker towards backends, with the player's address where that is wanted.
+struct Dialling {
+    let dialer: TransparentDialer?
+
+    func stream(
+        _ service: Service,
+        _ player: ShownPlayer,
+        to address: SocketAddress
+    ) throws(DialFailure) -> TCPSocket {
+        guard service.origin == .transparent else {
+            do throws(IOError) {
+                return try TCPSocket.connect(to: address)
+            } catch {
+                throw DialFailure(error)
+            }
+        }
+        let (source, port) = Self.source(service, player)
+        let dialer = try self.transparent()
+        do throws(TransparentFailure) {
+            return try dialer.openStream(from: source, to: address, port: port)
+        } catch {
+            throw DialFailure(error)
+        }
+    }
+
+    func flow(
+        _ service: Service,
+        _ player: ShownPlayer,
+        to address: SocketAddress
+    ) throws(DialFailure) -> (socket: UDPSocket, claim: TransparentFlows.Claim?) {
+        var options = UDPOptions()
+        options.receiveBuffer = 1 << 20
+        options.sendBuffer = 1 << 20
+        guard service.origin == .transparent else {
+            do throws(IOError) {
+                return (try UDPSocket(connectingTo: address, options: options), nil)
+            } catch {
+                throw DialFailure(error)
+            }
+        }
+        let (source, port) = Self.source(service, player)
+        let dialer = try self.transparent()
+        do throws(TransparentFailure) {
+            let flow = try dialer.openFlow(
+                from: source,
+                to: address,
+                port: port,
+                owner: Self.owner(player),
+                options: options
+            )
+            return (flow.socket, flow.claim)
+        } catch {
+            throw DialFailure(error)
+        }
+    }
+
+    func close(_ claim: TransparentFlows.Claim?) {
+        if let claim { self.dialer?.close(claim) }
+    }
+
+    private func transparent() throws(DialFailure) -> TransparentDialer {
+        if let dialer = self.dialer { return dialer }
+        throw DialFailure(IOError(code: ENETUNREACH, call: "return path"))
+    }
+
+    /// A player without a port of its own gets one of the kernel's.
+    private static func source(
+        _ service: Service,
+        _ player: ShownPlayer
+    ) -> (SocketAddress, TransparentPort) {
+        guard player.address.port != 0 else { return (player.address.with(port: 1), .any) }
+        switch service.sourcePort {
+        case .keep: return (player.address, .keep)
+        case .any: return (player.address, .any)
+        case .keepOrAny: return (player.address, .keepOrAny)
+        }
+    }
+
+    /// Which client leads the player here, as a number that survives its reconnecting.
+    private static func owner(_ player: ShownPlayer) -> UInt64 {
+        player.clientKey.prefix(8).reduce(0) { $0 << 8 | UInt64($1) }
+    }
+}

@@ -1,0 +1,163 @@
+import Configuration
+import LinuxIO
+import Primitives
+import ReturnPath
+
+/// Keeps the way back from the backends of transparent services, on the control thread.
+///
+/// Nothing is installed, probed or woken for where no service asks for it.
+final class RouteWatch {
+    /// How often backends that were refused are probed again.
+    private static let retryInterval = Instant.Interval.seconds(5)
+
+    let dialer: TransparentDialer
+    private let keeper: ReturnPathKeeper
+    private let log: EventLog
+    private var known: [String: [SocketAddress]] = [:]
+    private var configuration: ServerConfiguration
+    private var backends: [TransparentBackend] = []
+    private var testAddresses: [SocketAddress] = []
+    private var watched: Int32?
+    private var retryAt = Instant.never
+
+    /// `ownPorts`: what the tunnel's sockets are bound to.
+    init(_ configuration: ServerConfiguration, ownPorts: [UInt16], flowLimit: Int, log: EventLog) {
+        self.configuration = configuration
+        self.log = log
+        self.keeper = ReturnPathKeeper(
+            mode: RouteMode(configuration.routes),
+            ownPorts: ownPorts,
+            flowLimit: flowLimit,
+            log: { log.returnPath($0) }
+        )
+        self.dialer = self.keeper.dialer
+    }
+
+    /// When ``tend(at:)`` has something to do.
+    var deadline: Instant { self.retryAt }
+
+    /// Why the server is not ready, if so.
+    var obstacle: String? {
+        guard !self.backends.isEmpty else { return nil }
+        for verdict in self.keeper.verdicts {
+            guard case .refused(let reason, _) = verdict.state else { continue }
+            return "no way back from \(verdict.backend): \(reason)"
+        }
+        return nil
+    }
+
+    /// Says what to listen to besides; once.
+    func takeDescriptor() -> Int32? {
+        guard let descriptor = self.keeper.changeDescriptor, descriptor != self.watched else {
+            return nil
+        }
+        self.watched = descriptor
+        return descriptor
+    }
+
+    /// Follows the configuration; takes about a second where a backend is silent.
+    func adopt(_ configuration: ServerConfiguration, at now: Instant) {
+        self.configuration = configuration
+        self.refresh(at: now)
+    }
+
+    func resolved(_ addresses: [String: [SocketAddress]], at now: Instant) {
+        self.known.merge(addresses) { _, new in new }
+        self.refresh(at: now)
+    }
+
+    private func refresh(at now: Instant) {
+        let backends = self.wanted()
+        let blocks = self.configuration.peers.flatMap { $0.origins ?? [] }
+        let addresses = ReturnPathKeeper.testAddresses(
+            in: blocks.map { ($0.base, $0.prefixLength) }
+        )
+        guard backends != self.backends || addresses != self.testAddresses else { return }
+        self.backends = backends
+        self.testAddresses = addresses
+        self.tell(self.keeper.prepare(backends, testAddresses: addresses), at: now)
+    }
+
+    private func wanted() -> [TransparentBackend] {
+        var wanted: [TransparentBackend] = []
+        for service in self.configuration.services where service.origin == .transparent {
+            for endpoint in service.backends.map(\.endpoint) {
+                let address = endpoint.literal ?? self.known[endpoint.description]?.first
+                guard let address else { continue }
+                let transport: TransparentBackend.Transport =
+                    service.transportProtocol == .tcp ? .tcp : .udp
+                var backend = TransparentBackend(address, transport)
+                if transport == .udp { backend.question = Self.question(service.health?.probe) }
+                if !wanted.contains(backend) { wanted.append(backend) }
+            }
+        }
+        return wanted
+    }
+
+    private static func question(_ probe: HealthCheck.Probe?) -> [UInt8] {
+        switch probe {
+        case .a2s: HealthQuestion.a2s
+        case .raknet: HealthQuestion.raknet
+        case .dns: HealthQuestion.dns
+        case .sendExpect(let send, _): send
+        case .tcp, .minecraft, nil: []
+        }
+    }
+
+    /// Routes have changed or time has passed.
+    func tend(at now: Instant) {
+        self.tell(self.keeper.check(), at: now)
+        guard self.retryAt <= now else { return }
+        self.retryAt = .never
+        self.tell(self.keeper.retry(), at: now)
+    }
+
+    private func tell(_ verdicts: [ReturnPathVerdict], at now: Instant) {
+        for verdict in verdicts { self.log.returnPath(verdict) }
+        if self.keeper.isHealthy {
+            self.retryAt = .never
+        } else if self.retryAt == .never {
+            self.retryAt = now + Self.retryInterval
+        }
+    }
+
+    func teardown() { self.keeper.teardown() }
+}
+
+extension RouteMode {
+    init(_ routes: ServerConfiguration.Routes) {
+        switch routes {
+        case .auto: self = .auto
+        case .print: self = .print
+        case .off: self = .off
+        }
+    }
+}
+
+extension EventLog {
+    func returnPath(_ event: ReturnPathEvent) {
+        switch event {
+        case .installed(let rules, let routes):
+            self.info("routes-installed", ["rules": String(rules), "routes": String(routes)])
+        case .repaired(let count):
+            self.warning("routes-repaired", ["count": String(count)])
+        case .repairFailed(let reason):
+            self.error("routes-broken", ["cause": reason])
+        case .command(let line):
+            self.info("routes-wanted", ["command": line])
+        }
+    }
+
+    func returnPath(_ verdict: ReturnPathVerdict) {
+        let backend = verdict.backend.description
+        switch verdict.state {
+        case .ready(let note):
+            self.info("return-path", ["backend": backend, "result": "ok", "note": note ?? "-"])
+        case .refused(let reason, let cure):
+            self.error(
+                "return-path",
+                ["backend": backend, "result": "refused", "cause": reason, "cure": cure]
+            )
+        }
+    }
+}
