@@ -196,13 +196,20 @@ import Testing
         let now = Instant(nanoseconds: 0)
         let response = [UInt8](repeating: 7, count: 108)
         for hash in 0..<5000 as Range<UInt64> {
-            response.withUnsafeBytes { memory.remember(hash, response: $0, at: now) }
+            response.withUnsafeBytes {
+                memory.remember(hash, localIndex: UInt32(hash), response: $0, at: now)
+            }
         }
         var unseen = 0
         for hash in 0..<5000 as Range<UInt64> {
             if case .unseen = memory.find(hash, at: now) { unseen += 1 }
         }
         #expect(unseen == 5000 - 4096)
+        memory.confirmed(4998)
+        if case .spent = memory.find(4998, at: now) {
+        } else {
+            Issue.record("the copy of a confirmed handshake was answered")
+        }
         if case .resend(let answer) = memory.find(4999, at: now) {
             #expect(answer.elementsEqual(response))
         } else {
