@@ -332,12 +332,14 @@ import Testing
         #expect(tunnel.stop())
     }
 
-    @Test func whatIsNotSupportedIsRefused() throws {
+    @Test func withoutAWayBackAServerIsNotReady() throws {
         var transparent = service("game", .tcp, [loopback.with(port: 9)])
         transparent.origin = .transparent
         let noFile = KeyFile(path: "unused", location: "unused")
         var configuration = ServerConfiguration(listen: [loopback], privateKey: noFile)
         configuration.services = [transparent]
+        // Nothing on this machine is changed, and nothing on it brings replies back.
+        configuration.routes = .off
         let book = LogBook()
         let server = try ServerProcess(
             LoadedConfiguration(
@@ -347,8 +349,14 @@ import Testing
             log: book.log(),
             reload: { .refused([]) }
         )
-        #expect(server.run() == 2)
-        #expect(book.text.contains("transparent"))
+        let run = try Running { server.run() }
+        let line = book.line(with: [" return-path ", "result=refused", "127.0.0.1:9"])
+        #expect(line?.contains("cure=") == true)
+        #expect(waitFor(seconds: 2) { server.statusSnapshot().reason.contains("no way back") })
+        #expect(!server.statusSnapshot().isReady)
+        #expect(book.line(with: [" ready "], within: 0.2) == nil)
+        server.requestShutdown()
+        #expect(run.exitCode(within: 2) == 0)
     }
 
     @Test func aWrongServerKeyIsSaid() throws {
