@@ -1,3 +1,4 @@
+import Balancing
 import Configuration
 import LinuxIO
 import Primitives
@@ -95,13 +96,15 @@ final class RouteWatch {
     }
 
     private static func question(_ probe: HealthCheck.Probe?) -> [UInt8] {
+        let kind: ProbeKind
         switch probe {
-        case .a2s: HealthQuestion.a2s
-        case .raknet: HealthQuestion.raknet
-        case .dns: HealthQuestion.dns
-        case .sendExpect(let send, _): send
-        case .tcp, .minecraft, nil: []
+        case .a2s: kind = .a2s
+        case .raknet: kind = .raknet
+        case .dns: kind = .dns
+        case .sendExpect(let send, let expect): kind = .sendExpect(send: send, expect: expect)
+        case .tcp, .minecraft, nil: return []
         }
+        return ProbeExchange(kind, nonce: EntropySource.kernel().next()).request
     }
 
     /// Routes have changed or time has passed.
