@@ -8,7 +8,8 @@ import Sealing
 ///
 /// The contract: say what happened (``receive(_:from:at:)``, ``wake(at:)``, a call on a stream or
 /// flow); then take outputs until there are none (``nextReadyStream()``, ``nextDatagram()``,
-/// ``nextEvent()``, ``nextTransmit(into:at:)``); then sleep until ``deadline`` or the next event. One thread owns an engine.
+/// ``nextEvent()``, ``nextTransmit(into:at:)``); then sleep until ``deadline`` or the next event.
+/// One thread owns an engine.
 public final class Engine {
     enum Role {
         case client(ClientRole)

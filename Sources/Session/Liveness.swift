@@ -52,7 +52,8 @@ struct Liveness {
     /// The next probe into a silence that follows traffic.
     ///
     /// Soon, because a peer whose packets go to an address we no longer have cannot reach us before
-    /// it hears from us; then every second for a while. Counted from the traffic, so that answers to probes do not call for more of them.
+    /// it hears from us; then every second for a while. Counted from the traffic, so that answers
+    /// to probes do not call for more of them.
     private func watchfulProbe(_ circumstances: Circumstances) -> Instant {
         guard circumstances.isClient, circumstances.hasChannels, let lastTraffic else {
             return .never

@@ -29,7 +29,7 @@ extension Engine {
         from source: SocketAddress,
         at now: Instant
     ) {
-        // A client that has a session names it by the index it sends to; whoever has none names none.
+        // A client that has a session names it by the index it sends to; others name none.
         let route = RecordHeader(unmasked: UnsafeRawBufferPointer(packet))?.receiverIndex ?? 0
         let outcome = server.responder.receive(
             packet,

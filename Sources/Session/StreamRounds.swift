@@ -3,7 +3,8 @@ import Primitives
 /// Whose turn it is among the streams with something to send.
 ///
 /// Urgent streams come before all others and do not wait for the pacer; of the rest, those that
-/// were idle until now come before those that have had their turn (RFC 8290 §4.2, fq_codel's two lists).
+/// were idle until now come before those that have had their turn (RFC 8290 §4.2, fq_codel's two
+/// lists).
 struct StreamRounds: ~Copyable {
     enum Tier: UInt8 { case urgent, fresh, steady }
 

@@ -14,8 +14,11 @@ import Testing
             let path = "keys/\(key).key"
             #expect(try Program.run("fairlead", "keygen", path, in: folder.path).status == 0)
         }
-        let names = try FileManager.default.contentsOfDirectory(atPath: examples).sorted()
-        #expect(names == ["gaming", "industrial-iot", "live-stream", "trading", "web"])
+        let uses = ["gaming", "industrial-iot", "live-stream", "trading", "web"]
+        let names = try FileManager.default.contentsOfDirectory(atPath: examples).filter { name in
+            FileManager.default.fileExists(atPath: "\(examples)/\(name)/server.toml")
+        }
+        #expect(Set(names).isSuperset(of: uses))
         for name in names {
             for end in ["server", "client"] {
                 let file = "examples/\(name)/\(end).toml"
