@@ -34,7 +34,7 @@ extension Report {
             "* up: \(Self.describe(self.scenario.up))",
             "* down: \(Self.describe(self.scenario.down))",
             "* measured \(seconds(self.scenario.duration)) after \(seconds(self.scenario.warmUp)), "
-                + "seeds \(self.scenario.seeds)",
+                + "seeds \(self.scenario.seeds) (an exchange alone: after at most 1 s)",
             "* \(self.scenario.echo.messagesPerSecond) messages a second of "
                 + "\(self.scenario.echo.byteCount) bytes",
         ]
