@@ -42,15 +42,27 @@ extension PeerSession {
         self.board.markReady(stream)
     }
 
+    /// Asks the driver for more while half of what it gave still waits, so that the path never
+    /// waits for the driver.
+    func askAhead(_ stream: StreamPointer) {
+        guard stream.pointee.wantsRoom,
+            stream.pointee.sender.unsentByteCount < self.unsentTarget / 2
+        else { return }
+        self.roomAppeared(stream)
+    }
+
+    private var unsentTarget: Int {
+        max(131_072, Int(min(self.recovery.pacingRate / 100, 16_000_000)))
+    }
+
     /// How many more bytes the local side may hand over now.
     ///
     /// Bytes that cannot leave soon stay in the local socket, where TCP's own back-pressure sees
     /// them: at most ten milliseconds of the path's rate waits unsent (the idea of
     /// TCP_NOTSENT_LOWAT).
     func roomForWriting(_ stream: StreamPointer) -> Int {
-        let target = max(131_072, Int(min(self.recovery.pacingRate / 100, 16_000_000)))
         let held = self.board.limits.streamBuffer - stream.pointee.sender.heldByteCount
-        return max(0, min(held, target - stream.pointee.sender.unsentByteCount))
+        return max(0, min(held, self.unsentTarget - stream.pointee.sender.unsentByteCount))
     }
 
     /// The end was asked for: announces it once all bytes are cut.

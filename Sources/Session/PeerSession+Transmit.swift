@@ -42,7 +42,11 @@ extension PeerSession {
     }
 
     private func noteApplicationLimit(_ allowance: Int, at now: Instant) {
-        guard allowance > 0, self.rounds.isEmpty, self.flowQueue.isEmpty else { return }
+        // Where the driver has bytes that it has not been asked for in time, the application is not
+        // what limits.
+        guard allowance > 0, self.rounds.isEmpty, self.flowQueue.isEmpty,
+            now.since(self.starvedAt) > .milliseconds(20)
+        else { return }
         self.recovery.becameApplicationLimited(at: now)
     }
 

@@ -30,12 +30,14 @@ extension PeerSession {
             switch self.writeSegment(of: stream, to: &packet, at: now) {
             case .written(let count):
                 stream.pointee.deficit -= count
+                self.askAhead(stream)
                 if tier == .urgent { packet.flags.insert(.isInteractive) }
             case .noRoom:
                 return
             case .nothing:
                 self.rounds.removeFirst(tier)
                 stream.pointee.isInDataQueue = false
+                if stream.pointee.wantsRoom { self.starvedAt = now }
                 if stream.pointee.isReadyToClose { self.writeClose(stream, to: &packet) }
                 self.roomAppeared(stream)
             }

@@ -4,8 +4,8 @@ import Primitives
 /// When which small segments of message streams go out once more.
 ///
 /// A lost message of a stream costs its reader a round trip and more; a copy some milliseconds
-/// later costs a hundred bytes. Entries whose segment has been acknowledged meanwhile die when their
-/// time comes.
+/// later costs a hundred bytes. Entries whose segment has been acknowledged meanwhile die when
+/// their time comes.
 struct SegmentCopies: ~Copyable {
     struct Entry: BitwiseCopyable {
         var dueAt: Instant
