@@ -9,6 +9,8 @@ final class BackendFlow {
     let backend: Int32
     let service: Int32
     let address: SocketAddress
+    /// The client that leads the player here.
+    let peer: Int32
     /// What goes before datagrams towards the backend, if anything.
     let header: FlowHeader?
     /// The right to the player's address, where the socket has it.
@@ -24,6 +26,7 @@ final class BackendFlow {
         service: Int32,
         backend: Int32,
         address: SocketAddress,
+        peer: Int32,
         header: FlowHeader?,
         claim: TransparentFlows.Claim?
     ) {
@@ -32,6 +35,7 @@ final class BackendFlow {
         self.service = service
         self.backend = backend
         self.address = address
+        self.peer = peer
         self.header = header
         self.claim = claim
     }

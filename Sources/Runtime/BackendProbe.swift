@@ -1,5 +1,7 @@
 import Balancing
+import Configuration
 import LinuxIO
+import Origin
 import Primitives
 
 /// One question to one backend, on a socket of its own that never blocks.
@@ -32,10 +34,16 @@ final class BackendProbe {
     private let memory: Memory
     private var exchange: ProbeExchange
     private var isConnecting: Bool
+    /// What goes before the question where the backend expects a header.
+    private var header: [UInt8] = []
+    private var isHeaderAlone = false
+    /// Set where answers may repeat the header (Simple Proxy Protocol).
+    private var simple: ProxyHeader?
 
     init(
         _ kind: ProbeKind,
         to address: SocketAddress,
+        of service: Service,
         overStream isStream: Bool,
         nonce: UInt64,
         token: UInt64,
@@ -48,14 +56,39 @@ final class BackendProbe {
         self.isConnecting = isStream
         if isStream {
             self.socket = .stream(try TCPSocket.connect(to: address))
+            self.writeHeader(service, isStream: true, from: address)
         } else {
             var options = UDPOptions()
             options.receiveBuffer = 64 << 10
             options.sendBuffer = 64 << 10
             let socket = try UDPSocket(connectingTo: address, options: options)
             self.socket = .datagram(socket)
+            self.writeHeader(service, isStream: false, from: socket.localAddress)
             self.ask(socket)
         }
+    }
+
+    /// Probes are the server's own, so their headers name no player.
+    private func writeHeader(_ service: Service, isStream: Bool, from local: SocketAddress) {
+        let given = service.origin
+        let buffer = UnsafeMutableRawBufferPointer(rebasing: self.memory.stream[..<128])
+        var count = 0
+        if isStream, service.transportProtocol == .tcp {
+            if given == .proxyV1 { count = ProxyHeader.writeUnknownV1(into: buffer) }
+            if given == .proxyV2 { count = ProxyHeader.writeLocalV2(into: buffer) }
+        } else if !isStream, given == .proxyV2 {
+            count = ProxyHeader.writeLocalV2(into: buffer)
+            self.isHeaderAlone = service.dialect == .firstAlone
+        } else if !isStream, given == .simpleProxy {
+            let simple = ProxyHeader(
+                source: local,
+                destination: self.address,
+                transport: .datagram
+            )
+            count = simple.writeSimple(into: buffer)
+            self.simple = simple
+        }
+        self.header = Array(buffer[..<count])
     }
 
     var descriptor: Int32 {
@@ -84,20 +117,28 @@ final class BackendProbe {
     private func connected(_ socket: TCPSocket) -> Outcome {
         if let error = socket.connectResult() { return .failed(error.reason) }
         self.isConnecting = false
+        let isAsked = self.ask(socket)
         if self.exchange.kind == .connect { return .alive }
-        return self.ask(socket) ? .listen : .failed("the question could not be sent")
+        return isAsked ? .listen : .failed("the question could not be sent")
     }
 
     /// A question is far smaller than a fresh socket's buffer, so it is taken whole or not at all.
     private func ask(_ socket: TCPSocket) -> Bool {
-        let request = self.exchange.request
+        let request = self.header + self.exchange.request
+        self.header = []
         return request.withUnsafeBytes { bytes in
             bytes.isEmpty || socket.write(bytes) == .moved(bytes.count)
         }
     }
 
     private func ask(_ socket: UDPSocket) {
-        self.exchange.request.withUnsafeBytes { bytes in
+        if self.isHeaderAlone {
+            self.header.withUnsafeBytes { bytes in
+                _ = self.memory.sent.append(bytes, to: self.address, from: nil)
+            }
+        }
+        let header = self.isHeaderAlone ? [] : self.header
+        (header + self.exchange.request).withUnsafeBytes { bytes in
             _ = self.memory.sent.append(bytes, to: self.address, from: nil)
         }
         // What cannot be sent gets no answer, which is all that a probe asks about.
@@ -127,7 +168,12 @@ final class BackendProbe {
         let errors = socket.counters.receiveErrors
         _ = socket.receive(into: self.memory.received)
         while let packet = self.memory.received.next() {
-            switch self.exchange.receive(UnsafeRawBufferPointer(packet.bytes)) {
+            var bytes = UnsafeRawBufferPointer(packet.bytes)
+            if let simple = self.simple {
+                let count = simple.simpleByteCount(ofReply: bytes)
+                bytes = UnsafeRawBufferPointer(rebasing: bytes[count...])
+            }
+            switch self.exchange.receive(bytes) {
             case .wait: continue
             case .sendAgain: self.ask(socket)
             case .alive: return .alive

@@ -4,6 +4,11 @@ import Origin
 import Primitives
 import Session
 
+/// Made once, because any host can have a fault counted for every datagram.
+private let faultLabels = Dictionary(
+    uniqueKeysWithValues: HeaderFault.allCases.map { ($0, $0.label) }
+)
+
 /// Listeners behind proxies that say who the player is.
 extension ClientSide {
     /// A connection came to a listener that expects a header before the player.
@@ -171,7 +176,7 @@ extension ClientSide {
                 UnsafeRawBufferPointer(rebasing: bytes[offset...])
             )
         case .refused(let fault):
-            self.refuseDatagram(fault.label, listener, from: packet.source)
+            self.refuseDatagram(faultLabels[fault] ?? "header", listener, from: packet.source)
             return nil
         }
     }

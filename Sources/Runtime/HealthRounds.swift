@@ -103,6 +103,7 @@ final class HealthRounds {
             let probe = try BackendProbe(
                 health.probe.kind(endpoint, address),
                 to: address,
+                of: entry.service,
                 overStream: health.probe.isStream(entry.service.transportProtocol),
                 nonce: self.entropy.next(),
                 token: self.lastToken,

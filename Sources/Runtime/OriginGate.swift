@@ -9,8 +9,11 @@ import Session
 /// Decides, for every stream and flow, whether its client may say who the player is.
 final class OriginGate {
     private struct Peer {
+        var entry: PeerEntry
         var policy: OriginPolicy
         var key: [UInt8]
+        /// The same for a name as long as the process lives.
+        var number: Int32
     }
 
     enum Decision {
@@ -20,18 +23,31 @@ final class OriginGate {
     }
 
     private var peers: [String: Peer] = [:]
+    private var numbers: [String: Int32] = [:]
     private var sessions: [SessionHandle: SessionInfo] = [:]
 
-    /// Follows a new plan; `reserved` are addresses that no player can have.
-    func adopt(_ entries: [PeerEntry], reserved: [SocketAddress]) {
+    /// Follows a new plan; returns the numbers of clients that may now claim something else.
+    ///
+    /// `reserved` are addresses that no player can have.
+    func adopt(_ entries: [PeerEntry], reserved: [SocketAddress]) -> Set<Int32> {
+        let old = self.peers
         self.peers.removeAll()
+        var changed: Set<Int32> = []
         for entry in entries {
+            let number = self.numbers[entry.name] ?? Int32(self.numbers.count)
+            self.numbers[entry.name] = number
             let grants = entry.origins.map { $0.compactMap { AddressPrefix($0) } }
             self.peers[entry.name] = Peer(
+                entry: entry,
                 policy: OriginPolicy(grants: grants, reserved: reserved),
-                key: entry.publicKey.withBytes { Array($0) }
+                key: entry.publicKey.withBytes { Array($0) },
+                number: number
             )
+            if let before = old[entry.name], before.entry.origins != entry.origins {
+                changed.insert(number)
+            }
         }
+        return changed
     }
 
     func sessionChanged(_ handle: SessionHandle, _ info: SessionInfo?) {
@@ -53,7 +69,8 @@ final class OriginGate {
             ShownPlayer(
                 address: address,
                 destination: request.destination,
-                clientKey: peer.key
+                clientKey: peer.key,
+                peer: peer.number
             )
         )
     }

@@ -10,6 +10,8 @@ struct ShownPlayer {
     var destination: SocketAddress?
     /// The public key of the client that vouches for it.
     var clientKey: [UInt8]
+    /// Which client that is; see ``OriginGate``.
+    var peer: Int32
 }
 
 /// The PROXY header of one UDP flow, written once.

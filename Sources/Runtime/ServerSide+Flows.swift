@@ -64,6 +64,7 @@ extension ServerSide {
             service: entry.index,
             backend: Int32(backend),
             address: address,
+            peer: player.peer,
             header: self.headers.flow(entry.configuration, player, backend: address),
             claim: claim
         )

@@ -64,8 +64,8 @@ final class PendingConnections {
         if self.attempts.isEmpty { self.queue.removeAll(keepingCapacity: true) }
     }
 
-    func handles(service: Int32) -> [StreamHandle] {
-        self.attempts.values.filter { $0.service.index == service }.map(\.handle)
+    func handles(where matches: (Attempt) -> Bool) -> [StreamHandle] {
+        self.attempts.values.filter(matches).map(\.handle)
     }
 
     /// The attempts whose time is over.
@@ -135,7 +135,8 @@ extension ServerSide {
                 socket: socket,
                 isConnecting: true,
                 service: attempt.service.index,
-                backend: Int32(attempt.backend)
+                backend: Int32(attempt.backend),
+                peer: attempt.player.peer
             )
             guard isAttached else {
                 throw DialFailure(IOError(code: ENOMEM, call: "epoll_ctl"))

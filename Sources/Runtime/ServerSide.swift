@@ -59,7 +59,7 @@ final class ServerSide {
             self.services.insert(ServiceEntry(service, index: Int32(index), self.known, at: now))
         }
         self.plan = plan
-        self.reserveAddresses()
+        self.end(peers: self.adoptOrigins(), at: now)
     }
 
     func resolved(_ addresses: [String: [SocketAddress]]) {
@@ -67,17 +67,30 @@ final class ServerSide {
         for entry in self.services.byName.values {
             for (name, list) in addresses { entry.pool.resolved(name, to: list) }
         }
-        self.reserveAddresses()
+        _ = self.adoptOrigins()
     }
 
-    private func reserveAddresses() {
-        guard let plan = self.plan else { return }
+    private func adoptOrigins() -> Set<Int32> {
+        guard let plan = self.plan else { return [] }
         let backends = self.services.byName.values.flatMap(\.pool.allAddresses)
-        self.gate.adopt(plan.peers, reserved: plan.ownAddresses + backends)
+        return self.gate.adopt(plan.peers, reserved: plan.ownAddresses + backends)
+    }
+
+    /// These clients may no longer claim what they could: their players have to ask again.
+    private func end(peers: Set<Int32>, at now: Instant) {
+        guard !peers.isEmpty else { return }
+        for handle in self.connections.handles(where: { peers.contains($0.player.peer) }) {
+            self.connections.remove(handle)
+        }
+        self.parts.streams.reset(where: { peers.contains($0.peer) }, reason: .reload, at: now)
+        for handle in self.flows.handles(where: { peers.contains($0.peer) }) {
+            self.parts.engine.closeFlow(handle, reason: .reload, at: now)
+            self.forget(handle)
+        }
     }
 
     private func end(_ entry: ServiceEntry, at now: Instant) {
-        for handle in self.connections.handles(service: entry.index) {
+        for handle in self.connections.handles(where: { $0.service === entry }) {
             self.connections.remove(handle)
         }
         self.parts.streams.reset(where: { $0.service == entry.index }, reason: .reload, at: now)

@@ -12,6 +12,8 @@ struct StreamEntry: BitwiseCopyable {
     var backend: Int32 = -1
     /// The listener that accepted the connection; −1 on a server.
     var listener: Int32 = -1
+    /// The client that leads the player here; −1 on a client.
+    var peer: Int32 = -1
     /// What the poller watches for; meaningless while not ``isWatched``.
     var interest: UInt32 = 0
     var isWatched = false
@@ -57,7 +59,8 @@ final class StreamRelay {
         isConnecting: Bool,
         service: Int32,
         backend: Int32 = -1,
-        listener: Int32 = -1
+        listener: Int32 = -1,
+        peer: Int32 = -1
     ) -> Bool {
         let interest: Readiness = isConnecting ? .writable : .readable
         let entry = self.table.entry(Int(handle.slot))
@@ -78,6 +81,7 @@ final class StreamRelay {
             service: service,
             backend: backend,
             listener: listener,
+            peer: peer,
             interest: interest.rawValue,
             isWatched: true,
             isConnecting: isConnecting

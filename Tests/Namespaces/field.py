@@ -8,7 +8,11 @@ from lab import Lab
 from verdicts import run_all
 
 # Importing a module registers its tests.
-for name in "streams datagrams hostile refusals outages paths origin proxies operation".split():
+MODULES = """
+    streams datagrams hostile refusals outages paths origin
+    proxies transparency operation
+"""
+for name in MODULES.split():
     importlib.import_module(name)
 
 

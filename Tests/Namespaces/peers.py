@@ -105,7 +105,8 @@ class UDPEcho:
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         self.sources: set = set()
         self.count = 0
-        threading.Thread(target=self._run, daemon=True).start()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
 
     def _run(self):
         while True:
@@ -113,9 +114,21 @@ class UDPEcho:
                 data, source = self.socket.recvfrom(65_536)
             except OSError:
                 return
+            if not source:
+                return
             self.sources.add(source)
             self.count += 1
             self.socket.sendto(data, source)
+
+    def stop(self):
+        """Nobody listens there any more when this returns."""
+        # A close alone leaves the socket to the thread that still reads from it.
+        try:
+            self.socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self.socket.close()
+        self._thread.join(1)
 
 
 def ask(player: socket.socket, data: bytes, to: tuple, tries: int = 5, wait: float = 1) -> bytes:

@@ -2,6 +2,7 @@ import Configuration
 import LinuxIO
 import Origin
 import Primitives
+import Synchronization
 import Testing
 
 @testable import Runtime
@@ -127,6 +128,46 @@ import Testing
         #expect(tunnel.serverLog.line(with: words + ["protocol=udp"]) != nil)
         #expect(tunnel.server.statusSnapshot().dropCount("origin-forbidden") == 3)
         #expect(tunnel.server.statusSnapshot().services.map(\.streams) == [0, 0])
+        #expect(tunnel.stop())
+    }
+
+    @Test func aNewGrantEndsWhatTheOldOneAllowed() throws {
+        let backend = try EchoServer()
+        let tunnel = try Tunnel(
+            services: [service("one", .tcp, [backend.address])],
+            forwards: [self.behind(.proxyV1, forward("one", .tcp))],
+            origins: ["0.0.0.0/0"]
+        )
+        let entrance = try #require(tunnel.entrances.first)
+        let socket = try self.connect(entrance)
+        defer { socket.close() }
+        let line = Array("PROXY TCP4 198.51.100.7 198.51.100.1 5555 8080\r\n".utf8)
+        #expect((line + [1]).withUnsafeBytes { writeAll(socket, $0) })
+        #expect(try nextRead(socket) == .moved(1))
+        tunnel.nextServer.value.withLock {
+            $0.peers[0].origins = ["10.0.0.0/8"].compactMap { AddressBlock($0) }
+        }
+        tunnel.server.requestReload()
+        guard case .failed = try nextRead(socket) else {
+            Issue.record("the stream goes on")
+            return
+        }
+        #expect(try self.exchange(entrance, [line + [1]]) == nil)
+        #expect(tunnel.stop())
+    }
+
+    @Test(arguments: [Service.Origin.proxyV2, .simpleProxy])
+    func probesCarryTheHeaderThatTheBackendExpects(origin: Service.Origin) throws {
+        // A backend that repeats what it gets: the answer holds the header of the question.
+        let echo = try UDPEchoServer()
+        let magic: [UInt8] = origin == .proxyV2 ? Array("QUIT".utf8) : [3, 4]
+        var probed = self.showing(origin, service("two", .udp, [echo.address]))
+        var health = HealthCheck(probe: .sendExpect(send: [3, 4], expect: magic))
+        health.interval = .milliseconds(100)
+        health.timeout = .milliseconds(100)
+        probed.health = health
+        let tunnel = try Tunnel(services: [probed], forwards: [forward("two", .udp)])
+        #expect(tunnel.serverLog.line(with: [" backend-down "], within: 0.5) == nil)
         #expect(tunnel.stop())
     }
 
