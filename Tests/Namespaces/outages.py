@@ -308,7 +308,7 @@ def everything(lab):
     over = threading.Event()
 
     def disturb():
-        while not over.wait(0.6):
+        while not over.wait(0.3):
             relay.rebind()
             relay.is_cut = True
             over.wait(0.05)
