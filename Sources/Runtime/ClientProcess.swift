@@ -206,6 +206,8 @@ public final class ClientProcess: Sendable {
         }
         // The server's address is all outside `[[forward]]` that a running engine takes over.
         let waiting = changes.needsRestart + changes.changedKeys.filter { $0 != "server" }
+        // Whoever reads that line finds the new state of things, listeners included.
+        self.core.crew.settle()
         self.core.log.reloaded(waiting)
     }
 }

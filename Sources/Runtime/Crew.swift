@@ -41,6 +41,9 @@ final class Crew: Sendable {
         for (index, mailbox) in mailboxes.enumerated() { mailbox.post(order(index)) }
     }
 
+    /// Waits until every worker has carried out what was posted before, half a second at most.
+    func settle() { _ = self.snapshots() }
+
     /// What every worker knows now; blocks until they have answered, half a second at most.
     func snapshots() -> [WorkerSnapshot] {
         let mailboxes = self.state.withLock { $0.running > 0 ? $0.mailboxes : [] }

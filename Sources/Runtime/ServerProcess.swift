@@ -194,6 +194,8 @@ public final class ServerProcess: Sendable {
         } catch {
             self.core.log.error("resolver-failed", ["cause": "\(error)"])
         }
+        // Whoever reads that line finds the new state of things, listeners included.
+        self.core.crew.settle()
         self.core.log.reloaded(changes.needsRestart + changes.changedKeys)
     }
 }

@@ -6,6 +6,7 @@ import re
 import shutil
 import socket
 import subprocess
+import time
 
 import peers
 from lab import BACKEND4, EDGE4, PLAYER4, Lab, Service, place, until
@@ -100,6 +101,23 @@ def haproxy_reads(lab):
         expect_equal(seen, own, f"who HAProxy saw by {origin}")
         if origin == "proxy-v2":
             expect(re.fullmatch("[0-9a-f]{32}", identity), f"the unique id: {identity!r}")
+        client.stop()
+        server.stop()
+
+
+@case("HAProxy that insists on headers is found up by a probe that sends one", seconds=300)
+def haproxy_probed(lab):
+    haproxy_backend(lab)
+    probe = (
+        'health = { type = "send-expect", send = "GET / HTTP/1.0\\r\\n\\r\\n", expect = " 200 ",'
+        ' interval = "200ms", timeout = "200ms", rise = 1, fall = 2 }'
+    )
+    for origin in ("proxy-v1", "proxy-v2"):
+        service = web(origin)
+        service = service._replace(service_lines=f"{service.service_lines}\n{probe}")
+        server, client = restoring(lab, [service])
+        time.sleep(1)
+        expect(not server.find("backend-down"), "HAProxy counts as down")
         client.stop()
         server.stop()
 

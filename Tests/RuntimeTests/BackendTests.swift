@@ -87,8 +87,12 @@ private let start = Instant(nanoseconds: 1)
         #expect(tunnel.serverLog.line(with: [" backend-down ", "\(closed)"]) != nil)
         #expect(waitFor(seconds: 2) { self.isUp(tunnel, 0) == false })
         #expect(self.isUp(tunnel, 1) == true)
-        let status = tunnel.server.statusSnapshot()
-        #expect(status.services.first?.backends.map(\.streams) == [0, 0])
+        #expect(
+            waitFor(seconds: 2) {
+                let tally = tunnel.server.statusSnapshot().services.first
+                return tally?.backends.map(\.streams) == [0, 0]
+            }
+        )
         #expect(tunnel.stop())
     }
 
@@ -97,7 +101,7 @@ private let start = Instant(nanoseconds: 1)
         var probed = service("s", .tcp, [closed])
         var health = HealthCheck(probe: .tcp)
         health.interval = .milliseconds(100)
-        health.timeout = .milliseconds(100)
+        health.timeout = .seconds(2)
         health.rise = 2
         health.fall = 2
         probed.health = health
@@ -119,7 +123,7 @@ private let start = Instant(nanoseconds: 1)
         var probed = service("s", .udp, [isAlive ? backend.address : try self.closedPort()])
         var health = HealthCheck(probe: .sendExpect(send: [1, 2, 3], expect: [2, 3]))
         health.interval = .milliseconds(100)
-        health.timeout = .milliseconds(100)
+        health.timeout = .seconds(2)
         probed.health = health
         let tunnel = try Tunnel(services: [probed], forwards: [forward("s", .udp)])
         let down = tunnel.serverLog.line(with: [" backend-down "], within: isAlive ? 0.7 : 5)

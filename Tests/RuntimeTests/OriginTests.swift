@@ -164,7 +164,7 @@ import Testing
         var probed = self.showing(origin, service("two", .udp, [echo.address]))
         var health = HealthCheck(probe: .sendExpect(send: [3, 4], expect: magic))
         health.interval = .milliseconds(100)
-        health.timeout = .milliseconds(100)
+        health.timeout = .seconds(2)
         probed.health = health
         let tunnel = try Tunnel(services: [probed], forwards: [forward("two", .udp)])
         #expect(tunnel.serverLog.line(with: [" backend-down "], within: 0.5) == nil)
