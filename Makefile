@@ -28,7 +28,7 @@ interop: build
 	Tests/Interop/run.sh
 
 bench: build
-	.build/release/fairlead bench $(ARGS)
+	contrib/bench/loopback.py $(ARGS)
 
 clean:
 	$(SWIFT) package clean

@@ -33,7 +33,8 @@ extension Engine {
             return self.touch(session)
         }
         let before = flow.pointee.queue.count
-        let isPacked = flow.pointee.request.isCompressed
+        let isPacked =
+            flow.pointee.request.isCompressed && flow.pointee.request.delivery != .reliable
         let content =
             isPacked
             ? self.board.packing.pack(datagram, mayCompress: flow.pointee.mayCompress) : datagram
