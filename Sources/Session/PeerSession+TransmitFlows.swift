@@ -117,8 +117,8 @@ extension PeerSession {
             chunk + RecordLayout.header + RecordLayout.tag + FrameSize.fragmentHeader
                 <= self.packetSize
         else {
-            // The path shrank under a datagram that is half gone: it is lost, as any may be, and its
-            // number with it, because the peer may hold the other half.
+            // The path shrank under a datagram that is half gone: it is lost, as any may be, and
+            // its number with it, because the peer may hold the other half.
             flow.pointee.abandonFragments()
             flow.pointee.removeFirstDatagram()
             self.board.drop(.datagramTooLarge)
