@@ -136,7 +136,6 @@ extension Engine {
             patience: max(.milliseconds(500), session.recovery.smoothedRTT * 6),
             at: now
         )
-        session.path.arrived(1200)
         // Asked at both places: a thief of packets has to win a race he is behind in.
         for address in [source, session.path.previous] {
             guard let address else { continue }

@@ -170,6 +170,34 @@ import Testing
         #expect(isMoved)
     }
 
+    /// An address that does not echo its token gets at most three times what came from it.
+    @Test func floodsNobodyWhoDidNotAsk() {
+        let wire = Wire()
+        var echo: StreamHandle?
+        wire.onServerStream = { handle, _ in echo = handle }
+        wire.run(.seconds(1))
+        guard let stream = self.openEcho(wire) else { return }
+        _ = wire.client.write([1], to: stream, at: wire.now)
+        wire.run(.seconds(1))
+        guard let echo else {
+            Issue.record("no stream at the server")
+            return
+        }
+        let old = wire.clientAddress
+        wire.clientAddress = old.with(port: 6000)
+        wire.lostDestination = wire.clientAddress
+        _ = wire.client.write([2], to: stream, at: wire.now)
+        let answer = [UInt8](repeating: 9, count: 100_000)
+        _ = wire.server.write(answer[...], to: echo, at: wire.now)
+        // One small packet gets out from the forged place.
+        wire.run(.milliseconds(5))
+        wire.clientAddress = old
+        let before = wire.lostByteCount
+        wire.run(.milliseconds(400))
+        #expect(wire.lostByteCount - before > 0)
+        #expect(wire.lostByteCount - before <= 3 * 100)
+    }
+
     @Test func makesANewSessionWhenTheServerRestarts() {
         let wire = Wire()
         wire.run(.seconds(1))

@@ -28,6 +28,8 @@ final class Wire {
     private var inFlight: [(at: Instant, toServer: Bool, from: SocketAddress, bytes: [UInt8])] = []
     private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 65_536, alignment: 64)
     var packetCount = 0
+    /// Bytes sent to ``lostDestination``.
+    var lostByteCount = 0
 
     init(
         services: [String] = ["*"],
@@ -78,6 +80,9 @@ final class Wire {
             while start < transmit.byteCount {
                 let end = min(transmit.byteCount, start + transmit.segmentSize)
                 self.packetCount += 1
+                if transmit.destination == self.lostDestination {
+                    self.lostByteCount += end - start
+                }
                 if self.passes(fromClient), transmit.destination != self.lostDestination,
                     end - start <= self.largestPacket
                 {
