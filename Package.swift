@@ -93,8 +93,8 @@ let package = Package(
         module(
             "Lab",
             [
-                "CLab", "Configuration", "LinuxIO", "Netem", "Primitives", "Sealing",
-                .product(name: "TOMLKit", package: "TOMLKit"),
+                "CLab", "Configuration", "KCP", "LinuxIO", "Netem", "Origin", "Primitives",
+                "Sealing", .product(name: "TOMLKit", package: "TOMLKit"),
             ]
         ),
         module(

@@ -77,7 +77,8 @@ struct LabRunCommand: ParsableCommand {
                 let report = try laboratory.run(scenario)
                 let folder = "\(self.out)/\(scenario.name)"
                 try report.write(to: folder)
-                Terminal.print(folder)
+                Terminal.print(report.markdown)
+                Terminal.print("plots and every round trip: \(folder)\n")
             }
         } catch is LabInterruption {
             Terminal.complain("fairlead lab: interrupted, everything was removed")

@@ -1,22 +1,24 @@
 import Glibc
 import LinuxIO
 import Primitives
-import Sealing
 
 /// A stack that runs in a ``TestBed``, and where its loads connect.
 struct Carrier {
     /// Where the client's exchange goes.
     var echo: SocketAddress
-    /// Where the client's download goes.
+    /// Where the client's downloads and uploads go.
     var bulk: SocketAddress
     /// What the kernel uses for connections of the client itself; `nil` where they end in a tunnel.
     var congestion: String?
+    /// What the loads announce first, where the backend shall see a player.
+    var claim: OriginClaim?
     var processes: [pid_t] = []
     /// From the start of the tunnel's client to its first answer, in milliseconds.
     var coldStart: Double?
 
-    private static let loopback = SocketAddress(ipv4: 0x7F00_0001, port: 0)
-    private static let tunnelPort: UInt16 = 4600
+    static let loopback = SocketAddress(ipv4: 0x7F00_0001, port: 0)
+    static let tunnelPort: UInt16 = 4600
+    static let forwardPort: UInt16 = 7100
 
     /// Starts the stack and waits until it answers; throws ``SkippedStack`` where it cannot run.
     static func start(
@@ -25,114 +27,24 @@ struct Carrier {
         for measure: Measure,
         _ interruptions: Interruptions
     ) throws -> Carrier {
-        switch stack {
-        case .udp: return try Self.kernel("bbr", bed)
-        case .tcpBBR: return try Self.kernel("bbr", bed)
-        case .tcpCubic: return try Self.kernel("cubic", bed)
-        case .kcptun, .kcptunFEC:
-            return try Self.kcptun(stack, bed, measure, interruptions)
-        case .fairleadUDP, .fairleadDeadline, .fairleadTCP:
-            return try Self.fairlead(stack, bed, measure, interruptions)
+        let start = StackStart(
+            stack: stack,
+            bed: bed,
+            priority: measure == .echo ? .realTime : .nice,
+            interruptions: interruptions
+        )
+        return switch stack {
+        case .udp, .tcpBBR: try start.kernel("bbr")
+        case .tcpCubic: try start.kernel("cubic")
+        case .kcptun, .kcptunFEC, .kcptunMmproxy: try start.kcptun()
+        case .plainKCP: try start.plainKCP()
+        case .wireGuardUDP, .wireGuardTCP: try start.wireGuard()
+        case .openVPNUDP, .openVPNTCP: try start.openVPN()
+        case .mmproxyUDP, .mmproxyTCP: try start.mmproxy()
+        case .fairleadUDP, .fairleadLow, .fairleadOff, .fairleadDeadline, .fairleadReliable,
+            .fairleadTCP, .fairleadOriginUDP, .fairleadOriginTCP:
+            try start.fairlead()
         }
-    }
-
-    /// No tunnel: the client speaks with the backend itself.
-    private static func kernel(_ congestion: String, _ bed: TestBed) throws -> Carrier {
-        let known = TextFile.read("/proc/sys/net/ipv4/tcp_available_congestion_control") ?? ""
-        guard known.split(whereSeparator: \.isWhitespace).contains(Substring(congestion)) else {
-            throw SkippedStack("this kernel has no \(congestion)")
-        }
-        try bed.openBackend(congestion: congestion)
-        let target = TestBed.serverAddress.with(port: TestBed.backendPort)
-        return Carrier(echo: target, bulk: target, congestion: congestion)
-    }
-
-    private static func priority(_ measure: Measure) -> ChildProcess.Priority {
-        measure == .echo ? .realTime : .nice
-    }
-
-    private static func kcptun(
-        _ stack: Stack,
-        _ bed: TestBed,
-        _ measure: Measure,
-        _ interruptions: Interruptions
-    ) throws -> Carrier {
-        guard Self.isInstalled("kcptun-server"), Self.isInstalled("kcptun-client") else {
-            throw SkippedStack("kcptun is not installed (apt-get install kcptun)")
-        }
-        try bed.openBackend(congestion: nil)
-        let shards = stack == .kcptunFEC ? ("10", "3") : ("0", "0")
-        let common = [
-            "--key", "lab", "--crypt", "aes", "--mode", "fast3", "--nocomp", "--smuxver", "2",
-            "--datashard", shards.0, "--parityshard", shards.1,
-        ]
-        let listen = Self.loopback.with(port: 7100)
-        let remote = TestBed.serverAddress.with(port: Self.tunnelPort)
-        let server = try bed.start(
-            [
-                "kcptun-server", "-t", "127.0.0.1:\(TestBed.backendPort)", "-l",
-                ":\(Self.tunnelPort)",
-            ] + common,
-            in: bed.server,
-            log: "server.log",
-            priority: Self.priority(measure)
-        )
-        try interruptions.sleep(.milliseconds(300))
-        let start = BootClock().now()
-        let client = try bed.start(
-            ["kcptun-client", "-r", "\(remote)", "-l", "\(listen)"] + common,
-            in: bed.client,
-            log: "client.log",
-            priority: Self.priority(measure)
-        )
-        var carrier = Carrier(echo: listen, bulk: listen)
-        carrier.processes = [server.identifier, client.identifier]
-        carrier.coldStart = try SetupProbe.coldStart(to: listen, bed, since: start, interruptions)
-        return carrier
-    }
-
-    private static func fairlead(
-        _ stack: Stack,
-        _ bed: TestBed,
-        _ measure: Measure,
-        _ interruptions: Interruptions
-    ) throws -> Carrier {
-        let programs = ["server", "client"].map { "\(bed.options.binaries)/fairlead-\($0)" }
-        for program in programs where access(program, X_OK) != 0 {
-            throw SkippedStack("\(program) is missing (swift build -c release)")
-        }
-        try bed.openBackend(congestion: nil)
-        try FairleadFiles.write(
-            stack,
-            bed.scenario.trafficClass,
-            into: bed.folder,
-            tunnelPort: Self.tunnelPort
-        )
-        let server = try bed.start(
-            [programs[0], "--config", "\(bed.folder)/server.toml"],
-            in: bed.server,
-            log: "server.log",
-            priority: Self.priority(measure)
-        )
-        try interruptions.sleep(.milliseconds(300))
-        let start = BootClock().now()
-        let client = try bed.start(
-            [programs[1], "--config", "\(bed.folder)/client.toml"],
-            in: bed.client,
-            log: "client.log",
-            priority: Self.priority(measure)
-        )
-        let tcp = Self.loopback.with(port: FairleadFiles.streamPort)
-        let udp = Self.loopback.with(port: FairleadFiles.datagramPort)
-        var carrier = Carrier(echo: stack.transport == .udp ? udp : tcp, bulk: tcp)
-        carrier.processes = [server.identifier, client.identifier]
-        carrier.coldStart = try SetupProbe.coldStart(to: tcp, bed, since: start, interruptions)
-        return carrier
-    }
-
-    private static func isInstalled(_ program: String) -> Bool {
-        let path = getenv("PATH").map { String(cString: $0) } ?? ""
-        return path.split(separator: ":").contains { access("\($0)/\(program)", X_OK) == 0 }
     }
 }
 
@@ -143,61 +55,69 @@ struct SkippedStack: Error {
     init(_ reason: String) { self.reason = reason }
 }
 
-/// The keys and configurations of a pair of Fairlead programs.
-enum FairleadFiles {
-    static let streamPort: UInt16 = 7100
-    static let datagramPort: UInt16 = 7101
+/// One stack on its way up.
+struct StackStart {
+    let stack: Stack
+    let bed: TestBed
+    let priority: ChildProcess.Priority
+    let interruptions: Interruptions
 
-    static func write(
-        _ stack: Stack,
-        _ trafficClass: String,
-        into folder: String,
-        tunnelPort: UInt16
-    ) throws {
-        let serverKey = SecretKey(entropy: .kernel())
-        let clientKey = SecretKey(entropy: .kernel())
-        for (name, key) in [("server", serverKey), ("client", clientKey)] {
-            let text = key.keyFileText(created: "by fairlead lab")
-            try TextFile.write(text, to: "\(folder)/\(name).key", mode: 0o600)
+    /// No tunnel: the client speaks with the backend itself.
+    func kernel(_ congestion: String) throws -> Carrier {
+        try Self.requireCongestion(congestion)
+        try self.bed.openBackend(congestion: congestion)
+        let target = TestBed.serverAddress.with(port: TestBed.backendPort)
+        return Carrier(echo: target, bulk: target, congestion: congestion)
+    }
+
+    /// Kernel TCP or UDP to go-mmproxy beside the backend.
+    func mmproxy() throws -> Carrier {
+        try Self.requireCongestion("bbr")
+        let backend = Carrier.loopback.with(port: TestBed.backendPort)
+        try self.bed.openBackend(at: backend, expecting: OriginClaim.player, congestion: nil)
+        let identifier = try self.startMmproxy(at: TestBed.serverAddress, congestion: "bbr")
+        let target = TestBed.serverAddress.with(port: Self.mmproxyPort)
+        var carrier = Carrier(echo: target, bulk: target, congestion: "bbr")
+        carrier.claim = OriginClaim(destination: target)
+        carrier.processes = [identifier]
+        return carrier
+    }
+
+    static let mmproxyPort: UInt16 = 7200
+
+    /// Starts go-mmproxy in front of the backend's address on loopback, with the rule and route
+    /// its own documentation asks for, so that answers to players come back to it.
+    func startMmproxy(at address: SocketAddress, congestion: String?) throws -> pid_t {
+        try Self.require("go-mmproxy", package: "go-mmproxy")
+        let server = self.bed.server
+        try server.ip(["rule", "add", "from", "127.0.0.1/8", "iif", "lo", "table", "123"])
+        try server.ip(["route", "add", "local", "0.0.0.0/0", "dev", "lo", "table", "123"])
+        if let congestion { try server.setDefault(congestion: congestion) }
+        let program = try self.bed.start(
+            [
+                "go-mmproxy", "-l", "\(address.with(port: Self.mmproxyPort))", "-4",
+                "127.0.0.1:\(TestBed.backendPort)", "-p", self.stack.transport.rawValue, "-v", "1",
+            ],
+            in: server,
+            log: "mmproxy.log",
+            priority: self.priority
+        )
+        try self.interruptions.sleep(.milliseconds(300))
+        return program.identifier
+    }
+
+    static func require(_ program: String, package: String) throws {
+        let path = getenv("PATH").map { String(cString: $0) } ?? ""
+        let folders = "\(path):/usr/sbin".split(separator: ":")
+        guard folders.contains(where: { access("\($0)/\(program)", X_OK) == 0 }) else {
+            throw SkippedStack("\(program) is not installed (apt-get install \(package))")
         }
-        let backend = "127.0.0.1:\(TestBed.backendPort)"
-        let server = """
-            listen = "0.0.0.0:\(tunnelPort)"
-            private_key = "server.key"
-            control = "\(folder)/server.sock"
-            [[peer]]
-            name = "lab"
-            public_key = "\(clientKey.publicKey)"
-            services = ["*"]
-            [[service]]
-            name = "streams"
-            protocol = "tcp"
-            backends = ["\(backend)"]
-            [[service]]
-            name = "datagrams"
-            protocol = "udp"
-            backends = ["\(backend)"]
-            """
-        let delivery =
-            stack == .fairleadDeadline
-            ? "delivery = \"deadline\"\nmax_age = \"150ms\"" : "delivery = \"datagram\""
-        let client = """
-            server = "\(TestBed.serverAddress.with(port: tunnelPort))"
-            server_public_key = "\(serverKey.publicKey)"
-            private_key = "client.key"
-            control = "\(folder)/client.sock"
-            [[forward]]
-            listen = "127.0.0.1:\(Self.streamPort)"
-            protocol = "tcp"
-            service = "streams"
-            [[forward]]
-            listen = "127.0.0.1:\(Self.datagramPort)"
-            protocol = "udp"
-            service = "datagrams"
-            class = "\(trafficClass)"
-            \(delivery)
-            """
-        try TextFile.write(server, to: "\(folder)/server.toml")
-        try TextFile.write(client, to: "\(folder)/client.toml")
+    }
+
+    static func requireCongestion(_ name: String) throws {
+        let known = TextFile.read("/proc/sys/net/ipv4/tcp_available_congestion_control") ?? ""
+        guard known.split(whereSeparator: \.isWhitespace).contains(Substring(name)) else {
+            throw SkippedStack("this kernel has no \(name)")
+        }
     }
 }

@@ -66,10 +66,12 @@ struct Drawing {
             + self.elements.joined(separator: "\n") + "\n</svg>\n"
     }
 
-    /// Colours that stay apart for most kinds of colour blindness (Okabe and Ito, 2008).
+    /// Colours that stay apart for most kinds of colour blindness (Okabe and Ito, 2008; the last
+    /// four from Paul Tol's muted scheme).
     static func colour(_ index: Int) -> String {
         let colours = [
             "#000000", "#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#0072b2", "#d55e00", "#999999",
+            "#882255", "#44aa99", "#ddcc77", "#332288",
         ]
         return colours[index % colours.count]
     }

@@ -27,6 +27,8 @@ struct EchoLoad: Sendable {
     var patience = Instant.Interval.seconds(3)
     /// Kernel TCP's congestion control; `nil` for the default.
     var congestion: String?
+    /// What the connection, or every datagram, announces first.
+    var claim: OriginClaim?
 
     /// Runs to its end; `meter` is read at the first counted message and after the last answer.
     func run(in namespace: NetworkNamespace, meter: Meter, isUrgent: Bool) throws -> EchoResult {
@@ -87,15 +89,21 @@ struct EchoWire {
     /// Bytes that the socket has not taken yet.
     private var backlog: [UInt8] = []
     private var message: [UInt8]
+    /// Where the message begins behind its header.
+    private let start: Int
+    private let greeting: [UInt8]
     private var buffer = [UInt8](repeating: 0, count: 65_536)
 
     init(_ load: EchoLoad) throws {
         self.load = load
         self.poller = try Poller()
         var random = SeededGenerator(seed: 3)
-        self.message = (0..<load.shape.byteCount).map { _ in
-            UInt8(truncatingIfNeeded: random.next())
-        }
+        let header = load.claim?.header(load.transport) ?? []
+        self.greeting = header
+        self.start = load.transport == .udp ? header.count : 0
+        self.message =
+            (load.transport == .udp ? header : [])
+            + (0..<load.shape.byteCount).map { _ in UInt8(truncatingIfNeeded: random.next()) }
         switch load.transport {
         case .udp:
             let socket = try UDPSocket(connectingTo: load.target, options: UDPOptions())
@@ -121,7 +129,7 @@ struct EchoWire {
         }
         if let error = tcp.connectResult() { throw error }
         try self.poller.modify(tcp.descriptor, token: 0, interest: .readable)
-        let mark = [LoadServer.echoMark]
+        let mark = self.greeting + [LoadServer.echoMark]
         _ = mark.withUnsafeBytes { tcp.write($0) }
     }
 
@@ -131,7 +139,7 @@ struct EchoWire {
 
     mutating func send(sequence: Int) throws {
         for index in 0..<8 {
-            self.message[index] = UInt8(truncatingIfNeeded: sequence >> (8 * index))
+            self.message[self.start + index] = UInt8(truncatingIfNeeded: sequence >> (8 * index))
         }
         if let udp = self.udp {
             _ = self.message.withUnsafeBytes {

@@ -1,6 +1,7 @@
 import Glibc
 import LinuxIO
 import Primitives
+import Synchronization
 
 /// Runs scenarios.
 ///
@@ -32,28 +33,18 @@ public final class Laboratory {
         return scenario
     }
 
-    /// Runs every measure with every seed, the stacks one after the other within each, so that what
-    /// changes on the machine meanwhile meets all of them.
+    /// Runs every measure with every loss and seed, the stacks one after the other within each, so
+    /// that what changes on the machine meanwhile meets all of them.
     public func run(_ scenario: Scenario) throws -> Report {
         let scenario = self.adjusted(scenario)
         var report = Report(scenario: scenario, machine: Machine.describe())
+        let losses: [UInt32?] = scenario.losses.isEmpty ? [nil] : scenario.losses
         for measure in scenario.measures {
-            for seed in scenario.seeds {
-                for stack in scenario.stacks where stack.supports(measure) {
-                    if report.skipped[stack] != nil { continue }
-                    do {
-                        let result = try self.run(scenario, stack, measure, seed)
-                        report.results.append(result)
-                        self.say("\(scenario.name): \(Report.line(result))")
-                    } catch let skip as SkippedStack {
-                        report.skipped[stack] = skip.reason
-                        self.say("\(scenario.name): \(stack.rawValue) skipped: \(skip.reason)")
-                    } catch let interruption as LabInterruption {
-                        throw interruption
-                    } catch {
-                        let run = "\(measure.rawValue) \(stack.rawValue) seed \(seed)"
-                        report.failures.append("\(run): \(error)")
-                        self.say("\(scenario.name): \(run) failed: \(error)")
+            for loss in losses {
+                for seed in scenario.seeds {
+                    for stack in scenario.stacks where stack.supports(measure) {
+                        let run = RunResult(stack: stack, measure: measure, seed: seed, loss: loss)
+                        try self.add(run, to: &report)
                     }
                 }
             }
@@ -61,19 +52,54 @@ public final class Laboratory {
         return report
     }
 
-    private func run(
-        _ scenario: Scenario,
-        _ stack: Stack,
-        _ measure: Measure,
-        _ seed: UInt64
-    ) throws -> RunResult {
-        var result = RunResult(stack: stack, measure: measure, seed: seed)
+    /// Runs what `run` describes, unless its stack was skipped before.
+    private func add(_ run: RunResult, to report: inout Report) throws {
+        let name = report.scenario.name
+        guard report.skipped[run.stack] == nil else { return }
+        do {
+            let result = try self.measured(run, report.scenario)
+            report.results.append(result)
+            self.say("\(name): \(Report.line(result))")
+        } catch let skip as SkippedStack {
+            report.skipped[run.stack] = skip.reason
+            self.say("\(name): \(run.stack.rawValue) skipped: \(skip.reason)")
+        } catch let interruption as LabInterruption {
+            throw interruption
+        } catch {
+            let words = "\(run.measure.rawValue) \(run.stack.rawValue) seed \(run.seed): \(error)"
+            report.failures.append(words)
+            self.say("\(name): failed: \(words)")
+        }
+    }
+
+    private func measured(_ run: RunResult, _ scenario: Scenario) throws -> RunResult {
+        var result = run
+        let scenario = run.loss.map { scenario.losing($0) } ?? scenario
         result.loadAverage = Machine.loadAverage()
-        let bed = try TestBed(scenario, seed: seed, options: self.options)
+        let bed = try TestBed(scenario, seed: run.seed, options: self.options)
         var isOpen = true
         defer { if isOpen { bed.close() } }
-        let carrier = try Carrier.start(stack, in: bed, for: measure, self.interruptions)
+        let carrier = try Carrier.start(run.stack, in: bed, for: run.measure, self.interruptions)
         result.coldStart = carrier.coldStart
+        let companions = try Companions(run.stack.companions(of: scenario), carrier, in: bed.client)
+        defer { companions.close() }
+        try self.measure(&result, scenario, carrier, bed)
+        if let strangers = bed.backend?.counts.strangers.load(ordering: .relaxed), strangers > 0 {
+            throw LabFailure("the backend saw another address than the player's \(strangers) times")
+        }
+        isOpen = false
+        bed.close()
+        (result.linkLatenessP99, result.linkLatenessMaximum) = bed.emulator.lateness
+        return result
+    }
+
+    private func measure(
+        _ result: inout RunResult,
+        _ scenario: Scenario,
+        _ carrier: Carrier,
+        _ bed: TestBed
+    ) throws {
+        let (stack, measure) = (result.stack, result.measure)
         let meter = Meter(
             emulator: bed.emulator,
             processes: carrier.processes,
@@ -84,28 +110,26 @@ public final class Laboratory {
         case .echo:
             let echo = try self.startEcho(scenario, stack, measure, carrier, bed, meter)
             result.take(try self.interruptions.wait(for: echo), hasProcesses: hasProcesses)
-        case .bulk:
-            let bulk = try self.startBulk(scenario, carrier, bed, meter)
+        case .bulk, .upload:
+            let bulk = try self.startBulk(scenario, measure, carrier, bed, meter)
             result.take(try self.interruptions.wait(for: bulk), hasProcesses: hasProcesses)
         case .beside:
-            let bulk = try self.startBulk(scenario, carrier, bed, meter)
+            let bulk = try self.startBulk(scenario, measure, carrier, bed, meter)
             let echo = try self.startEcho(scenario, stack, measure, carrier, bed, meter)
             let exchange = try self.interruptions.wait(for: echo)
             result.take(try self.interruptions.wait(for: bulk), hasProcesses: hasProcesses)
             result.roundTrips = exchange.roundTrips
             result.duplicates = exchange.duplicates
         case .setup:
-            let client = bed.client
-            let (target, congestion) = (carrier.echo, carrier.congestion)
-            let probe = try Outcome(named: "lab-setup") {
-                try SetupProbe.run(20, target, client, congestion: congestion)
-            }
-            result.setups = try self.interruptions.wait(for: probe)
+            let probe = SetupProbe(
+                target: carrier.echo,
+                namespace: bed.client,
+                congestion: carrier.congestion,
+                claim: carrier.claim
+            )
+            let outcome = try Outcome(named: "lab-setup") { try probe.run(20) }
+            result.setups = try self.interruptions.wait(for: outcome)
         }
-        isOpen = false
-        bed.close()
-        (result.linkLatenessP99, result.linkLatenessMaximum) = bed.emulator.lateness
-        return result
     }
 
     private func startEcho(
@@ -128,7 +152,8 @@ public final class Laboratory {
             shape: scenario.echo,
             warmUpCount: messages(warmUp),
             count: messages(scenario.duration),
-            congestion: carrier.congestion
+            congestion: carrier.congestion,
+            claim: carrier.claim
         )
         let (client, isUrgent) = (bed.client, self.options.isUrgent)
         return try Outcome(named: "lab-echo") {
@@ -138,6 +163,7 @@ public final class Laboratory {
 
     private func startBulk(
         _ scenario: Scenario,
+        _ measure: Measure,
         _ carrier: Carrier,
         _ bed: TestBed,
         _ meter: Meter
@@ -146,7 +172,9 @@ public final class Laboratory {
             target: carrier.bulk,
             warmUp: scenario.warmUp,
             duration: scenario.duration,
-            congestion: carrier.congestion
+            congestion: carrier.congestion,
+            claim: carrier.claim,
+            sink: measure == .upload ? bed.backend?.counts : nil
         )
         let (client, isUrgent) = (bed.client, self.options.isUrgent)
         return try Outcome(named: "lab-bulk") {

@@ -3,29 +3,48 @@ import LinuxIO
 import Primitives
 import Synchronization
 
-/// The far end of every load: echoes UDP datagrams and TCP streams, and is a source of bytes.
+/// The far end of every load: echoes UDP datagrams and TCP streams, and is a source and a sink.
 ///
-/// The first byte of a TCP connection chooses: ``echoMark`` or ``sourceMark``.
+/// The first byte of a TCP connection chooses: ``echoMark``, ``sourceMark`` or ``sinkMark``.
 final class LoadServer: Sendable {
     static let echoMark = UInt8(ascii: "E")
     static let sourceMark = UInt8(ascii: "S")
+    static let sinkMark = UInt8(ascii: "U")
 
+    /// What the thread counts.
+    final class Counts: Sendable {
+        /// Bytes that went into the sink.
+        let sunk = Atomic<UInt64>(0)
+        /// Connections and datagrams that came from another address than the expected one.
+        let strangers = Atomic<UInt64>(0)
+    }
+
+    let counts = Counts()
     private let wakeUp: WakeUp
     private let state = Mutex((isStopping: false, hasEnded: false))
 
     /// Opens the sockets inside `namespace` and serves from a thread of its own.
     ///
-    /// - Parameter congestion: the kernel's for the connections; `nil` for its default.
+    /// - Parameters:
+    ///   - player: whose address everyone must come from; `nil` when nobody minds.
+    ///   - congestion: the kernel's for the connections; `nil` for its default.
     init(
         in namespace: NetworkNamespace,
         at address: SocketAddress,
+        expecting player: SocketAddress?,
         congestion: String?,
         isUrgent: Bool
     ) throws {
         self.wakeUp = try WakeUp()
         // Opened here, used by the thread alone.
         nonisolated(unsafe) let loop = try namespace.inside {
-            try LoadServerLoop(address: address, congestion: congestion, wakeUp: self.wakeUp)
+            try LoadServerLoop(
+                address: address,
+                player: player,
+                congestion: congestion,
+                counts: self.counts,
+                wakeUp: self.wakeUp
+            )
         }
         try startThread(named: "lab-server") {
             if isUrgent { RealTime.enter(priority: 5) }
@@ -58,7 +77,8 @@ enum KernelCongestion {
 /// What ``LoadServer``'s thread does.
 private final class LoadServerLoop {
     private struct Connection {
-        var socket: TCPSocket
+        let socket: TCPSocket
+        let peer: SocketAddress
         var mode: UInt8 = 0
         /// Echo that did not fit into the socket.
         var backlog: [UInt8] = []
@@ -72,6 +92,8 @@ private final class LoadServerLoop {
     private let udp: UDPSocket
     private let listener: TCPListener
     private let wakeUp: WakeUp
+    private let counts: LoadServer.Counts
+    private let player: SocketAddress?
     private let received = ReceiveBatch()
     private let outgoing = SendBatch()
     private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 65_536, alignment: 16)
@@ -79,11 +101,19 @@ private final class LoadServerLoop {
     private var connections: [UInt64: Connection] = [:]
     private var nextToken: UInt64 = 16
 
-    init(address: SocketAddress, congestion: String?, wakeUp: WakeUp) throws {
+    init(
+        address: SocketAddress,
+        player: SocketAddress?,
+        congestion: String?,
+        counts: LoadServer.Counts,
+        wakeUp: WakeUp
+    ) throws {
         self.poller = try Poller()
         self.udp = try UDPSocket(binding: address, options: UDPOptions())
         self.listener = try TCPListener(binding: address)
         self.wakeUp = wakeUp
+        self.counts = counts
+        self.player = player
         if let congestion, !KernelCongestion.set(congestion, on: self.listener.descriptor) {
             throw LabFailure("this kernel has no \(congestion)")
         }
@@ -126,11 +156,18 @@ private final class LoadServerLoop {
     private func echoDatagrams() {
         guard self.udp.receive(into: self.received) > 0 else { return }
         while let packet = self.received.next() {
+            if packet.bytes.count >= 8 { self.check(packet.source) }
             while !self.outgoing.append(.init(packet.bytes), to: packet.source, from: nil) {
                 self.flush()
             }
         }
         self.flush()
+    }
+
+    /// Whoever says something must be the player; a tunnel's own probes say nothing.
+    private func check(_ source: SocketAddress) {
+        guard let player = self.player, source.with(port: 0) != player else { return }
+        self.counts.strangers.wrappingAdd(1, ordering: .relaxed)
     }
 
     private func flush() {
@@ -143,7 +180,7 @@ private final class LoadServerLoop {
         while case .done(let accepted) = try self.listener.accept() {
             let token = self.nextToken
             self.nextToken += 1
-            self.connections[token] = Connection(socket: accepted.socket)
+            self.connections[token] = Connection(socket: accepted.socket, peer: accepted.peer)
             try self.poller.add(accepted.socket.descriptor, token: token, interest: .readable)
         }
     }
@@ -154,6 +191,7 @@ private final class LoadServerLoop {
         switch connection.mode {
         case LoadServer.echoMark where isAlive: isAlive = self.echo(&connection)
         case LoadServer.sourceMark where isAlive: isAlive = self.pour(&connection)
+        case LoadServer.sinkMark where isAlive: isAlive = self.swallow(&connection)
         default: break
         }
         guard isAlive else {
@@ -179,7 +217,9 @@ private final class LoadServerLoop {
     private func readMode(_ connection: inout Connection) -> Bool {
         let one = UnsafeMutableRawBufferPointer(rebasing: self.buffer[..<1])
         switch connection.socket.read(into: one) {
-        case .moved: connection.mode = self.buffer[0]
+        case .moved:
+            connection.mode = self.buffer[0]
+            self.check(connection.peer)
         case .wouldBlock: break
         case .finished, .failed: return false
         }
@@ -233,5 +273,16 @@ private final class LoadServerLoop {
             }
         }
         return true
+    }
+
+    private func swallow(_ connection: inout Connection) -> Bool {
+        while true {
+            switch connection.socket.read(into: self.buffer) {
+            case .moved(let count):
+                self.counts.sunk.wrappingAdd(UInt64(count), ordering: .relaxed)
+            case .wouldBlock: return true
+            case .finished, .failed: return false
+            }
+        }
     }
 }

@@ -31,6 +31,13 @@ final class NetworkNamespace: Sendable {
         try Self.run(["ip", "-n", self.name] + arguments)
     }
 
+    /// Which congestion control connections of the namespace have by default.
+    func setDefault(congestion: String) throws {
+        try self.inside {
+            try TextFile.write(congestion, to: "/proc/sys/net/ipv4/tcp_congestion_control")
+        }
+    }
+
     /// Runs `body` with the calling thread inside the namespace.
     func inside<Value>(_ body: () throws -> Value) throws -> Value {
         let home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)

@@ -136,3 +136,58 @@ struct BarPlot {
         return drawing.svg
     }
 }
+
+/// One quantity of several stacks over another.
+struct LinePlot {
+    struct Line {
+        var name: String
+        var points: [(x: Double, y: Double)]
+    }
+
+    var title: String
+    var abscissa: String
+    var lines: [Line]
+
+    var svg: String {
+        let (left, right, top, bottom) = (60.0, 660.0, 40.0, 360.0)
+        let all = self.lines.flatMap(\.points)
+        let mostX = max(all.map(\.x).max() ?? 1, 1e-6)
+        let mostY = max(all.map(\.y).max() ?? 1, 1e-6) * 1.05
+        let place = { (point: (x: Double, y: Double)) in
+            (
+                left + point.x / mostX * (right - left),
+                bottom - point.y / mostY * (bottom - top)
+            )
+        }
+        var drawing = Drawing(width: 860, height: 410)
+        drawing.text(self.title, x: left, y: 24, size: 14)
+        for tick in Axis.ticks(0...mostY) {
+            let y = place((0, tick)).1
+            drawing.line(from: (left, y), to: (right, y), stroke: "#dddddd")
+            drawing.text(Self.label(tick), x: left - 6, y: y + 4, size: 11, anchor: .end)
+        }
+        for tick in Axis.ticks(0...mostX) {
+            let x = place((tick, 0)).0
+            drawing.line(from: (x, top), to: (x, bottom), stroke: "#eeeeee")
+            drawing.text(Self.label(tick), x: x, y: bottom + 16, size: 11, anchor: .middle)
+        }
+        drawing.text(self.abscissa, x: right, y: bottom + 34, size: 11, anchor: .end)
+        for (index, line) in self.lines.enumerated() {
+            let colour = Drawing.colour(index)
+            let points = line.points.map(place)
+            drawing.curve(points.map { (x: $0.0, y: $0.1) }, stroke: colour)
+            for point in points {
+                let corner = (point.0 - 2.5, point.1 - 2.5)
+                drawing.rectangle(x: corner.0, y: corner.1, width: 5, height: 5, fill: colour)
+            }
+            let y = top + 18 * Double(index) + 8
+            drawing.rectangle(x: right + 12, y: y - 2, width: 20, height: 4, fill: colour)
+            drawing.text(line.name, x: right + 38, y: y + 4, size: 12)
+        }
+        return drawing.svg
+    }
+
+    private static func label(_ tick: Double) -> String {
+        Decimal.text(tick, tick == tick.rounded() ? 0 : 1)
+    }
+}

@@ -3,20 +3,14 @@ import Primitives
 
 extension Report {
     /// The tables, each with its conditions.
-    var markdown: String {
+    public var markdown: String {
         var parts = ["# \(self.scenario.name): \(self.scenario.title)", self.conditions]
         for measure in self.scenario.measures {
-            let pooled = self.pooled(measure)
-            guard !pooled.isEmpty else { continue }
-            switch measure {
-            case .echo: parts += ["## A game's messages, alone", Self.echoTable(pooled)]
-            case .bulk: parts += ["## One download", Self.bulkTable(pooled)]
-            case .beside:
-                parts += [
-                    "## A game's messages beside a download",
-                    Self.besideTable(pooled),
-                ]
-            case .setup: parts += ["## New connections", Self.setupTable(pooled)]
+            for loss in self.losses {
+                let pooled = self.pooled(measure, loss: loss)
+                guard !pooled.isEmpty else { continue }
+                let share = loss.map { ", \(Self.percent($0)) loss" } ?? ""
+                parts += ["## \(Self.heading(measure))\(share)", Self.table(measure, pooled)]
             }
         }
         let missing =
@@ -24,6 +18,30 @@ extension Report {
             + self.failures.map { "* \($0)" }
         if !missing.isEmpty { parts += ["## Not measured", missing.joined(separator: "\n")] }
         return parts.joined(separator: "\n\n") + "\n"
+    }
+
+    private static func heading(_ measure: Measure) -> String {
+        switch measure {
+        case .echo: "A game's messages, alone"
+        case .bulk: "One download"
+        case .upload: "One upload"
+        case .beside: "A game's messages beside a download"
+        case .setup: "New connections"
+        }
+    }
+
+    private static func table(_ measure: Measure, _ pooled: [PooledResult]) -> String {
+        switch measure {
+        case .echo: self.echoTable(pooled)
+        case .bulk, .upload: self.bulkTable(pooled)
+        case .beside: self.besideTable(pooled)
+        case .setup: self.setupTable(pooled)
+        }
+    }
+
+    static func percent(_ partsPerMillion: UInt32) -> String {
+        let places = partsPerMillion % 10_000 == 0 ? 0 : 2
+        return Decimal.text(Double(partsPerMillion) / 10_000, places) + " %"
     }
 
     private var conditions: String {
@@ -38,6 +56,18 @@ extension Report {
             "* \(self.scenario.echo.messagesPerSecond) messages a second of "
                 + "\(self.scenario.echo.byteCount) bytes",
         ]
+        if self.scenario.idleStreams + self.scenario.stalledReaders > 0 {
+            lines.append(
+                "* meanwhile \(self.scenario.idleStreams) idle connections and "
+                    + "\(self.scenario.stalledReaders) whose reader stalls"
+            )
+        }
+        if self.scenario.stacks.contains(where: \.restoresOrigin) {
+            lines.append(
+                "* in the rows of `mmproxy` and `fairlead-origin` the backend checked that everyone"
+            )
+            lines.append("  came from the player's address")
+        }
         lines += self.machine.map { "* \($0.0): \($0.1)" }
         let late = self.results.map(\.linkLatenessP99).max() ?? 0
         lines.append(
@@ -189,7 +219,9 @@ extension Report {
     private static func json(_ run: RunResult) -> JSONValue {
         .object([
             ("stack", .text(run.stack.rawValue)), ("measure", .text(run.measure.rawValue)),
-            ("seed", .integer(run.seed)), ("load_average", .text(run.loadAverage)),
+            ("seed", .integer(run.seed)),
+            ("loss", .optional(run.loss.map { Double($0) / 1e6 })),
+            ("load_average", .text(run.loadAverage)),
             ("link_late_p99_us", .number(run.linkLatenessP99)),
             ("link_late_max_us", .number(run.linkLatenessMaximum)),
             ("duplicates", .integer(UInt64(run.duplicates))),

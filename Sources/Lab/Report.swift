@@ -14,10 +14,15 @@ public struct Report: Sendable {
         self.machine = machine
     }
 
-    /// The runs of one measure, pooled over the seeds, in the scenario's order of stacks.
-    func pooled(_ measure: Measure) -> [PooledResult] {
+    /// The losses the scenario tries; `nil` alone when it leaves the link as it is.
+    var losses: [UInt32?] { self.scenario.losses.isEmpty ? [nil] : self.scenario.losses }
+
+    /// The runs of one measure and loss, pooled over the seeds, in the scenario's order of stacks.
+    func pooled(_ measure: Measure, loss: UInt32? = nil) -> [PooledResult] {
         self.scenario.stacks.compactMap { stack in
-            let runs = self.results.filter { $0.stack == stack && $0.measure == measure }
+            let runs = self.results.filter {
+                $0.stack == stack && $0.measure == measure && $0.loss == loss
+            }
             return runs.isEmpty ? nil : PooledResult(stack: stack, runs: runs)
         }
     }
@@ -30,44 +35,6 @@ public struct Report: Sendable {
         for (name, plot) in self.plots { try TextFile.write(plot, to: "\(folder)/\(name)") }
     }
 
-    /// The plots with the names of their files.
-    var plots: [(name: String, text: String)] {
-        var plots: [(name: String, text: String)] = []
-        for (measure, words) in [(Measure.echo, "alone"), (.beside, "beside a download")] {
-            let pooled = self.pooled(measure)
-            guard pooled.contains(where: { !$0.answered.sorted.isEmpty }) else { continue }
-            let curves = pooled.map {
-                LatencyPlot.Curve(name: $0.stack.rawValue, samples: $0.answered, sent: $0.sent)
-            }
-            let plot = LatencyPlot(
-                title: "\(self.scenario.name): round trip of a game's messages, \(words)",
-                curves: curves,
-                floor: self.scenario.baseRoundTrip
-            )
-            plots.append(("latency-\(measure.rawValue).svg", plot.svg))
-        }
-        for measure in [Measure.bulk, .beside] {
-            let bars = self.pooled(measure).compactMap { pooled in
-                pooled.median(\.goodput).map {
-                    BarPlot.Bar(
-                        name: pooled.stack.rawValue,
-                        value: $0,
-                        note: "wire/goodput " + Decimal.text(pooled.median(\.wirePerGoodput), 2)
-                    )
-                }
-            }
-            guard !bars.isEmpty else { continue }
-            let rate = self.scenario.down.bitsPerSecond
-            let plot = BarPlot(
-                title: "\(self.scenario.name): goodput of one download, Mbit/s",
-                bars: bars,
-                limit: rate > 0 ? Double(rate) / 1e6 : nil
-            )
-            plots.append(("goodput-\(measure.rawValue).svg", plot.svg))
-        }
-        return plots
-    }
-
     /// One line about one run, for the terminal.
     static func line(_ result: RunResult) -> String {
         let pooled = PooledResult(stack: result.stack, runs: [result])
@@ -77,6 +44,7 @@ public struct Report: Sendable {
             text += " p50/p95/p99 \(quantiles.joined(separator: "/")) ms,"
             text += " undelivered \(pooled.undelivered) of \(pooled.sent)"
         }
+        if let loss = result.loss { text = "\(Self.percent(loss)) loss, " + text }
         if let goodput = result.goodput {
             text += " \(Decimal.text(goodput)) Mbit/s, wire/goodput "
             text += Decimal.text(result.wirePerGoodput, 2)

@@ -6,6 +6,8 @@ public struct RunResult: Sendable {
     public var stack: Stack
     public var measure: Measure
     public var seed: UInt64
+    /// Random loss of the link in parts per million, where the scenario tries several.
+    public var loss: UInt32?
     /// Round trips in milliseconds, `nil` for messages without an answer.
     public var roundTrips: [Double?] = []
     public var duplicates = 0
@@ -30,10 +32,11 @@ public struct RunResult: Sendable {
     /// Of the machine, when the run began.
     public var loadAverage = ""
 
-    public init(stack: Stack, measure: Measure, seed: UInt64) {
+    public init(stack: Stack, measure: Measure, seed: UInt64, loss: UInt32? = nil) {
         self.stack = stack
         self.measure = measure
         self.seed = seed
+        self.loss = loss
     }
 }
 
@@ -52,12 +55,16 @@ extension RunResult {
     }
 
     mutating func take(_ bulk: BulkResult, hasProcesses: Bool) {
+        let isUpload = self.measure == .upload
         self.goodput = bulk.megabits
         self.longestGap = bulk.longestGap
         guard bulk.byteCount > 0 else { return }
         let bytes = Double(bulk.byteCount)
-        self.wirePerGoodput = Double(bulk.end.wireBytes(since: bulk.start).down) / bytes
-        let (first, last) = (bulk.start.link.down, bulk.end.link.down)
+        let wire = bulk.end.wireBytes(since: bulk.start)
+        self.wirePerGoodput = Double(isUpload ? wire.up : wire.down) / bytes
+        let (first, last) =
+            isUpload
+            ? (bulk.start.link.up, bulk.end.link.up) : (bulk.start.link.down, bulk.end.link.down)
         let sent = Double(max(1, last.sent - first.sent))
         self.queueDrops = Double(last.droppedByQueue - first.droppedByQueue) / sent
         if hasProcesses {

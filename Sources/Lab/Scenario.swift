@@ -20,6 +20,15 @@ public struct Scenario: Sendable {
     public var echo = EchoShape()
     /// The class of Fairlead's UDP forward, as its configuration names it.
     public var trafficClass = "auto"
+    /// How many milliseconds a datagram of `delivery = "deadline"` is worth sending.
+    public var maximumAge: UInt64 = 150
+    /// Random loss each way in parts per million, one round of all runs for each; empty: once, with
+    /// the link as it is.
+    public var losses: [UInt32] = []
+    /// Connections that are open and say nothing meanwhile.
+    public var idleStreams = 0
+    /// Connections whose client asked for a download and does not read it.
+    public var stalledReaders = 0
 
     public init(name: String, title: String) {
         self.name = name
@@ -39,6 +48,14 @@ public struct Scenario: Sendable {
         Double((self.up.delay + self.down.delay).nanoseconds) / 1e6
     }
 
+    /// The same experiment over a link that loses `loss` parts in a million at random, each way.
+    func losing(_ loss: UInt32) -> Self {
+        var copy = self
+        copy.up.lossPartsPerMillion = loss
+        copy.down.lossPartsPerMillion = loss
+        return copy
+    }
+
     /// The same experiment, short enough to be tried out: ten seconds, one seed.
     public func shortened() -> Self {
         var copy = self
@@ -55,50 +72,10 @@ public enum Measure: String, CaseIterable, Sendable {
     case echo
     /// One download as fast as it goes.
     case bulk
+    /// One upload as fast as it goes.
+    case upload
     /// The exchange while a download runs through the same tunnel.
     case beside
     /// How long a new connection takes to carry its first answer.
     case setup
-}
-
-/// What carries the bytes.
-public enum Stack: String, CaseIterable, Sendable {
-    /// The kernel's UDP without a tunnel; its download, where there is one, is kernel TCP with BBR.
-    case udp
-    case tcpCubic = "tcp-cubic"
-    case tcpBBR = "tcp-bbr"
-    /// Fairlead; the exchange is a UDP flow with `delivery = "datagram"`.
-    case fairleadUDP = "fairlead-udp"
-    /// Fairlead; the exchange is a UDP flow with `delivery = "deadline"`.
-    case fairleadDeadline = "fairlead-deadline"
-    /// Fairlead; the exchange is a TCP stream.
-    case fairleadTCP = "fairlead-tcp"
-    case kcptun
-    /// kcptun with ten data and three parity packets to a group.
-    case kcptunFEC = "kcptun-fec"
-
-    /// What the exchange speaks at both ends.
-    public var transport: Transport {
-        switch self {
-        case .udp, .fairleadUDP, .fairleadDeadline: .udp
-        default: .tcp
-        }
-    }
-
-    /// Whether the stack answers a question the measure asks.
-    public func supports(_ measure: Measure) -> Bool {
-        switch (self, measure) {
-        case (.udp, .bulk), (.udp, .setup): false
-        // Their download is the one of ``fairleadTCP``.
-        case (.fairleadUDP, .bulk), (.fairleadDeadline, .bulk): false
-        case (.fairleadUDP, .setup), (.fairleadDeadline, .setup): false
-        default: true
-        }
-    }
-}
-
-/// What an exchange speaks.
-public enum Transport: String, Sendable {
-    case udp
-    case tcp
 }

@@ -28,8 +28,8 @@ extension Scenario {
         let reader = ScenarioTable(root, place: "")
         try reader.refuseUnknown([
             "title", "stacks", "measures", "duration", "warm_up", "seeds", "link", "up", "down",
-            "outages", "messages_per_second", "message_bytes",
-            "class",
+            "outages", "messages_per_second", "message_bytes", "class", "max_age", "losses",
+            "idle_streams", "stalled_readers",
         ])
         var scenario = Scenario(name: name, title: try reader.string("title") ?? name)
         scenario.stacks = try reader.names("stacks")
@@ -44,6 +44,14 @@ extension Scenario {
             scenario.echo.byteCount = Int(clamping: size)
         }
         if let name = try reader.string("class") { scenario.trafficClass = name }
+        if let age = try reader.duration("max_age") { scenario.maximumAge = age.milliseconds }
+        scenario.losses = try reader.shares("losses")
+        if let count = try reader.integer("idle_streams") {
+            scenario.idleStreams = Int(clamping: count)
+        }
+        if let count = try reader.integer("stalled_readers") {
+            scenario.stalledReaders = Int(clamping: count)
+        }
         for key in ["link", "up", "down"] {
             guard let table = try reader.table(key) else { continue }
             if key != "down" { try table.read(into: &scenario.up) }
@@ -63,6 +71,9 @@ extension Scenario {
         }
         guard ["auto", "interactive", "realtime", "bulk"].contains(self.trafficClass) else {
             throw LabFailure("class: expected auto, interactive, realtime or bulk")
+        }
+        guard self.idleStreams <= 1_000, self.stalledReaders <= 1_000 else {
+            throw LabFailure("idle_streams, stalled_readers: expected 0 to 1000")
         }
         guard (16...1_200).contains(self.echo.byteCount) else {
             throw LabFailure("message_bytes: expected 16 to 1200")
@@ -167,9 +178,30 @@ struct ScenarioTable {
     /// `"3%"` or `"0.5%"` in parts per million.
     func share(_ key: String) throws(LabFailure) -> UInt32? {
         guard let text = try self.string(key) else { return nil }
+        guard let share = Self.share(of: text) else {
+            throw self.wrong(key, "a share such as \"1%\"")
+        }
+        return share
+    }
+
+    /// A list of shares; empty when the key is absent.
+    func shares(_ key: String) throws(LabFailure) -> [UInt32] {
+        guard let value = self.table[key] else { return [] }
+        guard let array = value.array else { throw self.wrong(key, "a list") }
+        var shares: [UInt32] = []
+        for index in 0..<array.count {
+            guard let share = array[index].string.flatMap(Self.share) else {
+                throw self.wrong(key, "shares such as \"1%\"")
+            }
+            shares.append(share)
+        }
+        return shares
+    }
+
+    private static func share(of text: String) -> UInt32? {
         guard text.hasSuffix("%"), let percent = Double(text.dropLast()), percent >= 0,
             percent <= 100
-        else { throw self.wrong(key, "a share such as \"1%\"") }
+        else { return nil }
         return UInt32((percent * 10_000).rounded())
     }
 

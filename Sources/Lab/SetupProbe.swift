@@ -3,11 +3,17 @@ import LinuxIO
 import Primitives
 
 /// How long a new TCP connection takes until its first byte has come back.
-enum SetupProbe {
-    /// From `start` until a connection to `target` has echoed, in milliseconds; tries every two
+struct SetupProbe: Sendable {
+    var target: SocketAddress
+    var namespace: NetworkNamespace
+    /// Kernel TCP's congestion control; `nil` for the default.
+    var congestion: String?
+    /// What every connection announces first.
+    var claim: OriginClaim?
+
+    /// From `start` until a connection to the target has echoed, in milliseconds; tries every two
     /// milliseconds as long as the port is closed.
-    static func coldStart(
-        to target: SocketAddress,
+    func coldStart(
         _ bed: TestBed,
         since start: Instant,
         _ interruptions: Interruptions
@@ -16,7 +22,7 @@ enum SetupProbe {
         let end = start + .seconds(15)
         while clock.now() < end {
             try interruptions.check()
-            if try Self.echoOnce(target, bed.client, congestion: nil, until: end) != nil {
+            if try self.echoOnce(until: end) != nil {
                 return Double(clock.now().since(start).nanoseconds) / 1e6
             }
             try interruptions.sleep(.milliseconds(2))
@@ -25,41 +31,34 @@ enum SetupProbe {
     }
 
     /// `count` connections one after the other, in milliseconds.
-    static func run(
-        _ count: Int,
-        _ target: SocketAddress,
-        _ namespace: NetworkNamespace,
-        congestion: String?
-    ) throws -> [Double?] {
+    func run(_ count: Int) throws -> [Double?] {
         let clock = BootClock()
         return try (0..<count).map { _ in
             let end = clock.now() + .seconds(10)
-            let time = try Self.echoOnce(target, namespace, congestion: congestion, until: end)
+            let time = try self.echoOnce(until: end)
             usleep(20_000)
             return time
         }
     }
 
     /// The time to connect, send one byte and have it back; `nil` when that fails.
-    private static func echoOnce(
-        _ target: SocketAddress,
-        _ namespace: NetworkNamespace,
-        congestion: String?,
-        until end: Instant
-    ) throws -> Double? {
+    private func echoOnce(until end: Instant) throws -> Double? {
         let clock = BootClock()
         let poller = try Poller()
         let start = clock.now()
-        guard let socket = try? namespace.inside({ try TCPSocket.connect(to: target) }) else {
+        guard let socket = try? self.namespace.inside({ try TCPSocket.connect(to: self.target) })
+        else {
             return nil
         }
         defer { socket.close() }
-        if let name = congestion { _ = KernelCongestion.set(name, on: socket.descriptor) }
+        if let name = self.congestion { _ = KernelCongestion.set(name, on: socket.descriptor) }
         try poller.add(socket.descriptor, token: 0, interest: .writable)
         guard try poller.wait(atMost: end.since(clock.now())) > 0, socket.connectResult() == nil
         else { return nil }
-        let message = [LoadServer.echoMark, 1]
-        guard message.withUnsafeBytes({ socket.write($0) }) == .moved(2) else { return nil }
+        let message = (self.claim?.header(.tcp) ?? []) + [LoadServer.echoMark, 1]
+        guard message.withUnsafeBytes({ socket.write($0) }) == .moved(message.count) else {
+            return nil
+        }
         try poller.modify(socket.descriptor, token: 0, interest: .readable)
         guard try poller.wait(atMost: end.since(clock.now())) > 0 else { return nil }
         var answer: [UInt8] = [0, 0]

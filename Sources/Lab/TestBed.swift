@@ -16,7 +16,8 @@ final class TestBed {
     let folder: String
     let scenario: Scenario
     let options: LabOptions
-    private var backend: LoadServer?
+    private(set) var backend: LoadServer?
+    private var plainKCP: PlainKCPTunnel?
     private var children: [ChildProcess] = []
 
     init(_ scenario: Scenario, seed: UInt64, options: LabOptions) throws {
@@ -52,13 +53,47 @@ final class TestBed {
     }
 
     /// Opens the far end of the loads.
-    func openBackend(congestion: String?) throws {
+    ///
+    /// - Parameters:
+    ///   - address: everywhere, when not given.
+    ///   - player: whose address everyone who connects must have.
+    func openBackend(
+        at address: SocketAddress = SocketAddress(ipv4: 0, port: TestBed.backendPort),
+        expecting player: SocketAddress? = nil,
+        congestion: String?
+    ) throws {
         self.backend = try LoadServer(
             in: self.server,
-            at: SocketAddress(ipv4: 0, port: Self.backendPort),
+            at: address,
+            expecting: player,
             congestion: congestion,
             isUrgent: self.options.isUrgent
         )
+    }
+
+    func openPlainKCP(listen: SocketAddress, tunnel: SocketAddress, backend: SocketAddress) throws {
+        self.plainKCP = try PlainKCPTunnel(
+            client: self.client,
+            server: self.server,
+            listen: listen,
+            tunnel: tunnel,
+            backend: backend,
+            isUrgent: self.options.isUrgent
+        )
+    }
+
+    /// Runs a program to its end, which must be a success.
+    func finish(
+        _ arguments: [String],
+        in namespace: NetworkNamespace,
+        log: String? = nil
+    ) throws {
+        let log = log ?? "\(self.folder)/steps.log"
+        let child = try namespace.inside { try ChildProcess(arguments, log: log) }
+        guard child.waitForSuccess() else {
+            let words = TextFile.read(log) ?? ""
+            throw LabFailure("failed: \(arguments.joined(separator: " "))\n\(words)")
+        }
     }
 
     /// Starts a program in one of the namespaces; ``close()`` ends it.
@@ -93,6 +128,7 @@ final class TestBed {
     /// Ends and removes everything the bed made.
     func close() {
         for child in self.children.reversed() { child.end() }
+        self.plainKCP?.stop()
         self.backend?.stop()
         self.emulator.stop()
         self.client.remove()

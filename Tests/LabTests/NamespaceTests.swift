@@ -66,6 +66,31 @@ struct NamespaceTests {
         }
     }
 
+    @Test func theBackendSeesThePlayer() throws {
+        let laboratory = try Laboratory(Self.options()) { _ in }
+        let stacks = Stack.allCases.filter(\.restoresOrigin).map { "\"\($0.rawValue)\"" }
+        let scenario = try Self.scenario(stacks.joined(separator: ","), "delay = \"2ms\"")
+        let report = try laboratory.run(scenario)
+        #expect(report.failures == [])
+        #expect(report.results.count + report.skipped.count == stacks.count)
+        for result in report.results {
+            #expect(PooledResult(stack: result.stack, runs: [result]).undelivered == 0)
+        }
+    }
+
+    @Test func plainKCPCarriesBothWays() throws {
+        let laboratory = try Laboratory(Self.options()) { _ in }
+        var scenario = try Self.scenario("\"plain-kcp\"", "delay = \"2ms\"\nrate = \"50 mbps\"")
+        scenario.measures = [.echo, .bulk, .upload]
+        scenario.idleStreams = 2
+        scenario.stalledReaders = 1
+        let report = try laboratory.run(scenario)
+        #expect(report.failures == [])
+        try #require(report.results.count == 3)
+        #expect(report.results[0].roundTrips.allSatisfy { $0 != nil })
+        #expect(report.results.dropFirst().allSatisfy { $0.goodput ?? 0 > 5 })
+    }
+
     @Test func whatIsLostIsLost() throws {
         let laboratory = try Laboratory(Self.options()) { _ in }
         let scenario = try Self.scenario("\"udp\"", "loss = \"100%\"")

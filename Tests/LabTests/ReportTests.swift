@@ -51,6 +51,43 @@ import Testing
         }
     }
 
+    @Test func severalLossesArePlottedOverTheLoss() throws {
+        let text = """
+            stacks = ["udp", "fairlead-tcp"]
+            measures = ["echo", "bulk"]
+            losses = ["0%", "2.5%"]
+            [link]
+            delay = "10ms"
+            """
+        var report = Report(scenario: try Scenario.parse(text, name: "sweep"))
+        #expect(report.scenario.losses == [0, 25_000])
+        for (loss, goodput) in [(UInt32(0), 48.0), (25_000, 44.0)] {
+            var bulk = RunResult(stack: .fairleadTCP, measure: .bulk, seed: 1, loss: loss)
+            bulk.goodput = goodput
+            var echo = RunResult(stack: .udp, measure: .echo, seed: 1, loss: loss)
+            echo.roundTrips = [20, nil]
+            echo.wireBytesPerMessage = 256
+            report.results += [bulk, echo]
+        }
+        #expect(report.markdown.contains("## One download, 2.50 % loss"))
+        #expect(report.markdown.contains("| fairlead-tcp | 44.0 |"))
+        let plots = report.plots
+        #expect(
+            plots.map(\.name) == [
+                "redundancy-over-loss.svg", "tail-over-loss.svg", "undelivered-over-loss.svg",
+                "goodput-over-loss-bulk.svg",
+            ]
+        )
+        // The curve of the download falls: y grows downwards from left to right.
+        let curve = try #require(
+            plots.last?.text.split(separator: "\n").first { $0.hasPrefix("<polyline") }
+        )
+        let points = curve.split(separator: "\"")[1].split(separator: " ").map {
+            $0.split(separator: ",").compactMap { Double($0) }
+        }
+        #expect(points.count == 2 && points[0][0] < points[1][0] && points[0][1] < points[1][1])
+    }
+
     @Test func jsonIsJSON() throws {
         let text = try Self.report().json.description
         let object = try JSONSerialization.jsonObject(with: Data(text.utf8))

@@ -15,7 +15,8 @@ import Testing
         let names = scenarios.map(\.name)
         for name in [
             "gaming-clean", "gaming-1pct", "gaming-3pct-bursty", "far-5pct", "bulk-clean-20ms",
-            "bulk-3pct-60ms", "jitter-reorder", "game-beside-bulk",
+            "bulk-3pct-60ms", "jitter-reorder", "game-beside-bulk", "origin-3pct-60ms",
+            "goodput-over-loss", "redundancy-over-loss",
         ] {
             #expect(names.contains(name))
         }
@@ -74,6 +75,8 @@ import Testing
         ("stacks = [\"udp\"]\nmeasures = [\"echo\"]\n[link]\nloss = \"120%\"", "link.loss"),
         ("stacks = [\"udp\"]\nmeasures = [\"echo\"]\n[up]\ndelay = 3", "up.delay"),
         ("stacks = [\"udp\"]\nmeasures = [\"echo\"]\nclass = \"fast\"", "class"),
+        ("stacks = [\"udp\"]\nmeasures = [\"echo\"]\nlosses = [\"1\"]", "losses"),
+        ("stacks = [\"udp\"]\nmeasures = [\"echo\"]\nidle_streams = 5000", "idle_streams"),
         ("stacks = [", "TOML"),
     ])
     func mistakesAreNamed(text: String, word: String) {
