@@ -48,7 +48,7 @@ struct BulkLoad: Sendable {
         var result = BulkResult()
         let first = clock.now() + self.warmUp
         _ = try Self.read(socket, poller, until: first, clock)
-        meter.beginOutages()
+        meter.begin()
         result.start = meter.read()
         let end = result.start.at + self.duration
         (result.byteCount, result.longestGap) = try Self.read(socket, poller, until: end, clock)
@@ -65,7 +65,7 @@ struct BulkLoad: Sendable {
         let clock = BootClock()
         var result = BulkResult()
         try Self.write(socket, poller, until: clock.now() + self.warmUp, clock)
-        meter.beginOutages()
+        meter.begin()
         result.start = meter.read()
         let before = sink.sunk.load(ordering: .relaxed)
         try Self.write(socket, poller, until: result.start.at + self.duration, clock)

@@ -49,7 +49,7 @@ struct EchoLoad: Sendable {
             let now = clock.now()
             while next < total, start + interval * UInt64(next) <= now {
                 if next == self.warmUpCount {
-                    meter.beginOutages()
+                    meter.begin()
                     result.start = meter.read()
                 }
                 try wire.send(sequence: next)

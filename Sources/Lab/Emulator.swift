@@ -18,7 +18,8 @@ final class Emulator: Sendable {
     private struct State {
         var counts = Counts()
         var lateness = LatenessHistogram()
-        var outages: [Range<Instant>]?
+        /// What begins at this turn of the thread.
+        var timeline: (Scenario.Timeline, since: Instant)?
         var isStopping = false
         var hasEnded = false
     }
@@ -48,12 +49,10 @@ final class Emulator: Sendable {
     /// The counts at this moment.
     var counts: Counts { self.state.withLock { $0.counts } }
 
-    /// The blackouts begin to count now.
-    func begin(outages: [Range<Instant.Interval>]) {
+    /// The timeline begins to count now.
+    func begin(_ timeline: Scenario.Timeline) {
         let now = BootClock().now()
-        self.state.withLock { state in
-            state.outages = outages.map { now + $0.lowerBound..<now + $0.upperBound }
-        }
+        self.state.withLock { $0.timeline = (timeline, since: now) }
     }
 
     /// The 99th percentile and the maximum of how late packets were released, in microseconds.
@@ -80,6 +79,7 @@ final class Emulator: Sendable {
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 65_536, alignment: 16)
         defer { buffer.deallocate() }
         var lateness = LatenessHistogram()
+        var events = Events()
         while true {
             let next = min(up.deadline, down.deadline)
             let gap = next.since(clock.now())
@@ -88,17 +88,24 @@ final class Emulator: Sendable {
             } else if gap > Self.spin {
                 _ = try poller.wait(atMost: gap - Self.spin)
             }
-            Self.take(from: self.client, into: up, buffer, clock)
-            Self.take(from: self.server, into: down, buffer, clock)
+            events.happen(up, down, at: clock.now())
+            Self.take(from: self.client, buffer) {
+                events.translation.translateUp($0)
+                up.send(UnsafeRawBufferPointer($0), at: clock.now())
+            }
+            Self.take(from: self.server, buffer) {
+                down.send(UnsafeRawBufferPointer($0), at: clock.now())
+            }
             let now = clock.now()
-            Self.release(up, to: self.server, now, &lateness)
-            Self.release(down, to: self.client, now, &lateness)
+            Self.release(up, to: self.server, now, &lateness) { _ in true }
+            Self.release(down, to: self.client, now, &lateness) {
+                events.translation.translateDown($0)
+            }
             let isStopping = self.state.withLock { state in
                 state.counts = Counts(up: up.counters, down: down.counters)
-                if let outages = state.outages {
-                    up.impairment.outages = outages
-                    down.impairment.outages = outages
-                    state.outages = nil
+                if let timeline = state.timeline {
+                    events.begin(timeline.0, since: timeline.since, up, down)
+                    state.timeline = nil
                 }
                 if state.isStopping { state.lateness = lateness }
                 return state.isStopping
@@ -109,14 +116,13 @@ final class Emulator: Sendable {
 
     private static func take(
         from device: TunDevice,
-        into link: Link,
         _ buffer: UnsafeMutableRawBufferPointer,
-        _ clock: BootClock
+        _ body: (UnsafeMutableRawBufferPointer) -> Void
     ) {
         for _ in 0..<64 {
             let count = read(device.descriptor, buffer.baseAddress, buffer.count)
             guard count > 0 else { return }
-            link.send(UnsafeRawBufferPointer(rebasing: buffer[..<count]), at: clock.now())
+            body(UnsafeMutableRawBufferPointer(rebasing: buffer[..<count]))
         }
     }
 
@@ -124,12 +130,50 @@ final class Emulator: Sendable {
         _ link: Link,
         to device: TunDevice,
         _ now: Instant,
-        _ lateness: inout LatenessHistogram
+        _ lateness: inout LatenessHistogram,
+        _ passes: (UnsafeMutableRawBufferPointer) -> Bool
     ) {
         while let delivery = link.nextDelivery(at: now) {
             lateness.add(microseconds: now.since(delivery.due).microseconds)
+            // The bytes are the link's until the next delivery, and nobody else looks at them.
+            guard passes(UnsafeMutableRawBufferPointer(mutating: delivery.bytes)) else { continue }
             // A device that is going down takes nothing; then nobody waits for the packet.
             _ = write(device.descriptor, delivery.bytes.baseAddress, delivery.bytes.count)
+        }
+    }
+}
+
+/// What a timeline does to a link while it runs.
+private struct Events {
+    var translation = PortTranslation()
+    private var changes: [Scenario.Change] = []
+    private var start = Instant(nanoseconds: 0)
+
+    mutating func begin(
+        _ timeline: Scenario.Timeline,
+        since start: Instant,
+        _ up: Link,
+        _ down: Link
+    ) {
+        self.start = start
+        self.changes = timeline.changes
+        for link in [up, down] {
+            link.impairment.outages = timeline.outages.map {
+                start + $0.lowerBound..<start + $0.upperBound
+            }
+        }
+    }
+
+    mutating func happen(_ up: Link, _ down: Link, at now: Instant) {
+        while let change = self.changes.first, self.start + change.at <= now {
+            self.changes.removeFirst()
+            for link in [up, down] {
+                if let rate = change.bitsPerSecond { link.impairment.bitsPerSecond = rate }
+                if let size = change.maximumPacketByteCount {
+                    link.impairment.maximumPacketByteCount = size
+                }
+            }
+            if change.rebinds { self.translation.rebind() }
         }
     }
 }

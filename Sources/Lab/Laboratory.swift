@@ -103,7 +103,7 @@ public final class Laboratory {
         let meter = Meter(
             emulator: bed.emulator,
             processes: carrier.processes,
-            outages: scenario.outages
+            timeline: scenario.timeline
         )
         let hasProcesses = !carrier.processes.isEmpty
         switch measure {

@@ -27,7 +27,7 @@ struct Reading: Sendable {
 struct Meter: Sendable {
     let emulator: Emulator
     let processes: [pid_t]
-    let outages: [Range<Instant.Interval>]
+    let timeline: Scenario.Timeline
 
     func read() -> Reading {
         var time = Instant.Interval.zero
@@ -37,7 +37,8 @@ struct Meter: Sendable {
         return Reading(at: BootClock().now(), link: self.emulator.counts, processorTime: time)
     }
 
-    func beginOutages() {
-        if !self.outages.isEmpty { self.emulator.begin(outages: self.outages) }
+    /// The first message that counts: from now on things happen.
+    func begin() {
+        if !self.timeline.isEmpty { self.emulator.begin(self.timeline) }
     }
 }

@@ -9,8 +9,8 @@ public struct Scenario: Sendable {
     public var up = Impairment()
     /// What it does to packets from the server to the client.
     public var down = Impairment()
-    /// Blackouts, counted from the first measured message; both directions.
-    public var outages: [Range<Instant.Interval>] = []
+    /// What happens to the link meanwhile.
+    public var timeline = Timeline()
     /// How long is measured, after ``warmUp``.
     public var duration = Instant.Interval.seconds(25)
     public var warmUp = Instant.Interval.seconds(3)
@@ -33,6 +33,30 @@ public struct Scenario: Sendable {
     public init(name: String, title: String) {
         self.name = name
         self.title = title
+    }
+
+    /// What happens to the link, counted from the first measured message.
+    public struct Timeline: Hashable, Sendable {
+        /// Blackouts of both directions.
+        public var outages: [Range<Instant.Interval>] = []
+        /// In the order of their times.
+        public var changes: [Change] = []
+
+        public init() {}
+
+        public var isEmpty: Bool { self.outages.isEmpty && self.changes.isEmpty }
+    }
+
+    /// A link that is another one from some time on, in both directions.
+    public struct Change: Hashable, Sendable {
+        public var at: Instant.Interval
+        public var bitsPerSecond: UInt64?
+        /// Larger packets vanish from now on.
+        public var maximumPacketByteCount: Int?
+        /// A NAT beside the client forgets what it had mapped.
+        public var rebinds = false
+
+        public init(at: Instant.Interval) { self.at = at }
     }
 
     /// What a game-like exchange looks like.

@@ -28,7 +28,8 @@ extension Scenario {
         let reader = ScenarioTable(root, place: "")
         try reader.refuseUnknown([
             "title", "stacks", "measures", "duration", "warm_up", "seeds", "link", "up", "down",
-            "outages", "messages_per_second", "message_bytes", "class", "max_age", "losses",
+            "outages", "changes", "messages_per_second", "message_bytes", "class", "max_age",
+            "losses",
             "idle_streams", "stalled_readers",
         ])
         var scenario = Scenario(name: name, title: try reader.string("title") ?? name)
@@ -57,7 +58,8 @@ extension Scenario {
             if key != "down" { try table.read(into: &scenario.up) }
             if key != "up" { try table.read(into: &scenario.down) }
         }
-        scenario.outages = try reader.outages()
+        scenario.timeline.outages = try reader.outages()
+        scenario.timeline.changes = try reader.changes()
         try scenario.check()
         return scenario
     }
@@ -223,6 +225,25 @@ struct ScenarioTable {
 }
 
 extension ScenarioTable {
+    /// What happens to the link, in the order of time.
+    func changes() throws(LabFailure) -> [Scenario.Change] {
+        guard let value = self.table["changes"] else { return [] }
+        guard let array = value.array else { throw self.wrong("changes", "a list") }
+        var changes: [Scenario.Change] = []
+        for index in 0..<array.count {
+            guard let table = array[index].table else { throw self.wrong("changes", "tables") }
+            let entry = ScenarioTable(table, place: "changes.")
+            try entry.refuseUnknown(["at", "rate", "mtu", "rebind"])
+            guard let at = try entry.duration("at") else { throw self.wrong("changes", "at") }
+            var change = Scenario.Change(at: at)
+            change.bitsPerSecond = try entry.rate("rate")
+            change.maximumPacketByteCount = try entry.integer("mtu").map { Int(clamping: $0) }
+            change.rebinds = try entry.flag("rebind") ?? false
+            changes.append(change)
+        }
+        return changes.sorted { $0.at < $1.at }
+    }
+
     /// Changes what the table names and leaves the rest.
     func read(into link: inout Impairment) throws(LabFailure) {
         try self.refuseUnknown([

@@ -37,6 +37,7 @@ import Testing
             seeds = [4, 5]
             messages_per_second = 30
             outages = [{ start = "2s", length = "300ms" }]
+            changes = [{ at = "4s", mtu = 1280 }, { at = "1s", rate = "2 mbps", rebind = true }]
             [link]
             delay = "12500us"
             loss = "0.5%"
@@ -61,7 +62,12 @@ import Testing
         #expect(scenario.up.queueByteCount == 20_000)
         #expect(scenario.up.headerByteCount == 0)
         #expect(scenario.up.maximumPacketByteCount == 1_400)
-        #expect(scenario.outages == [.seconds(2)..<(.seconds(2) + .milliseconds(300))])
+        let timeline = scenario.timeline
+        #expect(timeline.outages == [.seconds(2)..<(.seconds(2) + .milliseconds(300))])
+        #expect(timeline.changes.map(\.at) == [.seconds(1), .seconds(4)])
+        #expect(timeline.changes.map(\.bitsPerSecond) == [2_000_000, nil])
+        #expect(timeline.changes.map(\.maximumPacketByteCount) == [nil, 1_280])
+        #expect(timeline.changes.map(\.rebinds) == [true, false])
         #expect(scenario.duration == .seconds(7))
         #expect(scenario.seeds == [4, 5])
         #expect(scenario.baseRoundTrip == 25)
