@@ -56,6 +56,23 @@ extension Report {
             "* \(self.scenario.echo.messagesPerSecond) messages a second of "
                 + "\(self.scenario.echo.byteCount) bytes",
         ]
+        for outage in self.scenario.timeline.outages {
+            let length = outage.upperBound - outage.lowerBound
+            lines.append(
+                "* nothing passes for \(seconds(length)) after \(seconds(outage.lowerBound))"
+            )
+        }
+        lines += self.scenario.timeline.changes.map { change in
+            var words: [String] = []
+            if let rate = change.bitsPerSecond {
+                words.append("\(Decimal.text(Double(rate) / 1e6)) Mbit/s")
+            }
+            if let size = change.maximumPacketByteCount {
+                words.append("packets up to \(size) bytes")
+            }
+            if change.rebinds { words.append("the NAT forgets its mappings") }
+            return "* from \(seconds(change.at)) on: \(words.joined(separator: ", "))"
+        }
         if self.scenario.idleStreams + self.scenario.stalledReaders > 0 {
             lines.append(
                 "* meanwhile \(self.scenario.idleStreams) idle connections and "
