@@ -30,7 +30,7 @@ struct Carrier {
         let start = StackStart(
             stack: stack,
             bed: bed,
-            priority: measure == .echo ? .realTime : .nice,
+            priority: measure == .echo || measure == .lookups ? .realTime : .nice,
             interruptions: interruptions
         )
         return switch stack {

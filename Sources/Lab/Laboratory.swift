@@ -110,6 +110,19 @@ public final class Laboratory {
         case .echo:
             let echo = try self.startEcho(scenario, stack, measure, carrier, bed, meter)
             result.take(try self.interruptions.wait(for: echo), hasProcesses: hasProcesses)
+        case .lookups:
+            let load = LookupLoad(
+                target: carrier.echo,
+                count: Int(scenario.duration.milliseconds * 20 / 1_000),
+                perSecond: 20,
+                byteCount: scenario.echo.byteCount,
+                claim: carrier.claim
+            )
+            let (client, isUrgent) = (bed.client, self.options.isUrgent)
+            let outcome = try Outcome(named: "lab-lookups") {
+                try load.run(in: client, meter: meter, isUrgent: isUrgent)
+            }
+            result.take(try self.interruptions.wait(for: outcome), hasProcesses: hasProcesses)
         case .bulk, .upload:
             let bulk = try self.startBulk(scenario, measure, carrier, bed, meter)
             result.take(try self.interruptions.wait(for: bulk), hasProcesses: hasProcesses)

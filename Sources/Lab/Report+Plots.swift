@@ -79,7 +79,7 @@ extension Report {
                             { Double($0.undelivered) / Double(max(1, $0.sent)) * 100 }
                         ),
                     ]
-                case .setup: []
+                case .setup, .lookups: []
                 }
             for (name, title, value) in rows {
                 plots.append(("\(name).svg", self.plot(measure, title, value).svg))

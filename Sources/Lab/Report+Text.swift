@@ -27,12 +27,13 @@ extension Report {
         case .upload: "One upload"
         case .beside: "A game's messages beside a download"
         case .setup: "New connections"
+        case .lookups: "Single questions, each from a new port"
         }
     }
 
     private static func table(_ measure: Measure, _ pooled: [PooledResult]) -> String {
         switch measure {
-        case .echo: self.echoTable(pooled)
+        case .echo, .lookups: self.echoTable(pooled)
         case .bulk, .upload: self.bulkTable(pooled)
         case .beside: self.besideTable(pooled)
         case .setup: self.setupTable(pooled)

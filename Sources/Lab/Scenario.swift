@@ -102,4 +102,6 @@ public enum Measure: String, CaseIterable, Sendable {
     case beside
     /// How long a new connection takes to carry its first answer.
     case setup
+    /// Single questions over UDP, each from a new port, as a resolver asks.
+    case lookups
 }

@@ -64,6 +64,7 @@ public enum Stack: String, CaseIterable, Sendable {
         case .echo: true
         // The connections of a UDP row are those of the TCP row of the same name.
         case .bulk, .upload, .setup: self.transport == .tcp
+        case .lookups: self.transport == .udp
         case .beside: self != .mmproxyUDP
         }
     }
