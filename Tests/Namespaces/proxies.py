@@ -166,6 +166,43 @@ def nginx_reads(lab):
         server.stop()
 
 
+@case("the example's nginx caches behind us and knows the visitors", seconds=300)
+def nginx_caches(lab):
+    program = install("nginx-light", "nginx")
+    example = os.path.join(os.path.dirname(__file__), "../../examples/web/nginx.conf")
+    with open(example, encoding="utf-8") as file:
+        text = file.read().replace("/tmp/fairlead-example", f"{lab.folder}/example")
+    for named in ("127.0.0.1:8443", "proxy_cache pages", "real_ip_header proxy_protocol"):
+        expect(named in text, f"the example has no {named}")
+    text = text.replace("127.0.0.1:8443", f"{BACKEND4}:8080").replace(
+        "set_real_ip_from 127.0.0.1", "set_real_ip_from 10.0.0.0/8"
+    )
+    path = lab.write("cache.conf", "daemon off;\nmaster_process off;\n" + text)
+    asked = []
+
+    def application(connection):
+        asked.append(connection.recv(65536))
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npage")
+        connection.close()
+
+    peers.TCPBackend(lab, "127.0.0.1", 3000, application)
+    run(lab, "backend", program, "-c", path, "-p", lab.folder)
+    wait_for_listener(lab, "backend", BACKEND4, 8080)
+    restoring(lab, [web("proxy-v2")])
+    states = []
+    for _ in range(3):
+        connection = http.client.HTTPConnection(EDGE4, 8080, timeout=5)
+        connection.sock = lab.connect(EDGE4, 8080, seconds=5)
+        connection.request("GET", "/page")
+        answer = connection.getresponse()
+        expect_equal(answer.read(), b"page", "the page")
+        expect_equal(answer.getheader("X-Visitor"), PLAYER4, "the visitor nginx saw")
+        states.append(answer.getheader("X-Cache"))
+        connection.close()
+    expect_equal(states, ["MISS", "HIT", "HIT"], "what the cache did")
+    expect_equal(len(asked), 1, "questions to the application")
+
+
 @case("go-mmproxy reads our headers over TCP and UDP", seconds=300)
 def go_mmproxy_reads(lab):
     program = install("go-mmproxy", "go-mmproxy")
