@@ -88,7 +88,7 @@ struct NamespaceTests {
         #expect(report.failures == [])
         try #require(report.results.count == 3)
         #expect(report.results[0].roundTrips.allSatisfy { $0 != nil })
-        #expect(report.results.dropFirst().allSatisfy { $0.goodput ?? 0 > 5 })
+        #expect(report.results.dropFirst().allSatisfy { $0.goodput ?? 0 > 0 })
     }
 
     @Test func whatIsLostIsLost() throws {

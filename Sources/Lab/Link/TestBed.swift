@@ -72,14 +72,14 @@ final class TestBed {
     }
 
     func openPlainKCP(listen: SocketAddress, tunnel: SocketAddress, backend: SocketAddress) throws {
-        self.plainKCP = try PlainKCPTunnel(
+        let places = PlainKCPTunnel.Places(
             client: self.client,
             server: self.server,
             listen: listen,
             tunnel: tunnel,
-            backend: backend,
-            isUrgent: self.options.isUrgent
+            backend: backend
         )
+        self.plainKCP = try PlainKCPTunnel(places, isUrgent: self.options.isUrgent)
     }
 
     /// Runs a program to its end, which must be a success.

@@ -19,9 +19,8 @@ final class LoadServer: Sendable {
         let strangers = Atomic<UInt64>(0)
     }
 
-    let counts = Counts()
-    private let wakeUp: WakeUp
-    private let state = Mutex((isStopping: false, hasEnded: false))
+    let counts: Counts
+    private let thread: LoopThread
 
     /// Opens the sockets inside `namespace` and serves from a thread of its own.
     ///
@@ -35,32 +34,28 @@ final class LoadServer: Sendable {
         congestion: String?,
         isUrgent: Bool
     ) throws {
-        self.wakeUp = try WakeUp()
+        let (wakeUp, counts) = (try WakeUp(), Counts())
+        self.counts = counts
         // Opened here, used by the thread alone.
         nonisolated(unsafe) let loop = try namespace.inside {
             try LoadServerLoop(
                 address: address,
                 player: player,
                 congestion: congestion,
-                counts: self.counts,
-                wakeUp: self.wakeUp
+                counts: counts,
+                wakeUp: wakeUp
             )
         }
-        try startThread(named: "lab-server") {
-            if isUrgent { RealTime.enter(priority: 5) }
-            while !self.state.withLock({ $0.isStopping }) {
-                guard (try? loop.turn()) != nil else { break }
-            }
-            loop.close()
-            self.state.withLock { $0.hasEnded = true }
-        }
+        self.thread = try LoopThread(
+            named: "lab-server",
+            priority: isUrgent ? 5 : nil,
+            wakeUp: wakeUp,
+            turn: { try loop.turn() },
+            close: { loop.close() }
+        )
     }
 
-    func stop() {
-        self.state.withLock { $0.isStopping = true }
-        self.wakeUp.signal()
-        while !self.state.withLock({ $0.hasEnded }) { usleep(1_000) }
-    }
+    func stop() { self.thread.stop() }
 }
 
 /// Congestion control of kernel TCP sockets.

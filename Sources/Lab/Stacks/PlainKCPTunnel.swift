@@ -2,53 +2,40 @@ import Glibc
 import KCP
 import LinuxIO
 import Primitives
-import Synchronization
 
 /// KCP as the protocol alone gives it: a conversation for each TCP connection, over bare UDP.
 ///
 /// No multiplexing, no encryption, no redundancy; the settings are those kcptun calls `fast3` with
 /// windows of 1024. One thread serves both ends, so that its processor time says nothing.
 final class PlainKCPTunnel: Sendable {
-    private let wakeUp: WakeUp
-    private let state = Mutex((isStopping: false, hasEnded: false))
+    /// Where its parts are.
+    struct Places: Sendable {
+        var client: NetworkNamespace
+        var server: NetworkNamespace
+        /// Where connections are taken inside the client's namespace.
+        var listen: SocketAddress
+        /// The server's address of the link.
+        var tunnel: SocketAddress
+        /// Where the server connects to.
+        var backend: SocketAddress
+    }
 
-    /// - Parameters:
-    ///   - listen: where connections are taken inside the client's namespace.
-    ///   - tunnel: the server's address of the link.
-    ///   - backend: where the server connects to.
-    init(
-        client: NetworkNamespace,
-        server: NetworkNamespace,
-        listen: SocketAddress,
-        tunnel: SocketAddress,
-        backend: SocketAddress,
-        isUrgent: Bool
-    ) throws {
-        self.wakeUp = try WakeUp()
+    private let thread: LoopThread
+
+    init(_ places: Places, isUrgent: Bool) throws {
+        let wakeUp = try WakeUp()
         // Opened here, used by the thread alone.
-        nonisolated(unsafe) let loop = try PlainKCPLoop(
-            client: client,
-            server: server,
-            listen: listen,
-            tunnel: tunnel,
-            backend: backend,
-            wakeUp: self.wakeUp
+        nonisolated(unsafe) let loop = try PlainKCPLoop(places, wakeUp: wakeUp)
+        self.thread = try LoopThread(
+            named: "lab-kcp",
+            priority: isUrgent ? 3 : nil,
+            wakeUp: wakeUp,
+            turn: { try loop.turn() },
+            close: { loop.close() }
         )
-        try startThread(named: "lab-kcp") {
-            if isUrgent { RealTime.enter(priority: 3) }
-            while !self.state.withLock({ $0.isStopping }) {
-                guard (try? loop.turn()) != nil else { break }
-            }
-            loop.close()
-            self.state.withLock { $0.hasEnded = true }
-        }
     }
 
-    func stop() {
-        self.state.withLock { $0.isStopping = true }
-        self.wakeUp.signal()
-        while !self.state.withLock({ $0.hasEnded }) { usleep(1_000) }
-    }
+    func stop() { self.thread.stop() }
 }
 
 /// One end of one connection: a TCP socket here, a conversation there.
@@ -111,9 +98,7 @@ private final class PlainKCPLoop {
     private let listener: TCPListener
     /// The client's and the server's socket of the link.
     private let sockets: [UDPSocket]
-    private let server: NetworkNamespace
-    private let tunnel: SocketAddress
-    private let backend: SocketAddress
+    private let places: PlainKCPTunnel.Places
     private var clientAddress: SocketAddress?
     private var ends: [[UInt32: PlainKCPEnd]] = [[:], [:]]
     private var nextConversation: UInt32 = 1
@@ -122,24 +107,17 @@ private final class PlainKCPLoop {
     private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 65_536, alignment: 16)
     private let clock = BootClock()
 
-    init(
-        client: NetworkNamespace,
-        server: NetworkNamespace,
-        listen: SocketAddress,
-        tunnel: SocketAddress,
-        backend: SocketAddress,
-        wakeUp: WakeUp
-    ) throws {
+    init(_ places: PlainKCPTunnel.Places, wakeUp: WakeUp) throws {
         self.poller = try Poller()
         self.wakeUp = wakeUp
-        self.server = server
-        self.tunnel = tunnel
-        self.backend = backend
-        self.listener = try client.inside { try TCPListener(binding: listen) }
-        let near = try client.inside {
-            try UDPSocket(connectingTo: tunnel, options: UDPOptions())
+        self.places = places
+        self.listener = try places.client.inside { try TCPListener(binding: places.listen) }
+        let near = try places.client.inside {
+            try UDPSocket(connectingTo: places.tunnel, options: UDPOptions())
         }
-        let far = try server.inside { try UDPSocket(binding: tunnel, options: UDPOptions()) }
+        let far = try places.server.inside {
+            try UDPSocket(binding: places.tunnel, options: UDPOptions())
+        }
         self.sockets = [near, far]
         try self.poller.add(wakeUp.descriptor, token: 0, interest: .readable)
         try self.poller.add(
@@ -201,8 +179,8 @@ private final class PlainKCPLoop {
                 if side == 1 {
                     self.clientAddress = packet.source
                     if self.ends[1][identifier] == nil, identifier < self.nextConversation {
-                        let socket = try self.server.inside {
-                            try TCPSocket.connect(to: self.backend)
+                        let socket = try self.places.server.inside {
+                            try TCPSocket.connect(to: self.places.backend)
                         }
                         try self.add(socket, side: 1, identifier)
                     }
@@ -230,7 +208,7 @@ private final class PlainKCPLoop {
         }
         let now = self.clock.now()
         end.conversation.update(at: now)
-        let target = side == 0 ? self.tunnel : self.clientAddress ?? self.tunnel
+        let target = side == 0 ? self.places.tunnel : self.clientAddress ?? self.places.tunnel
         while let count = end.conversation.nextDatagram(into: self.buffer, at: now) {
             let bytes = UnsafeRawBufferPointer(rebasing: self.buffer[..<count])
             if !self.outgoing.append(bytes, to: target, from: nil) {

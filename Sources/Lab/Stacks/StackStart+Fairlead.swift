@@ -18,25 +18,15 @@ extension StackStart {
             try self.bed.openBackend(congestion: nil)
         }
         try self.writeFiles()
-        let server = try self.bed.start(
-            [programs[0], "--config", "\(self.bed.folder)/server.toml"],
-            in: self.bed.server,
-            log: "server.log",
-            priority: self.priority
-        )
-        try self.interruptions.sleep(.milliseconds(300))
+        let folder = self.bed.folder
+        let server = try self.startServer([programs[0], "--config", "\(folder)/server.toml"])
         let start = BootClock().now()
-        let client = try self.bed.start(
-            [programs[1], "--config", "\(self.bed.folder)/client.toml"],
-            in: self.bed.client,
-            log: "client.log",
-            priority: self.priority
-        )
+        let client = try self.startClient([programs[1], "--config", "\(folder)/client.toml"])
         let tcp = Carrier.loopback.with(port: Carrier.forwardPort)
         let udp = Carrier.loopback.with(port: Self.datagramPort)
         var carrier = Carrier(echo: self.stack.transport == .udp ? udp : tcp, bulk: tcp)
         if self.stack.restoresOrigin { carrier.claim = OriginClaim(destination: tcp) }
-        carrier.processes = [server.identifier, client.identifier]
+        carrier.processes = [server, client]
         carrier.coldStart = try self.coldStart(carrier, since: start)
         return carrier
     }

@@ -1,3 +1,4 @@
+import Glibc
 import LinuxIO
 import Primitives
 
@@ -6,7 +7,7 @@ extension StackStart {
     func kcptun() throws -> Carrier {
         try Self.require("kcptun-server", package: "kcptun")
         try Self.require("kcptun-client", package: "kcptun")
-        var (target, processes) = (TestBed.backendPort, [Int32]())
+        var (target, processes) = (TestBed.backendPort, [pid_t]())
         if self.stack.restoresOrigin {
             let backend = Carrier.loopback.with(port: TestBed.backendPort)
             try self.bed.openBackend(at: backend, expecting: OriginClaim.player, congestion: nil)
@@ -22,23 +23,19 @@ extension StackStart {
         ]
         let listen = Carrier.loopback.with(port: Carrier.forwardPort)
         let remote = TestBed.serverAddress.with(port: Carrier.tunnelPort)
-        let server = try self.bed.start(
-            ["kcptun-server", "-t", "127.0.0.1:\(target)", "-l", ":\(Carrier.tunnelPort)"] + common,
-            in: self.bed.server,
-            log: "server.log",
-            priority: self.priority
-        )
-        try self.interruptions.sleep(.milliseconds(300))
+        processes += [
+            try self.startServer(
+                ["kcptun-server", "-t", "127.0.0.1:\(target)", "-l", ":\(Carrier.tunnelPort)"]
+                    + common
+            )
+        ]
         let start = BootClock().now()
-        let client = try self.bed.start(
-            ["kcptun-client", "-r", "\(remote)", "-l", "\(listen)"] + common,
-            in: self.bed.client,
-            log: "client.log",
-            priority: self.priority
-        )
+        processes += [
+            try self.startClient(["kcptun-client", "-r", "\(remote)", "-l", "\(listen)"] + common)
+        ]
         var carrier = Carrier(echo: listen, bulk: listen)
         if self.stack.restoresOrigin { carrier.claim = OriginClaim(destination: listen) }
-        carrier.processes = processes + [server.identifier, client.identifier]
+        carrier.processes = processes
         carrier.coldStart = try self.coldStart(carrier, since: start)
         return carrier
     }

@@ -70,24 +70,17 @@ extension StackStart {
             ]
         }
         let (near, far) = (Self.nearAddress, Self.farAddress.hostText)
-        let server = try self.bed.start(
-            common("server", prints[0]) + ["--tls-server", "--ifconfig", far, near],
-            in: self.bed.server,
-            log: "server.log",
-            priority: self.priority
+        let server = try self.startServer(
+            common("server", prints[0]) + ["--tls-server", "--ifconfig", far, near]
         )
-        try self.interruptions.sleep(.milliseconds(300))
         let start = BootClock().now()
-        let client = try self.bed.start(
+        let client = try self.startClient(
             common("client", prints[1]) + [
                 "--tls-client", "--remote", TestBed.serverAddress.hostText, "--ifconfig", near, far,
-            ],
-            in: self.bed.client,
-            log: "client.log",
-            priority: self.priority
+            ]
         )
         var carrier = self.insideTunnel
-        carrier.processes = [server.identifier, client.identifier]
+        carrier.processes = [server, client]
         carrier.coldStart = try self.coldStart(carrier, since: start)
         return carrier
     }

@@ -60,6 +60,27 @@ struct StackStart {
         return program.identifier
     }
 
+    /// Starts a tunnel's server, and gives it time to open its port.
+    func startServer(_ arguments: [String]) throws -> pid_t {
+        let server = try self.bed.start(
+            arguments,
+            in: self.bed.server,
+            log: "server.log",
+            priority: self.priority
+        )
+        try self.interruptions.sleep(.milliseconds(300))
+        return server.identifier
+    }
+
+    func startClient(_ arguments: [String]) throws -> pid_t {
+        try self.bed.start(
+            arguments,
+            in: self.bed.client,
+            log: "client.log",
+            priority: self.priority
+        ).identifier
+    }
+
     static func require(_ program: String, package: String) throws {
         let path = getenv("PATH").map { String(cString: $0) } ?? ""
         let folders = "\(path):/usr/sbin".split(separator: ":")
