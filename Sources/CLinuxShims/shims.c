@@ -34,6 +34,8 @@ _Static_assert(IP_PMTUDISC_PROBE == 3 && IPV6_PMTUDISC_PROBE == 3, "PMTUDISC_PRO
 _Static_assert(SO_SNDBUFFORCE == 32 && SO_RCVBUFFORCE == 33, "buffer options");
 _Static_assert(IP_TRANSPARENT == 19 && IPV6_TRANSPARENT == 75, "transparent options");
 _Static_assert(IP_BIND_ADDRESS_NO_PORT == 24, "IP_BIND_ADDRESS_NO_PORT");
+_Static_assert(IP_RECVORIGDSTADDR == 20 && IP_ORIGDSTADDR == 20, "original destination");
+_Static_assert(IPV6_RECVORIGDSTADDR == 74 && IPV6_ORIGDSTADDR == 74, "original destination");
 _Static_assert(AF_NETLINK == 16 && sizeof(struct sockaddr_nl) == 12, "sockaddr_nl");
 _Static_assert(sizeof(struct nlmsghdr) == 16 && sizeof(struct rtmsg) == 12, "netlink headers");
 _Static_assert(sizeof(struct fib_rule_hdr) == 12, "fib_rule_hdr");
@@ -43,7 +45,7 @@ _Static_assert(FRA_IIFNAME == 3 && FRA_PRIORITY == 6 && FRA_TABLE == 15, "rule a
 _Static_assert(FRA_PROTOCOL == 21 && FRA_IP_PROTO == 22 && FRA_SPORT_RANGE == 23
                    && FRA_DPORT_RANGE == 24,
                "rule attributes");
-_Static_assert(RTA_IIF == 3 && RTA_OIF == 4 && RTA_PREFSRC == 7 && RTA_TABLE == 15,
+_Static_assert(RTA_IIF == 3 && RTA_OIF == 4 && RTA_PREFSRC == 7 && RTA_TABLE == 15 && RTA_MARK == 16,
                "route attributes");
 _Static_assert(RTA_IP_PROTO == 27 && RTA_SPORT == 28 && RTA_DPORT == 29, "route attributes");
 _Static_assert(RTNLGRP_LINK == 1 && RTNLGRP_IPV4_ROUTE == 7 && RTNLGRP_IPV4_RULE == 8
@@ -55,6 +57,10 @@ _Static_assert(CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(struct in6_pktinfo))
                        + CMSG_SPACE(sizeof(struct in_pktinfo))
                    <= CLinuxShims_control_size,
                "room for control messages");
+_Static_assert(CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(struct sockaddr_in))
+                       + CMSG_SPACE(sizeof(struct sockaddr_in6))
+                   <= CLinuxShims_control_size,
+               "room for original destinations");
 
 int CLinuxShims_recvmmsg(int fd, CLinuxShims_mmsghdr *messages, unsigned int count, int flags) {
     return recvmmsg(fd, (struct mmsghdr *)messages, count, flags, NULL);
@@ -152,6 +158,19 @@ void CLinuxShims_parse_control(const struct msghdr *message, CLinuxShims_control
             memcpy(&information, CMSG_DATA(item), sizeof(information));
             set_destination(control, &information.ipi6_addr);
             control->interface = (uint32_t)information.ipi6_ifindex;
+        } else if (item->cmsg_level == IPPROTO_IP && item->cmsg_type == IP_ORIGDSTADDR) {
+            struct sockaddr_in address;
+            memcpy(&address, CMSG_DATA(item), sizeof(address));
+            control->destination_high = 0;
+            control->destination_low = 0xFFFF00000000ull | ntohl(address.sin_addr.s_addr);
+            control->destination_port = ntohs(address.sin_port);
+            control->has_destination = 1;
+        } else if (item->cmsg_level == IPPROTO_IPV6 && item->cmsg_type == IPV6_ORIGDSTADDR) {
+            struct sockaddr_in6 address;
+            memcpy(&address, CMSG_DATA(item), sizeof(address));
+            set_destination(control, &address.sin6_addr);
+            control->interface = address.sin6_scope_id;
+            control->destination_port = ntohs(address.sin6_port);
         }
     }
 }

@@ -3,6 +3,7 @@ import Configuration
 import LinuxIO
 import Primitives
 import ReturnPath
+import Runtime
 
 /// Tells whether this machine can do what a configuration asks for.
 struct DoctorCommand: ParsableCommand {
@@ -133,7 +134,9 @@ struct DoctorCommand: ParsableCommand {
         for endpoint in configuration.servers {
             findings.append(Self.reach(endpoint))
         }
-        return findings
+        let listeners = configuration.transparentListeners
+        needs.isTransparentInput = !listeners.isEmpty
+        return findings + DoctorMachine.input(listeners)
     }
 
     private static func reach(_ endpoint: Endpoint) -> DoctorFinding {

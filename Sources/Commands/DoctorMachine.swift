@@ -7,7 +7,10 @@ import ReturnPath
 enum DoctorMachine {
     /// What the configuration asks of the machine.
     struct Needs {
+        /// Backends are dialled with players' addresses.
         var isTransparent = false
+        /// Forwards take what is for other addresses.
+        var isTransparentInput = false
         var changesRoutes = false
         var lowestPort: UInt16 = .max
         var descriptors = 0
@@ -23,28 +26,57 @@ enum DoctorMachine {
 
     // MARK: Rights
 
+    /// Numbers of `linux/capability.h`.
+    private enum Capability: UInt64 {
+        case bindService = 10
+        case netAdmin = 12
+        case netRaw = 13
+
+        var name: String {
+            switch self {
+            case .bindService: "CAP_NET_BIND_SERVICE"
+            case .netAdmin: "CAP_NET_ADMIN"
+            case .netRaw: "CAP_NET_RAW"
+            }
+        }
+    }
+
     private static func capabilities(_ needs: Needs) -> [DoctorFinding] {
         let held = self.heldCapabilities()
-        var findings: [DoctorFinding] = []
-        let check = { (name: String, bit: UInt64, why: String) in
-            let line = "AmbientCapabilities=\(name) in the unit, or: setcap \(name)+ep PROGRAM"
-            findings.append(
-                held & 1 << bit != 0
-                    ? .ok(name, "held")
-                    : .failure(name, "missing: \(why)", cure: line)
+        let has = { (capability: Capability) in held & 1 << capability.rawValue != 0 }
+        let report = {
+            (capability: Capability, level: DoctorFinding.Level, why: String) -> DoctorFinding in
+            if has(capability) { return .ok(capability.name, "held") }
+            let name = capability.name
+            return DoctorFinding(
+                check: name,
+                level: level,
+                cause: "missing: \(why)",
+                cure: "AmbientCapabilities=\(name) in the unit, or: setcap \(name)+ep PROGRAM"
             )
         }
-        if needs.isTransparent {
-            check("CAP_NET_RAW", 13, "no socket can take a player's address")
-            if needs.changesRoutes {
-                check("CAP_NET_ADMIN", 12, "routing rules cannot be installed (routes = \"auto\")")
-            }
-            check("CAP_NET_BIND_SERVICE", 10, "players with a port below 1024 are refused")
-            if let last = findings.last, last.level == .failure {
-                findings[findings.count - 1].level = .warning
-            }
-        } else if needs.lowestPort < self.number("net.ipv4.ip_unprivileged_port_start") ?? 1024 {
-            check("CAP_NET_BIND_SERVICE", 10, "port \(needs.lowestPort) cannot be listened on")
+        var findings: [DoctorFinding] = []
+        if needs.isTransparent || needs.isTransparentInput {
+            // ip(7): either of the two allows IP_TRANSPARENT.
+            let isServed = !has(.netRaw) && has(.netAdmin)
+            let why = "no socket can take another's address"
+            findings.append(
+                isServed
+                    ? .ok("CAP_NET_RAW", "missing, and not needed beside CAP_NET_ADMIN")
+                    : report(.netRaw, .failure, why)
+            )
+        }
+        if needs.isTransparent, needs.changesRoutes {
+            let why = "rules cannot be installed; those that are there already are used"
+            findings.append(report(.netAdmin, .warning, why))
+        }
+        let first = self.number("net.ipv4.ip_unprivileged_port_start") ?? 1024
+        if needs.lowestPort < first {
+            let why = "port \(needs.lowestPort) cannot be listened on"
+            findings.append(report(.bindService, .failure, why))
+        } else if needs.isTransparent, first > 1 {
+            let why = "players with a port below \(first) are refused"
+            findings.append(report(.bindService, .warning, why))
         }
         return findings
     }
@@ -89,7 +121,7 @@ enum DoctorMachine {
     // MARK: Kernel
 
     private static func families(_ needs: Needs) -> [DoctorFinding] {
-        guard needs.isTransparent else { return [] }
+        guard needs.isTransparent || needs.isTransparentInput else { return [] }
         return [(AF_INET, "transparent-ipv4"), (AF_INET6, "transparent-ipv6")].map {
             family,
             check in
@@ -100,6 +132,47 @@ enum DoctorMachine {
             return isMissing
                 ? .warning(check, "this machine has no such addresses", cure: "none needed")
                 : .failure(check, failure.description, cure: "see CAP_NET_RAW")
+        }
+    }
+
+    /// Whether packets for transparent forwards find their way to the client.
+    static func input(_ listeners: [TransparentInput.Listener]) -> [DoctorFinding] {
+        guard !listeners.isEmpty else { return [] }
+        let cure = "run the commands of: fairlead routes print --client FILE"
+        var findings: [DoctorFinding] = []
+        for isIPv6 in [false, true] {
+            guard listeners.contains(where: { isIPv6 ? $0.hearsIPv6 : $0.hearsIPv4 }) else {
+                continue
+            }
+            let check = "input-\(isIPv6 ? "ipv6" : "ipv4")"
+            do throws(IOError) {
+                findings.append(
+                    try TransparentInput.isRouted(isIPv6: isIPv6)
+                        ? .ok(check, "what is marked stays on this machine")
+                        : .failure(
+                            check,
+                            "the routing rule for marked packets is missing",
+                            cure: cure
+                        )
+                )
+            } catch {
+                let reason = "the routing tables cannot be read: \(error)"
+                findings.append(.warning(check, reason, cure: "allow AF_NETLINK"))
+            }
+        }
+        return findings + [self.filter(cure)]
+    }
+
+    private static func filter(_ cure: String) -> DoctorFinding {
+        let check = "packet-filter"
+        let table = "table inet \(TransparentInput.filterTable)"
+        do throws(IOError) {
+            return try PacketFilter.hasTable(TransparentInput.filterTable)
+                ? .ok(check, "\(table) is there")
+                : .failure(check, "\(table) is missing: nothing is led to the client", cure: cure)
+        } catch {
+            let reason = "\(table) cannot be looked for: \(error.reason)"
+            return .warning(check, reason, cure: "run doctor with CAP_NET_ADMIN")
         }
     }
 

@@ -3,6 +3,7 @@ import Configuration
 import Glibc
 import LinuxIO
 import ReturnPath
+import Runtime
 
 /// The rules that bring replies to players back to a server.
 struct RoutesCommand: ParsableCommand {
@@ -16,23 +17,39 @@ struct RoutesCommand: ParsableCommand {
 struct RoutesPrintCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "print",
-        abstract: "Print the commands that install what a server needs.",
-        discussion: "For servers with routes = \"print\" or \"off\". Changes nothing."
+        abstract: "Print the commands that install what a server or a client needs.",
+        discussion: """
+            For servers with routes = "print" or "off", and for forwards with transparent = true. \
+            Changes nothing. To run them: fairlead routes print … | sudo sh
+            """
     )
 
     @Option(help: ArgumentHelp("The server's file.", valueName: "file"))
-    var server: String
+    var server: String?
+
+    @Option(help: ArgumentHelp("The client's file.", valueName: "file"))
+    var client: String?
 
     @OptionGroup var keyOptions: KeyOptions
 
+    func validate() throws {
+        guard self.server == nil, self.client == nil else { return }
+        throw ValidationError("name a file: --server FILE or --client FILE")
+    }
+
     func run() throws {
-        let services: TransparentServices
-        do throws(ConfigurationError) {
-            let group = self.keyOptions.groupReadableKeys
-            let loaded = try ServerConfiguration.load(path: self.server, groupReadableKeys: group)
-            services = TransparentServices(loaded.configuration)
-        } catch {
-            throw RunOptions.refuse(error)
+        var missing: [String] = []
+        if let path = self.server { missing += try self.printServer(path) }
+        if let path = self.client { try self.printClient(path) }
+        for reason in missing { Terminal.complain("fairlead routes: \(reason)") }
+        guard missing.isEmpty else { throw CommandExit.failure }
+    }
+
+    /// Returns what could not be found out.
+    private func printServer(_ path: String) throws -> [String] {
+        let services = try ServerRoutes.services(path, self.keyOptions)
+        if services.backends.isEmpty, services.unresolved.isEmpty {
+            Terminal.complain("fairlead routes: no service has origin = \"transparent\"")
         }
         var missing = services.unresolved.map { "\($0) has no address" }
         do throws(IOError) {
@@ -46,11 +63,33 @@ struct RoutesPrintCommand: ParsableCommand {
             Terminal.complain("fairlead routes: the routing tables cannot be read: \(error)")
             throw CommandExit.failure
         }
-        for reason in missing { Terminal.complain("fairlead routes: \(reason)") }
-        if services.backends.isEmpty, services.unresolved.isEmpty {
-            Terminal.complain("fairlead routes: no service has origin = \"transparent\"")
+        return missing
+    }
+
+    private func printClient(_ path: String) throws {
+        do throws(ConfigurationError) {
+            let group = self.keyOptions.groupReadableKeys
+            let loaded = try ClientConfiguration.load(path: path, groupReadableKeys: group)
+            let listeners = loaded.configuration.transparentListeners
+            for line in TransparentInput.commands(for: listeners) { Terminal.print(line) }
+            guard listeners.isEmpty else { return }
+            Terminal.complain("fairlead routes: no forward has transparent = true")
+        } catch {
+            throw RunOptions.refuse(error)
         }
-        guard missing.isEmpty else { throw CommandExit.failure }
+    }
+}
+
+/// Which way back a server's file asks for.
+enum ServerRoutes {
+    static func services(_ path: String, _ keys: KeyOptions) throws -> TransparentServices {
+        do throws(ConfigurationError) {
+            let group = keys.groupReadableKeys
+            let loaded = try ServerConfiguration.load(path: path, groupReadableKeys: group)
+            return TransparentServices(loaded.configuration)
+        } catch {
+            throw RunOptions.refuse(error)
+        }
     }
 }
 

@@ -40,6 +40,7 @@ extension ClientConfiguration: ReadableConfiguration {
         let sections = root.tables("forward")
         let forwards = sections.map { Forward($0) }
         Self.refuseDuplicates(forwards, sections)
+        Self.refuseLoops(root, servers ?? [], forwards.compactMap { $0 })
         guard let servers, let serverPublicKey, let privateKey else { return nil }
         self.init(servers: servers, serverPublicKey: serverPublicKey, privateKey: privateKey)
         self.admin = admin
@@ -59,6 +60,23 @@ extension ClientConfiguration: ReadableConfiguration {
         guard let servers, servers.isEmpty else { return servers }
         root.complain("server", got: "an empty list", expected: Section.endpointForm)
         return nil
+    }
+
+    /// The tunnel's own packets must not come in as a player's.
+    private static func refuseLoops(_ root: Section, _ servers: [Endpoint], _ forwards: [Forward]) {
+        for case .address(let server) in servers {
+            let own = forwards.first { forward in
+                forward.transportProtocol == .udp
+                    && forward.listen.contains(port: server.port)
+                    && server.isCertainlyAt(forward.listen.first.with(port: server.port))
+            }
+            guard let own else { continue }
+            root.complain(
+                "server",
+                got: "\"\(server)\", where [[forward]] listen = \"\(own.listen)\" listens itself",
+                expected: "an address that does not lead back into this client"
+            )
+        }
     }
 
     private static func refuseDuplicates(_ forwards: [Forward?], _ sections: [Section]) {
@@ -82,13 +100,14 @@ extension ClientConfiguration: ReadableConfiguration {
 extension Forward {
     static let keys = [
         "listen", "protocol", "service", "class", "compression", "delivery", "max_age",
-        "idle_timeout", "accept", "trusted", "dialect", "fec",
+        "idle_timeout", "accept", "trusted", "dialect", "fec", "transparent",
     ]
 
     /// `nil` only after a complaint.
     init?(_ section: Section) {
         section.refuseUnknown(Self.keys, in: "[[forward]]")
-        let listen = Self.listen(section)
+        let isTransparent = section.boolean("transparent") ?? false
+        let listen = Self.listen(section, isTransparent: isTransparent)
         let transportProtocol = section.forwardedProtocol()
         let service = section.name("service")
         let trafficClass: TrafficClass? = section.choice("class")
@@ -103,6 +122,7 @@ extension Forward {
         if let transportProtocol {
             Self.check(section, accept: accept ?? .plain, dialect, transportProtocol)
         }
+        if isTransparent { Self.checkTransparent(section, listen, accept ?? .plain) }
         guard let listen, let transportProtocol, let service else { return nil }
         self.init(listen: listen, transportProtocol: transportProtocol, service: service)
         self.trafficClass = trafficClass ?? .auto
@@ -113,6 +133,7 @@ extension Forward {
         self.trusted = trusted ?? []
         self.dialect = dialect ?? .every
         self.redundancy = redundancy
+        self.isTransparent = isTransparent
     }
 
     private enum CompressionWish: String, CaseIterable { case off, auto }
@@ -122,7 +143,7 @@ extension Forward {
         "an IP address and port or ports such as"
         + " \"0.0.0.0:25565\", \"[::]:25565\" or \"0.0.0.0:20000-20010\""
 
-    private static func listen(_ section: Section) -> ListenRange? {
+    private static func listen(_ section: Section, isTransparent: Bool) -> ListenRange? {
         if !section.has("listen") { section.complainMissing("listen", expected: Self.listenForm) }
         guard let text = section.string("listen", expected: Self.listenForm) else { return nil }
         if let single = Section.local(text) {
@@ -143,15 +164,47 @@ extension Forward {
             )
             return nil
         }
-        guard range.count <= ListenRange.maximumCount else {
+        // A transparent forward has one socket, however many ports lead to it.
+        guard isTransparent || range.count <= ListenRange.maximumCount else {
             section.complain(
                 "listen",
                 got: "\(range.count) ports",
                 expected: "a range of at most \(ListenRange.maximumCount) ports"
+                    + " (more with transparent = true)"
             )
             return nil
         }
         return range
+    }
+
+    /// What a rule of the packet filter can lead to a listener, and what it cannot.
+    private static func checkTransparent(
+        _ section: Section,
+        _ listen: ListenRange?,
+        _ accept: AcceptedHeader
+    ) {
+        if accept != .plain {
+            section.complain(
+                "transparent",
+                got: "true with accept \"\(accept.rawValue)\"",
+                expected: "one of the two: a header says where the player connected to"
+            )
+        }
+        guard let first = listen?.first else { return }
+        if first.port == 0 {
+            section.complain(
+                "listen",
+                got: "port 0 with transparent = true",
+                expected: "the ports that the packet filter's rule shall name"
+            )
+        }
+        if first.isLoopback {
+            section.complain(
+                "listen",
+                got: "\"\(first)\" with transparent = true",
+                expected: "an address that players can send to, such as \"0.0.0.0\" for every one"
+            )
+        }
     }
 
     private static func delivery(_ section: Section) -> Delivery? {

@@ -59,6 +59,14 @@ public struct Forward: Hashable, Sendable {
     public var dialect = DatagramDialect.every
     /// Overrides ``TransportSettings/redundancy`` for this forward.
     public var redundancy: Redundancy?
+    /// Whether one socket takes what the packet filter's rule leads to it: everything for the ports
+    /// of ``listen``, for whichever address; then the first port is the one it is bound to.
+    public var isTransparent = false
+
+    /// The addresses that sockets are bound to.
+    public var bindings: [SocketAddress] {
+        self.isTransparent ? [self.listen.first] : self.listen.addresses
+    }
 
     /// What makes a forward the same one after a reload.
     public var identity: String { "\(self.transportProtocol.rawValue) \(self.listen)" }

@@ -70,6 +70,10 @@ public struct ListenRange: Hashable, Sendable, CustomStringConvertible {
         (self.first.port...self.lastPort).map { self.first.with(port: $0) }
     }
 
+    public func contains(port: UInt16) -> Bool {
+        self.first.port <= port && port <= self.lastPort
+    }
+
     /// Whether binding both would collide: the same address and a port in common.
     public func overlaps(_ other: Self) -> Bool {
         guard self.first.port != 0, other.first.port != 0 else { return false }

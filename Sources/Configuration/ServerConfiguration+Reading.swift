@@ -51,6 +51,7 @@ extension ServerConfiguration: ReadableConfiguration {
             peers.map { $0?.publicKey.description }
         )
         Self.checkReferences(peerSections, to: serviceSections)
+        Self.refuseLoops(serviceSections, services, listen ?? [])
         guard let listen, let privateKey else { return nil }
         self.init(listen: listen, privateKey: privateKey)
         self.admin = admin
@@ -77,6 +78,25 @@ extension ServerConfiguration: ReadableConfiguration {
             root.complain("listen", got: "\"\(address)\" a second time", expected: "it once")
         }
         return all
+    }
+
+    /// What a backend is sent must not come in as a packet of the tunnel.
+    private static func refuseLoops(
+        _ sections: [Section],
+        _ services: [Service?],
+        _ listen: [SocketAddress]
+    ) {
+        for (section, service) in zip(sections, services) {
+            guard let service, service.transportProtocol == .udp else { continue }
+            for case .address(let backend) in service.backends.map(\.endpoint)
+            where listen.contains(where: { backend.isCertainlyAt($0) }) {
+                section.complain(
+                    "backends",
+                    got: "\"\(backend)\", where this server listens itself",
+                    expected: "an address that does not lead back into the tunnel"
+                )
+            }
+        }
     }
 
     private static func refuseDuplicates(_ sections: [Section], _ key: String, _ values: [String?])

@@ -79,6 +79,8 @@ public struct Service: Hashable, Sendable {
     /// Never `.any`.
     public var dialect = DatagramDialect.every
     public var sourcePort = SourcePort.keep
+    /// Whether IPv4 backends are shown a stable address of 240.0.0.0/4 for players with IPv6.
+    public var usesPseudoIPv4 = false
     public var health: HealthCheck?
     /// Overrides ``TransportSettings/redundancy`` for this service.
     public var redundancy: Redundancy?

@@ -3,7 +3,7 @@ import Primitives
 extension Service {
     static let keys = [
         "name", "protocol", "backends", "balance", "origin", "dialect", "source_port", "health",
-        "fec", "compression",
+        "pseudo_ipv4", "fec", "compression",
     ]
 
     private enum CompressionRule: String, CaseIterable { case allow, never }
@@ -18,6 +18,7 @@ extension Service {
         let origin: Origin? = section.choice("origin")
         let dialect: DatagramDialect? = section.choice("dialect", [.every, .first, .firstAlone])
         let sourcePort: SourcePort? = section.choice("source_port")
+        let usesPseudoIPv4 = section.boolean("pseudo_ipv4")
         let redundancy: Redundancy? = section.choice("fec")
         let compression: CompressionRule? = section.choice("compression")
         let health = section.table("health", expected: HealthCheck.form).flatMap { HealthCheck($0) }
@@ -34,6 +35,13 @@ extension Service {
                 expected: "it only with origin = \"transparent\""
             )
         }
+        if usesPseudoIPv4 == true, isOriginKnown, origin != .transparent, origin != .proxyV1 {
+            section.complain(
+                "pseudo_ipv4",
+                got: "true with origin \"\((origin ?? .none).rawValue)\"",
+                expected: "it only with origin = \"transparent\" or \"proxy-v1\""
+            )
+        }
         if name == "*" {
             section.complain(
                 "name",
@@ -47,6 +55,7 @@ extension Service {
         self.origin = origin ?? .none
         self.dialect = dialect ?? .every
         self.sourcePort = sourcePort ?? .keep
+        self.usesPseudoIPv4 = usesPseudoIPv4 ?? false
         self.health = health
         self.redundancy = redundancy
         self.allowsCompression = compression != .never

@@ -147,7 +147,7 @@ public final class ReceiveBatch {
         self.destination = SocketAddress(
             high: control.destination_high,
             low: control.destination_low,
-            port: self.bound.port,
+            port: control.destination_port == 0 ? self.bound.port : control.destination_port,
             scope: isLinkLocal ? control.interface : 0
         )
     }

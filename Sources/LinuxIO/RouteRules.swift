@@ -77,6 +77,8 @@ public struct RouteQuestion: Hashable, Sendable {
     public var ipProtocol: UInt8 = 0
     public var sourcePort: UInt16 = 0
     public var destinationPort: UInt16 = 0
+    /// What the packet filter would have put on it.
+    public var mark: UInt32 = 0
 
     public init(destination: SocketAddress) { self.destination = destination }
 }
@@ -206,6 +208,7 @@ extension RouteQuestion {
         request.attribute(1, self.destination)
         if let source = self.source { request.attribute(2, source) }
         if self.inputInterface != 0 { request.attribute(3, self.inputInterface) }
+        if self.mark != 0 { request.attribute(16, self.mark) }
         if self.ipProtocol != 0 { request.attribute(27, self.ipProtocol) }
         if self.sourcePort != 0 { request.attribute(28, self.sourcePort.bigEndian) }
         if self.destinationPort != 0 { request.attribute(29, self.destinationPort.bigEndian) }

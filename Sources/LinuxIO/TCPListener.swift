@@ -17,10 +17,13 @@ public final class TCPListener {
     /// What it is bound to, with the port the kernel chose.
     public let localAddress: SocketAddress
 
+    /// A transparent one takes connections to addresses and ports that are not this machine's, where
+    /// a rule of the packet filter leads them here, and needs `CAP_NET_RAW`.
     public init(
         binding address: SocketAddress,
         sharing: PortSharing = .exclusive,
         isDualStack: Bool = true,
+        isTransparent: Bool = false,
         backlog: Int32 = 4096
     ) throws(IOError) {
         let descriptor = try openSocket(address.family, SOCK_STREAM)
@@ -29,6 +32,9 @@ public final class TCPListener {
             if address.family == AF_INET6 {
                 let only: Int32 = isDualStack ? 0 : 1
                 try setOption(descriptor, Int32(IPPROTO_IPV6), IPV6_V6ONLY, only, "IPV6_V6ONLY")
+            }
+            if isTransparent {
+                try TransparentSocket.allowForeignSource(descriptor, address.family)
             }
             let share = { () throws(IOError) in
                 try setOption(descriptor, SOL_SOCKET, SO_REUSEPORT, 1, "setsockopt SO_REUSEPORT")

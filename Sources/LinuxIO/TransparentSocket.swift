@@ -206,7 +206,7 @@ public enum TransparentSocket {
         }
     }
 
-    private static func allowForeignSource(
+    static func allowForeignSource(
         _ descriptor: Int32,
         _ family: Int32
     ) throws(IOError) {

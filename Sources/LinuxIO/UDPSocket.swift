@@ -14,6 +14,9 @@ public struct UDPOptions: Sendable {
     public var forbidsFragments = false
     /// Asks for the address each datagram was sent to.
     public var reportsDestination = false
+    /// Takes datagrams for addresses and ports that are not this machine's, where a rule of the
+    /// packet filter leads them here, and tells which; needs `CAP_NET_RAW`.
+    public var isTransparent = false
 
     public init() {}
 }
@@ -68,6 +71,10 @@ public final class UDPSocket {
     public init(binding address: SocketAddress, options: UDPOptions) throws(IOError) {
         let descriptor = try Self.open(address.family, options)
         do throws(IOError) {
+            if options.isTransparent {
+                try TransparentSocket.allowForeignSource(descriptor, address.family)
+                try Self.reportOriginalDestination(descriptor, address.family)
+            }
             if options.sharing == .further {
                 try setOption(descriptor, SOL_SOCKET, SO_REUSEPORT, 1, "setsockopt SO_REUSEPORT")
             }
@@ -82,7 +89,7 @@ public final class UDPSocket {
         self.descriptor = descriptor
         self.family = address.family
         self.isConnected = false
-        self.reportsDestination = options.reportsDestination
+        self.reportsDestination = options.reportsDestination || options.isTransparent
         self.localAddress = LinuxIO.localAddress(of: descriptor) ?? address
         self.usesSegmentation = true
     }
@@ -112,6 +119,16 @@ public final class UDPSocket {
         self.family = address.family
         self.isConnected = true
         self.reportsDestination = options.reportsDestination
+        self.localAddress = LinuxIO.localAddress(of: descriptor) ?? address
+        self.usesSegmentation = true
+    }
+
+    /// Takes over what ``open(_:_:)`` made, once it is bound.
+    init(adoptingBound descriptor: Int32, _ address: SocketAddress) {
+        self.descriptor = descriptor
+        self.family = address.family
+        self.isConnected = false
+        self.reportsDestination = false
         self.localAddress = LinuxIO.localAddress(of: descriptor) ?? address
         self.usesSegmentation = true
     }
@@ -171,6 +188,19 @@ public final class UDPSocket {
                 try setOption(descriptor, ip6, name, 1, "setsockopt IPV6_RECVPKTINFO")
             }
         }
+    }
+
+    /// An IPv6 socket may take IPv4 as well, and then obeys the IPv4 option.
+    private static func reportOriginalDestination(
+        _ descriptor: Int32,
+        _ family: Int32
+    ) throws(IOError) {
+        let name: StaticString = "setsockopt RECVORIGDSTADDR"
+        let option = CLinuxShims_IP_RECVORIGDSTADDR
+        try setOption(descriptor, Int32(IPPROTO_IP), option, 1, name)
+        guard family == AF_INET6 else { return }
+        let option6 = CLinuxShims_IPV6_RECVORIGDSTADDR
+        try setOption(descriptor, Int32(IPPROTO_IPV6), option6, 1, name)
     }
 
     /// The kernel's receive buffer in bytes as it accounts for it (twice what was asked for).

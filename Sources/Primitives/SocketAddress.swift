@@ -33,6 +33,22 @@ public struct SocketAddress: Hashable, Sendable {
     @inlinable
     public var ipv4: UInt32 { UInt32(truncatingIfNeeded: self.low) }
 
+    /// 127.0.0.0/8 or ::1.
+    public var isLoopback: Bool {
+        self.isIPv4 ? self.ipv4 >> 24 == 127 : self.high == 0 && self.low == 1
+    }
+
+    /// Whether this process alone can be at `self` when it listens on `listener`: the same port,
+    /// and the same host or one that every address of the machine stands for.
+    public func isCertainlyAt(_ listener: Self) -> Bool {
+        guard self.port == listener.port else { return false }
+        if self.isSameHost(as: listener) { return true }
+        let isEvery = listener.isIPv4 ? listener.ipv4 == 0 : listener.high == 0 && listener.low == 0
+        let isUnspecified = self.isIPv4 ? self.ipv4 == 0 : self.high == 0 && self.low == 0
+        let hears = listener.isIPv4 == self.isIPv4 || !listener.isIPv4
+        return isEvery && hears && (self.isLoopback || isUnspecified)
+    }
+
     /// The same host with another port.
     @inlinable
     public func with(port: UInt16) -> Self {

@@ -1,7 +1,8 @@
-import Configuration
+public import Configuration
 import Erasure
 import LinuxIO
 import Primitives
+public import ReturnPath
 import Session
 
 /// A client's configuration as its workers need it: what each local address leads to.
@@ -12,6 +13,8 @@ struct ClientPlan: Sendable {
         /// Port 0 stands for whatever the kernel gave; `ordinal` tells two such apart.
         var address: SocketAddress
         var ordinal: Int
+        /// Whether the packet filter leads datagrams and connections for other addresses here.
+        var isTransparent = false
     }
 
     private(set) var forwards: [Place: Forward] = [:]
@@ -20,11 +23,12 @@ struct ClientPlan: Sendable {
 
     init(_ configuration: ClientConfiguration) {
         for (ordinal, forward) in configuration.forwards.enumerated() {
-            for address in forward.listen.addresses {
+            for address in forward.bindings {
                 let place = Place(
                     transportProtocol: forward.transportProtocol,
                     address: address,
-                    ordinal: address.port == 0 ? ordinal : 0
+                    ordinal: address.port == 0 ? ordinal : 0,
+                    isTransparent: forward.isTransparent
                 )
                 var forward = forward
                 forward.redundancy = forward.redundancy ?? configuration.transport.redundancy
@@ -96,13 +100,19 @@ struct LocalListener {
     ) throws(IOError) -> Socket {
         if place.transportProtocol == .tcp {
             return .tcp(
-                try TCPListener(binding: address, sharing: sharing, isDualStack: isDualStack)
+                try TCPListener(
+                    binding: address,
+                    sharing: sharing,
+                    isDualStack: isDualStack,
+                    isTransparent: place.isTransparent
+                )
             )
         }
         var options = UDPOptions()
         options.sharing = sharing
         options.isDualStack = isDualStack
-        options.reportsDestination = address.isWildcard
+        options.reportsDestination = address.isWildcard && !place.isTransparent
+        options.isTransparent = place.isTransparent
         return .udp(try UDPSocket(binding: address, options: options))
     }
 }
@@ -133,5 +143,21 @@ extension Forward {
         case .reliable: request.delivery = .reliable
         }
         return request
+    }
+}
+
+extension ClientConfiguration {
+    /// What the packet filter has to lead here.
+    public var transparentListeners: [TransparentInput.Listener] {
+        let plan = ClientPlan(self)
+        return plan.places.compactMap { place in
+            guard place.isTransparent, let forward = plan.forwards[place] else { return nil }
+            return TransparentInput.Listener(
+                place.transportProtocol == .tcp ? .tcp : .udp,
+                first: place.address,
+                lastPort: forward.listen.lastPort,
+                isDualStack: plan.isDualStack(place)
+            )
+        }
     }
 }

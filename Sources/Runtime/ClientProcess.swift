@@ -4,6 +4,7 @@ import Glibc
 import LinuxIO
 import Primitives
 import Recovery
+import ReturnPath
 import Session
 
 /// A running `fairlead-client`.
@@ -58,6 +59,8 @@ public final class ClientProcess: Sendable {
         let workers = WorkerCount.client(self.configuration.transport.workers)
         let plan = ClientPlan(self.configuration)
         let listeners = try self.bind(plan.places, of: plan, workers: workers)
+        for listener in listeners[0] { self.bound[listener.place] = listener.localAddress }
+        try self.ownListeners.refuse(self.servers(of: self.configuration), "the tunnel's server")
         let mailboxes = try (0..<workers).map { _ in try Mailbox() }
         let now = BootClock().now()
         let parts = try (0..<workers).map { worker in
@@ -77,7 +80,7 @@ public final class ClientProcess: Sendable {
         }
         try self.core.crew.start(parts, control: self.core.control)
         self.core.crew.post { .client(plan, newListeners: Handover(listeners[$0])) }
-        for listener in listeners[0] { self.bound[listener.place] = listener.localAddress }
+        self.checkTransparentRoutes(self.configuration)
         let control = self.core.control
         let resolver = try Resolver(log: self.core.log) { control.post(.resolved($0)) }
         try resolver.watch(self.configuration.servers)
@@ -154,6 +157,29 @@ public final class ClientProcess: Sendable {
         return listeners
     }
 
+    private var ownListeners: OwnListeners {
+        OwnListeners(self.bound.filter { $0.key.transportProtocol == .udp }.map(\.value))
+    }
+
+    /// Says what is missing where players' packets cannot reach a transparent listener.
+    private func checkTransparentRoutes(_ configuration: ClientConfiguration) {
+        let listeners = configuration.transparentListeners
+        for isIPv6 in [false, true] {
+            let isWanted = listeners.contains { isIPv6 ? $0.hearsIPv6 : $0.hearsIPv4 }
+            guard isWanted, (try? TransparentInput.isRouted(isIPv6: isIPv6)) == false else {
+                continue
+            }
+            self.core.log.warning(
+                "transparent-route-missing",
+                [
+                    "family": isIPv6 ? "ipv6" : "ipv4",
+                    "cause": "packets for transparent forwards are not led to this process",
+                    "cure": "run the commands of: fairlead routes print --client FILE",
+                ]
+            )
+        }
+    }
+
     // MARK: Names
 
     /// Every address of every server, in the order of the file, as far as names are known.
@@ -164,7 +190,14 @@ public final class ClientProcess: Sendable {
     }
 
     private func resolved(_ addresses: [String: [SocketAddress]]) {
-        self.known.merge(addresses) { _, new in new }
+        let own = self.ownListeners
+        for (name, list) in addresses {
+            for loop in list where own.contains(loop) {
+                let failure = StartFailure(loop: loop, "the tunnel's server \(name)")
+                self.core.log.error("server-refused", ["cause": failure.description])
+            }
+            self.known[name] = list.filter { !own.contains($0) }
+        }
         self.postServers()
     }
 
@@ -184,11 +217,22 @@ public final class ClientProcess: Sendable {
         }
     }
 
+    /// A socket is transparent or not from the moment it is bound, and its port is taken.
+    private func refuseToggles(_ places: [ClientPlan.Place]) throws(StartFailure) {
+        for place in places {
+            var twin = place
+            twin.isTransparent.toggle()
+            guard self.bound[twin] != nil else { continue }
+            throw StartFailure(toggling: place.address)
+        }
+    }
+
     private func adopt(_ new: Loaded) {
         let plan = ClientPlan(new.configuration)
         let fresh: [[LocalListener]]
         do throws(StartFailure) {
             let places = plan.places.filter { self.bound[$0] == nil }
+            try self.refuseToggles(places)
             fresh = try self.bind(places, of: plan, workers: self.core.crew.count)
         } catch {
             return self.core.log.error("reload-refused", ["cause": error.description])

@@ -70,6 +70,8 @@ final class ClientSide {
         alignment: 16
     )
     private let flows: PlayerFlows
+    /// What transparent listeners answer through.
+    private let replySockets = ReplySockets()
     /// Grows only: a slot's number is in tokens and flows.
     private var listeners: [Listener?] = []
     private var resting: [Int] = []
@@ -326,6 +328,9 @@ final class ClientSide {
             case .udp(let socket) = listener.local.socket
         else { return }
         self.parts.tallies.moved(down: bytes.count, service: flow.service)
+        if listener.local.place.isTransparent, flow.answerFrom.port != listener.address.port {
+            return self.reply(bytes, flow)
+        }
         let source = socket.reportsDestination ? flow.answerFrom : nil
         guard let acceptor = listener.acceptor else {
             return self.parts.sender.send(bytes, through: socket, to: flow.answerTo, from: source)
@@ -334,6 +339,20 @@ final class ClientSide {
         let mark =
             listener.marksAnswers ? self.mark(flow) : UnsafeRawBufferPointer(start: nil, count: 0)
         self.parts.sender.send(mark, bytes, through: socket, to: flow.answerTo, from: source)
+    }
+
+    /// Answers from a port that is not the listener's own.
+    private func reply(_ bytes: UnsafeRawBufferPointer, _ flow: PlayerFlow) {
+        do throws(IOError) {
+            let socket = try self.replySockets.socket(from: flow.answerFrom)
+            self.parts.sender.send(bytes, through: socket, to: flow.answerTo, from: nil)
+        } catch {
+            self.parts.tallies.datagramsDropped &+= 1
+            self.parts.log.warning(
+                "reply-failed",
+                ["from": flow.answerFrom.description, "cause": error.description]
+            )
+        }
     }
 
     /// The header that the flow's datagrams come with.

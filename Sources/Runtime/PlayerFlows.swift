@@ -100,6 +100,7 @@ final class PlayerFlows {
         let hash = fold(
             addressHash(player, seed: self.seed),
             local.high ^ local.low ^ UInt64(UInt32(bitPattern: listener)) << 32
+                ^ UInt64(local.port) << 16
         )
         return Int(truncatingIfNeeded: hash) & self.mask
     }

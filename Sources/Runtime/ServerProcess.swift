@@ -21,6 +21,7 @@ public final class ServerProcess: Sendable {
     nonisolated(unsafe) private var resolver: Resolver?
     nonisolated(unsafe) private var monitor: HealthMonitor?
     nonisolated(unsafe) private var routes: RouteWatch?
+    nonisolated(unsafe) private var listeners: [SocketAddress] = []
 
     /// `reload` reads and checks the configuration file again; it is called on SIGHUP.
     public init(
@@ -81,6 +82,8 @@ public final class ServerProcess: Sendable {
     private func start() throws -> [SocketAddress] {
         let workers = WorkerCount.server(self.configuration.transport.workers)
         let sockets = try self.bind(workers: workers)
+        self.listeners = sockets[0].map(\.localAddress)
+        try self.refuseLoops(self.configuration)
         let plan = ServerPlan(self.configuration)
         let mailboxes = try (0..<workers).map { _ in try Mailbox() }
         let indexKey: UInt64 = EntropySource.kernel().next()
@@ -178,7 +181,18 @@ public final class ServerProcess: Sendable {
         }
     }
 
+    private func refuseLoops(_ configuration: ServerConfiguration) throws(StartFailure) {
+        let backends = configuration.services.filter { $0.transportProtocol == .udp }
+            .flatMap(\.backends).compactMap(\.endpoint.literal)
+        try OwnListeners(self.listeners).refuse(backends, "a backend")
+    }
+
     private func adopt(_ new: Loaded) {
+        do throws(StartFailure) {
+            try self.refuseLoops(new.configuration)
+        } catch {
+            return self.core.log.error("reload-refused", ["cause": error.description])
+        }
         let changes = ServerReload(from: self.current, to: new)
         self.current = new
         let plan = ServerPlan(new.configuration)

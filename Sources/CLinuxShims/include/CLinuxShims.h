@@ -31,6 +31,7 @@ typedef struct {
     uint32_t interface;
     int32_t segment_size; // 0: the message is one datagram (no UDP_GRO message).
     int32_t has_destination;
+    uint16_t destination_port; // 0: not said; only transparent sockets learn it.
 } CLinuxShims_control;
 
 // Room for every control message this program sends or asks for.
@@ -47,6 +48,8 @@ static const int CLinuxShims_SO_RCVBUFFORCE = 33;
 static const int CLinuxShims_IP_TRANSPARENT = 19;
 static const int CLinuxShims_IPV6_TRANSPARENT = 75;
 static const int CLinuxShims_IP_BIND_ADDRESS_NO_PORT = 24;
+static const int CLinuxShims_IP_RECVORIGDSTADDR = 20;
+static const int CLinuxShims_IPV6_RECVORIGDSTADDR = 74;
 
 static const uint32_t CLinuxShims_EPOLLIN = 0x001;
 static const uint32_t CLinuxShims_EPOLLOUT = 0x004;

@@ -1,0 +1,206 @@
+"""Forwards for whole ranges of ports, with and without the packet filter's help."""
+
+import contextlib
+import socket
+import struct
+import subprocess
+import time
+
+import peers
+from lab import BACKEND4, EDGE4, EDGE6, PLAYER4, PLAYER6, Lab, Service, place, until
+from origin import RIGHTS, SIGNATURE, restoring
+from verdicts import case, expect, expect_equal
+
+# Not addresses of the edge: they are only routed to it.
+FAR4, FAR6 = "198.51.100.7", "2001:db8:7::7"
+FIRST, LAST = 20000, 20100
+
+
+def header(data: bytes) -> tuple[tuple, tuple, dict[int, bytes], bytes]:
+    """Player, destination, extensions and the rest of what begins with a PROXY v2 header."""
+    expect_equal(data[:12], SIGNATURE, "the signature")
+    size = struct.unpack("!H", data[14:16])[0]
+    if data[13] >> 4 == 1:
+        family, length, end = socket.AF_INET, 4, 28
+    else:
+        family, length, end = socket.AF_INET6, 16, 52
+    texts = [
+        socket.inet_ntop(family, data[16 + i * length : 16 + (i + 1) * length]) for i in (0, 1)
+    ]
+    ports = struct.unpack("!HH", data[end - 4 : end])
+    extensions = {}
+    place_ = end
+    while place_ < 16 + size:
+        kind, count = struct.unpack("!BH", data[place_ : place_ + 3])
+        extensions[kind] = data[place_ + 3 : place_ + 3 + count]
+        place_ += 3 + count
+    return (texts[0], ports[0]), (texts[1], ports[1]), extensions, data[16 + size :]
+
+
+def services(listen: str, lines: str = "transparent = true") -> list[Service]:
+    return [
+        Service("web", "tcp", place(BACKEND4, 8080), listen, 'origin = "proxy-v2"', lines),
+        Service("echo", "udp", place(BACKEND4, 9000), listen, 'origin = "proxy-v2"', lines),
+    ]
+
+
+class HeaderEcho:
+    """A UDP backend that notes headers and answers with what stood behind them."""
+
+    def __init__(self, lab: Lab):
+        self.socket = lab.udp("backend", BACKEND4, 9000, seconds=None)
+        self.seen: list[tuple] = []
+        import threading
+
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self):
+        while True:
+            data, source = self.socket.recvfrom(65_536)
+            player, destination, _, rest = header(data)
+            self.seen.append((player, destination))
+            self.socket.sendto(rest, source)
+
+
+@contextlib.contextmanager
+def led(lab: Lab, config: str):
+    """The packet filter and the routes as `fairlead routes print` wants them."""
+    run = ["ip", "netns", "exec", f"{lab.prefix}-client"]
+    script = subprocess.run(
+        [f"{lab.binaries}/fairlead", "routes", "print", "--client", config],
+        capture_output=True, text=True, cwd=lab.folder,
+    )  # fmt: skip
+    expect_equal(script.returncode, 0, f"routes print: {script.stderr}")
+    for _ in range(2):  # It may be run again.
+        done = subprocess.run([*run, "sh", "-e"], input=script.stdout, text=True,
+                              capture_output=True)  # fmt: skip
+        expect(done.returncode == 0, f"{script.stdout}\n{done.stderr}")
+    lab.ip("player", "route", "add", FAR4, "via", EDGE4)
+    lab.ip("player", "-6", "route", "add", FAR6, "via", EDGE6)
+    try:
+        yield
+    finally:
+        lab.ip("player", "route", "del", FAR4)
+        lab.ip("player", "-6", "route", "del", FAR6)
+        for command in (
+            "nft delete table inet fairlead_client",
+            "ip rule del pref 690", "ip -6 rule del pref 690",
+            "ip route flush table 46900", "ip -6 route flush table 46900",
+        ):  # fmt: skip
+            subprocess.run([*run, *command.split()], capture_output=True)
+
+
+def doctor(lab: Lab) -> tuple[int, str]:
+    done = subprocess.run(
+        ["ip", "netns", "exec", f"{lab.prefix}-client", f"{lab.binaries}/fairlead", "doctor",
+         "--client", f"{lab.folder}/client.toml"],
+        capture_output=True, text=True, cwd=lab.folder,
+    )  # fmt: skip
+    return done.returncode, done.stdout
+
+
+def exchange_all(lab: Lab, got: list[bytes], echo: HeaderEcho, targets: list[tuple[str, int]]):
+    for address, port in targets:
+        own = PLAYER6 if ":" in address else PLAYER4
+        with lab.connect(address, port, seconds=5) as player:
+            seen = len(got)
+            player.sendall(b"hello")
+            until(3, f"the backend's bytes of {address}", lambda: len(got) > seen)
+            shown, destination, _, rest = header(got[-1])
+            expect_equal(shown, player.getsockname()[:2], "the player")
+            expect_equal(destination, (address, port), "where it connected to")
+            expect_equal(rest, b"hello", "its bytes")
+        with lab.udp("player", own) as player:
+            for body in (b"one", b"two"):
+                peers.ask(player, body, (address, port))
+            player.sendto(b"three", (address, port))
+            data, source = player.recvfrom(100)
+            expect_equal((data, source[:2]), (b"three", (address, port)), "the reply's source")
+            shown = (own, player.getsockname()[1])
+        expect_equal(echo.seen[-1], (shown, (address, port)), "what the UDP backend saw")
+
+
+def recorder(got: list[bytes]):
+    def handle(connection):
+        data = b""
+        while not data.endswith(b"hello"):
+            data += connection.recv(300) or b"hello"
+        got.append(data)
+
+    return handle
+
+
+@case("transparent forward: one socket for 101 ports of every address, both families", seconds=40)
+def tproxy(lab):
+    got: list[bytes] = []
+    peers.TCPBackend(lab, BACKEND4, 8080, recorder(got))
+    echo = HeaderEcho(lab)
+    server, client = restoring(lab, services(f"[::]:{FIRST}-{LAST}"), RIGHTS)
+    expect(client.find("transparent-route-missing"), "the missing route is not told")
+    code, text = doctor(lab)
+    expect(code == 1 and "packet-filter" in text, f"doctor without the rules: {code} {text}")
+    targets = [(EDGE4, FIRST), (EDGE4, LAST), (FAR4, 20050), (EDGE6, 20001), (FAR6, LAST)]
+    with led(lab, f"{lab.folder}/client.toml"):
+        code, text = doctor(lab)
+        expect(code == 0, f"doctor with the rules: {text}")
+        exchange_all(lab, got, echo, targets)
+        # A program of the edge keeps its own port inside the range.
+        with lab.udp("client", EDGE4, 20060) as own, lab.udp("player", PLAYER4) as player:
+            player.sendto(b"mine", (EDGE4, 20060))
+            expect_equal(own.recv(10), b"mine", "what the edge's own program got")
+        # Nothing is left of a killed client that a new one would trip over; flows go on.
+        with lab.udp("player", PLAYER4) as player:
+            peers.ask(player, b"before", (FAR4, 20070))
+            client.close()
+            again = lab.start_client(services(f"[::]:{FIRST}-{LAST}"), name="client")
+            again.wait("session-up", 5)
+            peers.ask(player, b"after", (FAR4, 20070))
+        expect(not again.find("transparent-route-missing"), "a route that is there is missed")
+        exchange_all(lab, got, echo, targets)
+
+
+@case("transparent forward: of one address only, IPv4 alone, two workers")
+def tproxy_one(lab):
+    got: list[bytes] = []
+    peers.TCPBackend(lab, BACKEND4, 8080, recorder(got))
+    echo = HeaderEcho(lab)
+    wanted = services(f"{FAR4}:{FIRST}-{LAST}")
+    lab.start_server(wanted, peer=RIGHTS)
+    lab.start_client(wanted, "workers = 2").wait("session-up", 5)
+    with led(lab, f"{lab.folder}/client.toml"):
+        exchange_all(lab, got, echo, [(FAR4, FIRST), (FAR4, 20050), (FAR4, LAST)])
+        with lab.open_socket("player", socket.AF_INET, socket.SOCK_STREAM) as player:
+            player.settimeout(1)
+            expect(player.connect_ex((EDGE4, FIRST)) != 0, "another address is let in too")
+
+
+@case("a port range without the packet filter: a socket for each port")
+def plain_range(lab):
+    got: list[bytes] = []
+    peers.TCPBackend(lab, BACKEND4, 8080, recorder(got))
+    echo = HeaderEcho(lab)
+    restoring(lab, services(f"0.0.0.0:{FIRST}-{LAST}", ""), RIGHTS)
+    exchange_all(lab, got, echo, [(EDGE4, FIRST), (EDGE4, 20050), (EDGE4, LAST)])
+
+
+@case("a transparent forward without the right to it says so and ends")
+def without_right(lab):
+    config = lab.write("client.toml", lab.client_text(services(f"0.0.0.0:{FIRST}")))
+    drop = ["setpriv", "--bounding-set=-net_raw,-net_admin", "--inh-caps=-all"]
+    run = subprocess.run(
+        ["ip", "netns", "exec", f"{lab.prefix}-client", *drop, "--reuid=0",
+         f"{lab.binaries}/fairlead-client", "--config", config],
+        capture_output=True, text=True, cwd=lab.folder, timeout=10,
+    )  # fmt: skip
+    expect_equal(run.returncode, 1, "the exit code")
+    expect("CAP_NET_RAW" in run.stderr, f"what is missing is not told: {run.stderr}")
+
+
+@case("a server that is the client itself is refused before anything is bound")
+def loop(lab):
+    top = f'server = "{EDGE4}:{FIRST}"\n'
+    config = lab.write("client.toml", lab.client_text(services(f"0.0.0.0:{FIRST}", ""), top))
+    client = lab.start("fairlead-client", "client", config, "client")
+    expect_equal(client.wait_exit(5), 1, "the exit code")
+    expect(any("come back in" in line for line in client.lines), f"no cause: {client.lines}")
+    time.sleep(0)
