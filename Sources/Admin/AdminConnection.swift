@@ -60,11 +60,15 @@ struct AdminConnection {
             let bytes = earlier + new
             switch RequestHead.parse(bytes) {
             case .incomplete: self.state = .reading(bytes)
-            case .head(let head): self.state = .writing(responder.answer(head), sent: 0)
+            case .head(let head): self.state = .writing(self.answer(head, responder), sent: 0)
             case .refused(let code): self.state = .writing(Responder.refusal(code), sent: 0)
             }
             return nil
         }
+    }
+
+    private func answer(_ head: RequestHead, _ responder: Responder) -> [UInt8] {
+        responder.answer(head, isControl: self.source == AdminServer.controlSource)
     }
 
     /// `nil` when the state has changed.

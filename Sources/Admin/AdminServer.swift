@@ -4,11 +4,13 @@ public import Primitives
 
 /// Serves metrics, status and health pages over TCP and over a unix socket, on a thread of its own.
 ///
-/// GET only, HTTP/1.1, one request for each connection; a head has at most 8 KiB, each listener at
+/// GET only, but for the orders that the control socket takes; HTTP/1.1, one request for each connection; a head has at most 8 KiB, each listener at
 /// most 16 connections, each connection at most 5 seconds. The thread sleeps for ever while nobody
 /// is connected.
 public final class AdminServer: Sendable {
     public static let connectionLimit = 16
+    /// The number of the control socket among the listeners.
+    static let controlSource = 1
 
     /// Where HTTP is served, with the port the kernel chose.
     public let httpAddress: SocketAddress?
@@ -20,11 +22,12 @@ public final class AdminServer: Sendable {
     /// Binds and starts.
     ///
     /// The first of `controlPaths` that can be bound is used, none if the list is empty.
-    /// `report` is called on the server's thread and may take a moment.
+    /// `report` and `order` are called on the server's thread and may take a moment.
     public init(
         http: SocketAddress?,
         controlPaths: [String],
-        report: @escaping @Sendable () -> ProcessReport
+        report: @escaping @Sendable () -> ProcessReport,
+        order: AdminOrder.Handler? = nil
     ) throws(AdminFailure) {
         let listener = try Self.listener(http)
         let control = try Self.controlListener(controlPaths)
@@ -36,7 +39,7 @@ public final class AdminServer: Sendable {
                 listener: listener,
                 control: control,
                 wakeUp: wakeUp,
-                responder: Responder(report: report)
+                responder: Responder(report: report, order: order)
             )
             self.thread = try Self.start(loop)
             self.wakeUp = wakeUp
@@ -198,7 +201,7 @@ private final class AdminLoop {
 
     private func acceptControl() {
         while self.hasRoom(1), let descriptor = self.control?.accept() {
-            self.adopt(descriptor, source: 1)
+            self.adopt(descriptor, source: AdminServer.controlSource)
         }
     }
 

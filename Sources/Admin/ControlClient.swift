@@ -16,6 +16,18 @@ public enum ControlClient {
         accept: String,
         from path: String
     ) throws(IOError) -> Answer {
+        try self.exchange(
+            "GET \(target) HTTP/1.1\r\nHost: fairlead\r\nAccept: \(accept)\r\n\r\n",
+            path
+        )
+    }
+
+    /// Orders something; the body says what came of it.
+    public static func post(_ order: AdminOrder, to path: String) throws(IOError) -> Answer {
+        try self.exchange("POST \(order.target) HTTP/1.1\r\nHost: fairlead\r\n\r\n", path)
+    }
+
+    private static func exchange(_ request: String, _ path: String) throws(IOError) -> Answer {
         guard var address = UnixAddress(path) else {
             throw IOError(code: ENAMETOOLONG, call: "connect")
         }
@@ -29,7 +41,7 @@ public enum ControlClient {
         guard address.withKernelAddress({ connect(descriptor, $0, $1) }) == 0 else {
             throw IOError(code: errno, call: "connect")
         }
-        var request = "GET \(target) HTTP/1.1\r\nHost: fairlead\r\nAccept: \(accept)\r\n\r\n"
+        var request = request
         let sent = request.withUTF8 {
             send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
         }

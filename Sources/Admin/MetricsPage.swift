@@ -73,11 +73,21 @@ public enum MetricsPage {
     }
 
     private static func backends(_ report: ProcessReport, on page: inout Page) {
-        page.begin("backend_up", "gauge", "1 while a backend is given work.")
+        page.begin("backend_up", "gauge", "1 while a backend is alive, as far as is known.")
+        Self.each(report, on: &page) { $0.isUp ? "1" : "0" }
+        page.begin("backend_draining", "gauge", "1 while a backend gets nobody new by order.")
+        Self.each(report, on: &page) { $0.isDraining ? "1" : "0" }
+    }
+
+    private static func each(
+        _ report: ProcessReport,
+        on page: inout Page,
+        _ value: (ProcessReport.Backend) -> String
+    ) {
         for service in report.services {
             for backend in service.backends {
                 page.sample(
-                    backend.isUp ? "1" : "0",
+                    value(backend),
                     ("service", service.name),
                     ("backend", backend.address)
                 )

@@ -40,6 +40,8 @@ public struct ProcessReport: Sendable {
         /// As written in the configuration.
         public var address: String
         public var isUp: Bool
+        /// Whether it gets nobody new, because an operator wants it so.
+        public var isDraining = false
         public var streams: Int
         public var flows: Int
 

@@ -14,6 +14,8 @@ struct RequestHead: Equatable {
     var method: String
     /// Without the query.
     var path: String
+    /// What follows the question mark, as it came.
+    var query = ""
     /// Whether `text/plain` is what the client wants most.
     var prefersText = false
 
@@ -62,7 +64,8 @@ struct RequestHead: Equatable {
         let path = words[1].prefix { $0 != UInt8(ascii: "?") }
         var head = RequestHead(
             method: String(decoding: words[0], as: UTF8.self),
-            path: String(decoding: path, as: UTF8.self)
+            path: String(decoding: path, as: UTF8.self),
+            query: String(decoding: words[1].dropFirst(path.count + 1), as: UTF8.self)
         )
         for field in fields {
             guard let colon = field.firstIndex(of: UInt8(ascii: ":")), colon > field.startIndex,

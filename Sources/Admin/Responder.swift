@@ -2,8 +2,14 @@
 struct Responder {
     /// Asked once for each page that needs it.
     let report: @Sendable () -> ProcessReport
+    /// Carries out what came over the control socket; `nil` where there is nothing to order.
+    var order: AdminOrder.Handler?
 
-    func answer(_ head: RequestHead) -> [UInt8] {
+    /// `isControl`: it came over the control socket, which only the owner of the process can open.
+    func answer(_ head: RequestHead, isControl: Bool = false) -> [UInt8] {
+        if isControl, let order = self.order, let kind = AdminOrder.kind(ofPath: head.path) {
+            return Self.answer(kind, head, order)
+        }
         let pages = ["/metrics", "/status", "/live", "/ready"]
         guard pages.contains(head.path) else { return Self.refusal(404) }
         guard head.method == "GET" else { return Self.refusal(405) }
@@ -22,6 +28,21 @@ struct Responder {
         }
     }
 
+    private static func answer(
+        _ isDraining: Bool,
+        _ head: RequestHead,
+        _ carryOut: AdminOrder.Handler
+    ) -> [UInt8] {
+        guard head.method == "POST" else { return Self.refusal(405) }
+        guard let order = AdminOrder(query: head.query, isDraining: isDraining) else {
+            return Self.refusal(400)
+        }
+        switch carryOut(order) {
+        case .done(let text): return Self.response(200, Self.plain, text + "\n")
+        case .refused(let text): return Self.response(409, Self.plain, text + "\n")
+        }
+    }
+
     static func refusal(_ status: Int) -> [UInt8] {
         Self.response(status, Self.plain, "\(status) \(Self.phrase(status))\n")
     }
@@ -35,6 +56,7 @@ struct Responder {
         case 404: "Not Found"
         case 405: "Method Not Allowed"
         case 408: "Request Timeout"
+        case 409: "Conflict"
         case 431: "Request Header Fields Too Large"
         case 503: "Service Unavailable"
         default: "HTTP Version Not Supported"

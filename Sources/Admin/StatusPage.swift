@@ -36,6 +36,7 @@ public enum StatusPage {
         JSON.object([
             ("address", JSON.string(backend.address)),
             ("up", backend.isUp ? "true" : "false"),
+            ("draining", backend.isDraining ? "true" : "false"),
             ("streams", "\(backend.streams)"),
             ("flows", "\(backend.flows)"),
         ])
@@ -72,7 +73,7 @@ public enum StatusPage {
                 [JSON.plain(service.name), "", "", "\(service.streams)", "\(service.flows)"] + bytes
             )
             for backend in service.backends {
-                let state = backend.isUp ? "up" : "DOWN"
+                let state = backend.isUp ? backend.isDraining ? "draining" : "up" : "DOWN"
                 let counts = ["\(backend.streams)", "\(backend.flows)", "", ""]
                 rows.append(["", JSON.plain(backend.address), state] + counts)
             }

@@ -49,7 +49,8 @@ _Static_assert(RTA_IIF == 3 && RTA_OIF == 4 && RTA_PREFSRC == 7 && RTA_TABLE == 
                "route attributes");
 _Static_assert(RTA_IP_PROTO == 27 && RTA_SPORT == 28 && RTA_DPORT == 29, "route attributes");
 _Static_assert(RTNLGRP_LINK == 1 && RTNLGRP_IPV4_ROUTE == 7 && RTNLGRP_IPV4_RULE == 8
-                   && RTNLGRP_IPV6_ROUTE == 11 && RTNLGRP_IPV6_RULE == 19,
+                   && RTNLGRP_IPV6_ROUTE == 11 && RTNLGRP_IPV6_RULE == 19
+                   && RTNLGRP_IPV4_IFADDR == 5 && RTNLGRP_IPV6_IFADDR == 9,
                "netlink groups");
 _Static_assert(EPOLLIN == 1 && EPOLLOUT == 4 && EPOLLERR == 8 && EPOLLHUP == 16, "epoll events");
 _Static_assert(EPOLL_CTL_ADD == 1 && EPOLL_CTL_DEL == 2 && EPOLL_CTL_MOD == 3, "epoll operations");

@@ -19,7 +19,12 @@ enum EndProcess {
                     try ServerConfiguration.load(path: path, groupReadableKeys: group)
                 }
             }
-            return RunningEnd(role: .server, status: process.statusSnapshot, run: process.run)
+            return RunningEnd(
+                role: .server,
+                status: process.statusSnapshot,
+                order: { AdminOrder.Outcome(process, $0) },
+                run: process.run
+            )
         }
     }
 
@@ -36,7 +41,12 @@ enum EndProcess {
                     try ClientConfiguration.load(path: path, groupReadableKeys: group)
                 }
             }
-            return RunningEnd(role: .client, status: process.statusSnapshot, run: process.run)
+            return RunningEnd(
+                role: .client,
+                status: process.statusSnapshot,
+                order: { _ in .refused("a client has no backends; ask the server") },
+                run: process.run
+            )
         }
     }
 
@@ -44,6 +54,7 @@ enum EndProcess {
     private struct RunningEnd {
         var role: ProcessReport.Role
         var status: @Sendable () -> ProcessStatus
+        var order: AdminOrder.Handler
         var run: () -> Int32
     }
 
@@ -89,13 +100,32 @@ enum EndProcess {
         let paths = control.paths(role: end.role)
         guard http != nil || !paths.isEmpty else { return nil }
         do throws(AdminFailure) {
-            return try AdminServer(http: http, controlPaths: paths, report: report)
+            return try AdminServer(
+                http: http,
+                controlPaths: paths,
+                report: report,
+                order: end.order
+            )
         } catch {
             // The usual places need root or a login session; whoever names a place gets it or none.
             guard control == .automatic, case .control = error.place else { throw error }
             log.debug("control-unavailable", ["cause": "\(error)"])
             guard http != nil else { return nil }
             return try AdminServer(http: http, controlPaths: [], report: report)
+        }
+    }
+}
+
+extension AdminOrder.Outcome {
+    fileprivate init(_ process: ServerProcess, _ order: AdminOrder) {
+        let outcome = process.drain(
+            service: order.service,
+            backend: order.backend,
+            isDraining: order.isDraining
+        )
+        switch outcome {
+        case .done(let text): self = .done(text)
+        case .refused(let text): self = .refused(text)
         }
     }
 }

@@ -8,7 +8,8 @@ public struct FairleadCommand: ParsableCommand {
         version: "fairlead \(Release.version)",
         subcommands: [
             KeygenCommand.self, PubkeyCommand.self, CheckCommand.self, StatusCommand.self,
-            DoctorCommand.self, RoutesCommand.self, LabCommand.self, VersionCommand.self,
+            DrainCommand.self, UndrainCommand.self, DoctorCommand.self, RoutesCommand.self,
+            LabCommand.self, VersionCommand.self,
         ]
     )
 

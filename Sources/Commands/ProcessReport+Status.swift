@@ -33,12 +33,14 @@ extension ProcessReport {
             service.bytesUp = tally.bytesUp
             service.bytesDown = tally.bytesDown
             service.backends = tally.backends.map { backend in
-                Backend(
+                var shown = Backend(
                     address: backend.address,
                     isUp: backend.isUp,
                     streams: backend.streams,
                     flows: backend.flows
                 )
+                shown.isDraining = backend.isDraining
+                return shown
             }
             return service
         }

@@ -63,7 +63,7 @@ struct StatusCommand: ParsableCommand {
         return existing.isEmpty ? paths.flatMap { $0 } : existing
     }
 
-    private static func explain(_ error: IOError, _ path: String) -> String {
+    static func explain(_ error: IOError, _ path: String) -> String {
         switch error.code {
         case ENOENT: "no process listens at \(path) (no such file)"
         case ECONNREFUSED: "no process listens at \(path) (it has ended)"

@@ -175,15 +175,26 @@ extension RouteRequest {
     }
 }
 
-/// Tells that somebody has changed rules, routes or interfaces of this network namespace.
+/// Tells that somebody has changed rules, routes, interfaces or addresses of this network namespace.
 public final class RouteChanges {
+    public enum Subject: Sendable {
+        /// Interfaces, and the routes and rules of both families.
+        case routes
+        /// The addresses of both families.
+        case addresses
+    }
+
     /// Becomes readable at a change.
     public let descriptor: Int32
     private var buffer = [UInt8](repeating: 0, count: 16 << 10)
 
-    public init() throws(IOError) {
-        // Interfaces, and the routes and rules of both families: bit n − 1 is group n.
-        let groups: UInt32 = 1 << 0 | 1 << 6 | 1 << 7 | 1 << 10 | 1 << 18
+    public init(of subject: Subject = .routes) throws(IOError) {
+        // Bit n − 1 is group n.
+        let groups: UInt32 =
+            switch subject {
+            case .routes: 1 << 0 | 1 << 6 | 1 << 7 | 1 << 10 | 1 << 18
+            case .addresses: 1 << 4 | 1 << 8
+            }
         self.descriptor = try openNetlink(groups: groups)
     }
 

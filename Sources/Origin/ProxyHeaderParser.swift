@@ -84,4 +84,15 @@ public struct ProxyHeaderParser {
     private static func copy(_ field: ProxyV2.Field, _ bytes: UnsafeRawBufferPointer) -> [UInt8] {
         Array(bytes[field.offset..<field.offset + field.count])
     }
+
+    /// PP2_TYPE_UNIQUE_ID and PP2_TYPE_AUTHORITY of the PROXY v2 header at the front of a datagram;
+    /// empty where there is none.
+    public static func extensions(
+        ofDatagram bytes: UnsafeRawBufferPointer
+    ) -> (uniqueID: [UInt8], authority: [UInt8]) {
+        guard case .header(let header) = ProxyV2.parse(bytes, transport: .datagram) else {
+            return ([], [])
+        }
+        return (Self.copy(header.uniqueID, bytes), Self.copy(header.authority, bytes))
+    }
 }

@@ -12,6 +12,8 @@ final class BackendPool {
     let isProbed: Bool
     /// What the names resolve to now; the first one is used.
     private var addresses: [[SocketAddress]]
+    /// Who gets nobody new, because an operator wants it so.
+    private var isDrained: [Bool]
     private let set: BackendSet
 
     init(_ service: Service, _ known: [String: [SocketAddress]], at now: Instant) {
@@ -19,10 +21,11 @@ final class BackendPool {
         self.addresses = service.backends.map { backend in
             backend.endpoint.literal.map { [$0] } ?? known[backend.endpoint.description] ?? []
         }
+        self.isDrained = Array(repeating: false, count: service.backends.count)
         self.isProbed = service.health != nil
         self.set = BackendSet(service, noticesRefusals: service.health == nil, at: now)
         for index in self.names.indices {
-            self.set.setDraining(index, self.addresses[index].isEmpty)
+            self.refresh(index)
         }
     }
 
@@ -39,7 +42,7 @@ final class BackendPool {
         self.set.finished(index)
         // Backups wait until all others count as down, but this player cannot.
         self.set.setDraining(excluded, true)
-        defer { self.set.setDraining(excluded, self.addresses[excluded].isEmpty) }
+        defer { self.refresh(excluded) }
         return self.set.pick(source: source, at: now)
     }
 
@@ -64,9 +67,19 @@ final class BackendPool {
     func resolved(_ name: String, to addresses: [SocketAddress]) {
         for index in self.names.indices where self.names[index] == name {
             self.addresses[index] = addresses
-            // A name that leads nowhere gets nobody.
-            self.set.setDraining(index, addresses.isEmpty)
+            self.refresh(index)
         }
+    }
+
+    /// Lets a backend have nobody new, or new ones again; what it has stays.
+    func setDrained(_ index: Int, _ isDrained: Bool) {
+        self.isDrained[index] = isDrained
+        self.refresh(index)
+    }
+
+    /// A name that leads nowhere gets nobody either.
+    private func refresh(_ index: Int) {
+        self.set.setDraining(index, self.isDrained[index] || self.addresses[index].isEmpty)
     }
 }
 

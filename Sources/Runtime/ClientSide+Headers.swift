@@ -77,6 +77,10 @@ extension ClientSide {
                         listener,
                         origin: header?.source ?? connection.peer,
                         destination: header?.destination ?? connection.local,
+                        context: OpenContext(
+                            uniqueID: parser.uniqueID,
+                            authority: parser.authority
+                        ),
                         rest: UnsafeRawBufferPointer(rebasing: bytes[consumed...]),
                         at: now
                     )
@@ -179,6 +183,14 @@ extension ClientSide {
             self.refuseDatagram(faultLabels[fault] ?? "header", listener, from: packet.source)
             return nil
         }
+    }
+
+    /// What a flow's first datagram says besides addresses; a header that came alone before it is
+    /// not remembered for this.
+    static func context(_ packet: ReceivedPacket) -> OpenContext {
+        let bytes = UnsafeRawBufferPointer(packet.bytes)
+        let (uniqueID, authority) = ProxyHeaderParser.extensions(ofDatagram: bytes)
+        return OpenContext(uniqueID: uniqueID, authority: authority)
     }
 
     /// Any host can send these, so most are counted and nothing else.

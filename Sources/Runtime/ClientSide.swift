@@ -186,10 +186,12 @@ final class ClientSide {
         _ listener: Listener,
         origin: SocketAddress,
         destination: SocketAddress,
+        context: OpenContext = OpenContext(),
         rest: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0),
         at now: Instant
     ) {
-        let request = listener.forward.request(origin: origin, destination: destination)
+        var request = listener.forward.request(origin: origin, destination: destination)
+        request.context = context
         guard let handle = self.parts.engine.openStream(request, at: now) else {
             self.parts.tallies.turnedAway &+= 1
             self.parts.log.warning(
@@ -291,7 +293,7 @@ final class ClientSide {
         )
         guard
             let handle = known
-                ?? self.open(flow, listener, origin: player, destination: destination, at: now),
+                ?? self.open(flow, listener, packet, origin: player, destination, at: now),
             let entry = self.flows.entry(handle)
         else { return }
         entry.pointee.answerTo = packet.source
@@ -303,11 +305,13 @@ final class ClientSide {
     private func open(
         _ flow: PlayerFlow,
         _ listener: Listener,
+        _ packet: ReceivedPacket,
         origin: SocketAddress,
-        destination: SocketAddress,
+        _ destination: SocketAddress,
         at now: Instant
     ) -> FlowHandle? {
-        let request = listener.forward.request(origin: origin, destination: destination)
+        var request = listener.forward.request(origin: origin, destination: destination)
+        if listener.acceptor != nil { request.context = Self.context(packet) }
         guard let handle = self.parts.engine.openFlow(request, at: now) else {
             self.parts.tallies.turnedAway &+= 1
             return nil

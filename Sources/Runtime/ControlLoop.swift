@@ -7,6 +7,7 @@ enum ControlEvent: Sendable {
     case terminate
     case reload
     case resolved([String: [SocketAddress]])
+    case drain(DrainRequest)
     case workerEnded(index: Int, failure: String?)
 }
 

@@ -107,6 +107,10 @@ struct Dialling {
         _ player: ShownPlayer
     ) -> (SocketAddress, TransparentPort) {
         guard player.address.port != 0 else { return (player.address.with(port: 1), .any) }
+        // Two players may be behind one made-up address with the same port.
+        if player.realAddress != nil, service.sourcePort == .keep {
+            return (player.address, .keepOrAny)
+        }
         switch service.sourcePort {
         case .keep: return (player.address, .keep)
         case .any: return (player.address, .any)
@@ -115,7 +119,12 @@ struct Dialling {
     }
 
     /// Which client leads the player here, as a number that survives its reconnecting.
+    ///
+    /// Where one address stands for several players, each of them counts as a client: no newer flow
+    /// of one may take over the other's.
     private static func owner(_ player: ShownPlayer) -> UInt64 {
-        player.clientKey.prefix(8).reduce(0) { $0 << 8 | UInt64($1) }
+        let client = player.clientKey.prefix(8).reduce(0) { $0 << 8 | UInt64($1) }
+        guard let real = player.realAddress else { return client }
+        return fold(addressHash(real, seed: client), client)
     }
 }

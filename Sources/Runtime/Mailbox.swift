@@ -51,6 +51,10 @@ enum Order: Sendable {
     case resolved([String: [SocketAddress]])
     /// A backend went up or down, as a probe or another worker found out.
     case backendNews(BackendNews)
+    /// Backends that get nobody new, all of them.
+    case draining(Set<BackendName>)
+    /// The addresses of this machine, which no player can have.
+    case ownAddresses([SocketAddress])
     /// The tunnel's server, in order of preference.
     case tunnelServers([SocketAddress])
     case snapshot(SnapshotRequest)

@@ -59,8 +59,12 @@ final class OriginGate {
             return .refused(peer: "-", cause: "its session has ended")
         }
         let address: SocketAddress
+        // Whose claims are ignored may not name the connection either.
+        var context = OpenContext()
         switch peer.policy.judge(request.origin, client: info.address) {
-        case .claimed(let claim): address = claim
+        case .claimed(let claim):
+            address = claim
+            context = request.context
         case .observed(let own): address = own
         case .refused(let refusal):
             return .refused(peer: info.peerName, cause: refusal.rawValue)
@@ -70,7 +74,8 @@ final class OriginGate {
                 address: address,
                 destination: request.destination,
                 clientKey: peer.key,
-                peer: peer.number
+                peer: peer.number,
+                context: context
             )
         )
     }

@@ -1,6 +1,7 @@
 import Configuration
 import Origin
 import Primitives
+import Session
 
 /// Who a stream or flow is shown as coming from.
 struct ShownPlayer {
@@ -12,6 +13,20 @@ struct ShownPlayer {
     var clientKey: [UInt8]
     /// Which client that is; see ``OriginGate``.
     var peer: Int32
+    /// What the client may say of the connection besides.
+    var context = OpenContext()
+    /// The player's own address where ``address`` only stands for it.
+    var realAddress: SocketAddress?
+
+    /// As an IPv4 backend of a service with `pseudo_ipv4` is shown it; see ``PseudoIPv4``.
+    func shown(to backend: SocketAddress, of service: Service, _ key: HashKey) -> Self {
+        guard service.usesPseudoIPv4, backend.isIPv4, !self.address.isIPv4 else { return self }
+        var player = self
+        player.address = PseudoIPv4.address(for: self.address, key: key)
+        player.realAddress = self.address
+        if let destination = self.destination, !destination.isIPv4 { player.destination = nil }
+        return player
+    }
 }
 
 /// The PROXY header of one UDP flow, written once.
@@ -53,12 +68,11 @@ final class FlowHeader {
 
 /// Writes the headers that name players to backends; one per worker.
 final class OriginHeaders {
-    private let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 512, alignment: 16)
-    /// With the counter, different for every stream and flow of every process.
-    private let instance: UInt64
+    private let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 1_024, alignment: 16)
+    private let entropy: EntropySource
     private var counter: UInt64 = 0
 
-    init(seed: UInt64) { self.instance = seed }
+    init(entropy: EntropySource) { self.entropy = entropy }
 
     deinit { self.scratch.deallocate() }
 
@@ -116,10 +130,18 @@ final class OriginHeaders {
     }
 
     private func extensions(_ player: ShownPlayer) -> ProxyTLVs {
-        // As text, because that is how other programs log it.
-        let id = Self.hexadecimal(self.instance) + Self.hexadecimal(self.counter)
-        return ProxyTLVs(uniqueID: id, keyFingerprint: player.clientKey, hasChecksum: true)
-            ?? .none
+        var id = player.context.uniqueID
+        if id.isEmpty {
+            // As text, because that is how other programs log it.
+            id = Self.hexadecimal(self.entropy.next()) + Self.hexadecimal(self.entropy.next())
+        }
+        let fields = ProxyTLVs(
+            uniqueID: id,
+            authority: player.context.authority,
+            keyFingerprint: player.clientKey,
+            hasChecksum: true
+        )
+        return fields ?? .none
     }
 
     private static func hexadecimal(_ value: UInt64) -> [UInt8] {

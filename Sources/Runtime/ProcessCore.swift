@@ -9,6 +9,8 @@ struct Chores {
     var deadline: () -> Instant = { .never }
     /// Called after every wake-up; cheap when there is nothing to do.
     var tend: (Instant) -> Void = { _ in }
+    /// An operator's wish; must be answered.
+    var drain: (DrainRequest) -> Void = { $0.answer(.refused("a client has no backends")) }
     /// Why the process is not ready though it has started, if so.
     var obstacle: () -> String? = { nil }
 }
@@ -77,6 +79,7 @@ final class ProcessCore: Sendable {
                 case .terminate: return try self.drain()
                 case .reload: reload()
                 case .resolved(let addresses): resolved(addresses)
+                case .drain(let request): chores.drain(request)
                 case .workerEnded(let index, let failure):
                     self.log.error(
                         "failed",
@@ -120,6 +123,19 @@ final class ProcessCore: Sendable {
             }
         }
         return 0
+    }
+
+    /// Lets a backend get nobody new, or new ones again; callable from every thread but the control
+    /// thread.
+    func drain(service: String, backend: String, isDraining: Bool) -> DrainOutcome {
+        do throws(IOError) {
+            let name = BackendName(service: service, backend: backend)
+            let request = try DrainRequest(name, isDraining: isDraining)
+            self.control.post(.drain(request))
+            return try request.wait()
+        } catch {
+            return .refused("\(error)")
+        }
     }
 
     /// What the process knows of itself; callable from every thread.

@@ -83,6 +83,7 @@ extension ProcessStatus {
             self.services[index].backends[place].streams += backend.streams
             self.services[index].backends[place].flows += backend.flows
             // Workers agree but for the moment it takes to tell each other.
+            if backend.isDraining { self.services[index].backends[place].isDraining = true }
             if !backend.isUp { self.services[index].backends[place].isUp = false }
         }
     }

@@ -11,13 +11,15 @@ struct ServerPlan: Sendable {
     let services: [Service]
     let peers: [PeerEntry]
     /// This machine's addresses, which no player can have.
-    let ownAddresses: [SocketAddress]
+    var ownAddresses: [SocketAddress]
+    /// Backends that get nobody new.
+    let draining: Set<BackendName>
 
-    init(_ configuration: ServerConfiguration) {
+    init(_ configuration: ServerConfiguration, draining: Set<BackendName> = []) {
+        self.draining = draining
         self.services = configuration.services
         self.peers = configuration.peers
-        self.ownAddresses =
-            Runtime.ownAddresses() + configuration.listen.filter { !$0.isWildcard }
+        self.ownAddresses = Self.ownAddresses(configuration)
         self.directory = PeerDirectory(
             peers: configuration.peers.map {
                 Peer(name: $0.name, publicKey: $0.publicKey, services: $0.services)
@@ -31,6 +33,10 @@ struct ServerPlan: Sendable {
                 )
             }
         )
+    }
+
+    static func ownAddresses(_ configuration: ServerConfiguration) -> [SocketAddress] {
+        Runtime.ownAddresses() + configuration.listen.filter { !$0.isWildcard }
     }
 
     /// Every backend that is known by name.

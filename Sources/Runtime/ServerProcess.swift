@@ -1,9 +1,11 @@
 public import Configuration
 import Erasure
 import LinuxIO
+import Origin
 import Primitives
 import Recovery
 import ReturnPath
+import Sealing
 import Session
 
 /// A running `fairlead-server`.
@@ -22,6 +24,8 @@ public final class ServerProcess: Sendable {
     nonisolated(unsafe) private var monitor: HealthMonitor?
     nonisolated(unsafe) private var routes: RouteWatch?
     nonisolated(unsafe) private var listeners: [SocketAddress] = []
+    nonisolated(unsafe) private var drained = DrainedBackends()
+    nonisolated(unsafe) private var addresses: AddressWatch?
 
     /// `reload` reads and checks the configuration file again; it is called on SIGHUP.
     public init(
@@ -44,7 +48,8 @@ public final class ServerProcess: Sendable {
             resolved: { self.resolved($0) },
             chores: Chores(
                 deadline: { self.routes?.deadline ?? .never },
-                tend: { self.routes?.tend(at: $0) },
+                tend: { self.tend(at: $0) },
+                drain: { self.drain($0) },
                 obstacle: { self.routes?.obstacle }
             )
         )
@@ -68,6 +73,37 @@ public final class ServerProcess: Sendable {
         }
     }
 
+    private func tend(at now: Instant) {
+        self.routes?.tend(at: now)
+        guard let new = self.addresses?.takeChange(self.current.configuration) else { return }
+        self.core.crew.post { _ in .ownAddresses(new) }
+    }
+
+    private func drain(_ request: DrainRequest) {
+        let configuration = self.current.configuration
+        let isDraining = request.isDraining
+        let outcome = self.drained.change(request.name, isDraining: isDraining, configuration)
+        if case .done = outcome {
+            let names = self.drained.names
+            self.core.crew.post { _ in .draining(names) }
+            self.core.crew.settle()
+            self.core.log.info(
+                "backend-drain",
+                [
+                    "service": request.name.service, "backend": request.name.backend,
+                    "draining": String(isDraining),
+                ]
+            )
+        }
+        request.answer(outcome)
+    }
+
+    /// Lets a backend get nobody new, or new ones again; from any thread, takes four seconds at
+    /// most.
+    public func drain(service: String, backend: String, isDraining: Bool) -> DrainOutcome {
+        self.core.drain(service: service, backend: backend, isDraining: isDraining)
+    }
+
     /// What the process knows of itself; callable from every thread, takes half a second at most.
     public func statusSnapshot() -> ProcessStatus { self.core.status() }
 
@@ -84,6 +120,7 @@ public final class ServerProcess: Sendable {
         let sockets = try self.bind(workers: workers)
         self.listeners = sockets[0].map(\.localAddress)
         try self.refuseLoops(self.configuration)
+        self.watchAddresses()
         let plan = ServerPlan(self.configuration)
         let mailboxes = try (0..<workers).map { _ in try Mailbox() }
         let indexKey: UInt64 = EntropySource.kernel().next()
@@ -115,7 +152,8 @@ public final class ServerProcess: Sendable {
                 log: self.core.log,
                 side: .server,
                 monitor: monitor,
-                dialer: routes.dialer
+                dialer: routes.dialer,
+                pseudonyms: self.pseudonyms
             )
         }
         try self.core.crew.start(parts, control: self.core.control)
@@ -126,6 +164,23 @@ public final class ServerProcess: Sendable {
         try resolver.watch(ServerPlan.names(self.configuration))
         self.resolver = resolver
         return sockets[0].map(\.localAddress)
+    }
+
+    /// The same after every restart, so that bans hold, and known to nobody else.
+    private var pseudonyms: HashKey {
+        let words = self.current.privateKey.derived("fairlead pseudo-ipv4")
+        return HashKey(first: words.first, second: words.second)
+    }
+
+    private func watchAddresses() {
+        do throws(IOError) {
+            let watch = try AddressWatch(self.configuration)
+            try self.core.control.watch(watch.descriptor)
+            self.addresses = watch
+        } catch {
+            // Without netlink a reload reads them again, which is what there was before.
+            self.core.log.warning("addresses-unwatched", ["cause": "\(error)"])
+        }
     }
 
     private func settings(_ plan: ServerPlan, _ worker: Int, _ indexKey: UInt64) -> ServerSettings {
@@ -195,7 +250,8 @@ public final class ServerProcess: Sendable {
         }
         let changes = ServerReload(from: self.current, to: new)
         self.current = new
-        let plan = ServerPlan(new.configuration)
+        self.drained.adopt(new.configuration)
+        let plan = ServerPlan(new.configuration, draining: self.drained.names)
         self.changeRoutes { $0.adopt(new.configuration, at: $1) }
         self.core.crew.post { _ in .server(plan) }
         do {

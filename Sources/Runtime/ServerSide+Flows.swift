@@ -47,6 +47,7 @@ extension ServerSide {
         guard let address = entry.pool.address(backend) else {
             throw DialFailure(IOError.noAddress)
         }
+        let player = player.shown(to: address, of: entry.configuration, self.pseudonyms)
         let (socket, claim) = try self.dialling.flow(entry.configuration, player, to: address)
         do throws(IOError) {
             try self.parts.poller.add(

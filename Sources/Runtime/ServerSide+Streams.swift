@@ -125,11 +125,9 @@ extension ServerSide {
             guard let address = pool.address(attempt.backend) else {
                 throw DialFailure(IOError.noAddress)
             }
-            let socket = try self.dialling.stream(
-                attempt.service.configuration,
-                attempt.player,
-                to: address
-            )
+            let service = attempt.service.configuration
+            let player = attempt.player.shown(to: address, of: service, self.pseudonyms)
+            let socket = try self.dialling.stream(service, player, to: address)
             let isAttached = self.parts.streams.attach(
                 attempt.handle,
                 socket: socket,
@@ -165,7 +163,8 @@ extension ServerSide {
         guard let address = socket.remoteAddress, service.origin != .none else {
             return self.parts.streams.connected(handle, at: now)
         }
-        let header = self.headers.stream(service, attempt.player, backend: address)
+        let player = attempt.player.shown(to: address, of: service, self.pseudonyms)
+        let header = self.headers.stream(service, player, backend: address)
         self.parts.streams.connected(handle, header: header, at: now)
     }
 

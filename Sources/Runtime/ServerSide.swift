@@ -1,6 +1,7 @@
 import Balancing
 import Configuration
 import LinuxIO
+import Origin
 import Primitives
 import ReturnPath
 import Session
@@ -19,17 +20,20 @@ final class ServerSide {
     let flows = BackendFlows()
     let headers: OriginHeaders
     let dialling: Dialling
+    /// Decides which IPv4 addresses stand for IPv6 players.
+    let pseudonyms: HashKey
     private let gate = OriginGate()
     private let circle: Circle
     private var services = ServiceTable()
     private var plan: ServerPlan?
     private var known: [String: [SocketAddress]] = [:]
 
-    init(_ parts: SideParts, circle: Circle, dialer: TransparentDialer?, seed: UInt64) {
+    init(_ parts: SideParts, circle: Circle, dialer: TransparentDialer?, pseudonyms: HashKey) {
         self.parts = parts
         self.dialling = Dialling(dialer: dialer)
         self.circle = circle
-        self.headers = OriginHeaders(seed: seed)
+        self.pseudonyms = pseudonyms
+        self.headers = OriginHeaders(entropy: .kernel())
         parts.streams.freedPlace = { [unowned self] service, backend in
             self.services[service]?.pool.finished(Int(backend))
         }
@@ -58,8 +62,27 @@ final class ServerSide {
             )
             self.services.insert(ServiceEntry(service, index: Int32(index), self.known, at: now))
         }
+        self.drain(plan.draining)
         self.plan = plan
         self.end(peers: self.adoptOrigins(), at: now)
+    }
+
+    /// These backends, and no others, get nobody new.
+    func drain(_ backends: Set<BackendName>) {
+        for entry in self.services.byName.values {
+            let service = entry.configuration.name
+            for (index, name) in entry.pool.names.enumerated() {
+                let isDrained = backends.contains(BackendName(service: service, backend: name))
+                entry.pool.setDrained(index, isDrained)
+                self.parts.tallies.setBackend(index, isDraining: isDrained, service: entry.index)
+            }
+        }
+    }
+
+    /// This machine has other addresses than before.
+    func adoptOwn(_ addresses: [SocketAddress]) {
+        self.plan?.ownAddresses = addresses
+        _ = self.adoptOrigins()
     }
 
     func resolved(_ addresses: [String: [SocketAddress]]) {

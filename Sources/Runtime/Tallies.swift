@@ -15,6 +15,8 @@ public struct BackendTally: Sendable {
     /// As written in the configuration.
     public var address: String
     public var isUp = true
+    /// Whether it gets nobody new, because an operator wants it so.
+    public var isDraining = false
     public var streams = 0
     public var flows = 0
 }
@@ -71,6 +73,10 @@ final class Tallies {
 
     func setBackend(_ backend: Int, isUp: Bool, service: Int32) {
         self.services[Int(service)].backends[backend].isUp = isUp
+    }
+
+    func setBackend(_ backend: Int, isDraining: Bool, service: Int32) {
+        self.services[Int(service)].backends[backend].isDraining = isDraining
     }
 
     /// Replaces the list of a service's backends; none of them may be in use.

@@ -1,4 +1,5 @@
 import LinuxIO
+import Origin
 import Primitives
 import ReturnPath
 import Session
@@ -15,6 +16,8 @@ struct WorkerParts {
     /// Servers only.
     var monitor: HealthMonitor?
     var dialer: TransparentDialer?
+    /// Servers only; see ``PseudoIPv4``.
+    var pseudonyms = HashKey(first: 0, second: 0)
 }
 
 /// Which end of the tunnel this is.
@@ -89,7 +92,7 @@ final class Worker {
                 common,
                 circle: circle,
                 dialer: parts.dialer,
-                seed: EntropySource.kernel().next()
+                pseudonyms: parts.pseudonyms
             ) : nil
         try self.poller.add(
             parts.mailboxes[parts.index].wakeUp.descriptor,
@@ -305,6 +308,8 @@ final class Worker {
         case .server(let plan): self.server?.adopt(plan, at: now)
         case .resolved(let addresses): self.server?.resolved(addresses)
         case .backendNews(let news): self.server?.heard(news, at: now)
+        case .draining(let backends): self.server?.drain(backends)
+        case .ownAddresses(let addresses): self.server?.adoptOwn(addresses)
         case .tunnelServers(let servers): self.engine.replace(servers: servers)
         case .snapshot(let request): request.answer(self.snapshot(at: now))
         case .shutDown: self.shutDown(at: now)

@@ -50,7 +50,10 @@ enum FrameSize {
     static let fragmentHeader = header + 14
     // operation (1), path id (1), token (8)
     static let path = header + 10
+    /// Of a request without context.
     static let open = header + 5 + OpenRequest.encodedByteCountLimit
+
+    static func open(_ request: OpenRequest) -> Int { Self.open + request.context.byteCount }
 }
 
 extension ByteWriter {

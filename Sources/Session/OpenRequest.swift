@@ -33,6 +33,9 @@ public struct OpenRequest: Hashable, Sendable {
     /// How long a flow may be silent before it ends.
     public var idleTimeout = Instant.Interval.seconds(120)
 
+    /// What a header before the client said of the connection besides its addresses.
+    public var context = OpenContext()
+
     /// What this end spends against loss in the direction it sends; not sent to the peer.
     public var redundancy = RedundancyLevel.auto
 
@@ -71,8 +74,10 @@ extension OpenRequest {
         }
         writer.write(UInt8(self.service.utf8.count))
         for byte in self.service.utf8 { writer.write(byte) }
+        self.context.write(to: &writer)
     }
 
+    /// Without ``context``.
     static let encodedByteCountLimit = 8 + 2 * 18 + 1 + serviceByteCountLimit
 
     init?(parsing reader: inout ByteReader) {
@@ -95,7 +100,8 @@ extension OpenRequest {
         }
         guard let length: UInt8 = reader.read(), length > 0,
             Int(length) <= Self.serviceByteCountLimit, let name = reader.read(count: Int(length)),
-            let service = String(validating: name, as: UTF8.self)
+            let service = String(validating: name, as: UTF8.self),
+            let context = OpenContext(parsing: &reader)
         else { return nil }
         self.init(service: service, serviceProtocol: flags & Flags.udp != 0 ? .udp : .tcp)
         self.origin = addresses[0]
@@ -105,5 +111,6 @@ extension OpenRequest {
         self.delivery = delivery
         self.maximumAge = .milliseconds(UInt64(age))
         self.idleTimeout = .milliseconds(UInt64(max(idle, 1000)))
+        self.context = context
     }
 }

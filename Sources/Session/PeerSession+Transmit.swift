@@ -199,7 +199,7 @@ extension PeerSession {
             self.strayResets.removeFirst()
             self.writeReset(reset.kind, reset.id, reset.reason, to: &packet)
         }
-        while let slot = self.control.first, packet.room >= FrameSize.open + FrameSize.window {
+        while let slot = self.control.first, packet.room >= self.controlByteCount(slot) {
             _ = self.control.popFirst()
             guard let stream = self.board.streams.live(slot), stream.pointee.isInControlQueue,
                 stream.pointee.session == Int32(self.slot)
@@ -207,6 +207,11 @@ extension PeerSession {
             stream.pointee.isInControlQueue = false
             self.writeControl(of: stream, to: &packet)
         }
+    }
+
+    private func controlByteCount(_ slot: UInt32) -> Int {
+        let open = self.board.streams.live(slot).map { FrameSize.open($0.pointee.request) }
+        return (open ?? FrameSize.open) + FrameSize.window
     }
 
     private func writeReset(
@@ -253,7 +258,7 @@ extension PeerSession {
         guard self.isClient, !stream.pointee.isOpenAcknowledged,
             stream.pointee.lastOpenPacket != packet.number
         else { return packet.room >= room }
-        guard packet.room >= FrameSize.open + room else { return false }
+        guard packet.room >= FrameSize.open(stream.pointee.request) + room else { return false }
         self.writeOpen(stream, to: &packet)
         return true
     }

@@ -19,7 +19,8 @@ extension PeerSession {
                 self.isClient && !flow.pointee.isOpenAcknowledged
                 && flow.pointee.lastOpenPacket != packet.number
             if needsOpen {
-                guard packet.room >= FrameSize.open + FrameSize.fragmentHeader + 64 else { return }
+                let open = FrameSize.open(flow.pointee.request)
+                guard packet.room >= open + FrameSize.fragmentHeader + 64 else { return }
                 self.writeOpen(
                     ChannelKind.flow,
                     flow.pointee.id,
@@ -108,7 +109,8 @@ extension PeerSession {
             // All fragments but the last are equally long, so that their number is known from the
             // start; some room is left for what else the packets carry.
             let others = FrameSize.fragmentHeader + 48
-            let open = self.isClient && !flow.pointee.isOpenAcknowledged ? FrameSize.open : 0
+            let needsOpen = self.isClient && !flow.pointee.isOpenAcknowledged
+            let open = needsOpen ? FrameSize.open(flow.pointee.request) : 0
             flow.pointee.fragmentByteCount =
                 self.packetSize - RecordLayout.header - RecordLayout.tag - others - open
         }

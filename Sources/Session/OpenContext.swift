@@ -1,0 +1,72 @@
+import Primitives
+
+/// What a PROXY v2 header before the client said of a connection besides its addresses, for the
+/// header that the backend gets.
+public struct OpenContext: Hashable, Sendable {
+    /// Identifies the connection from end to end; empty: nobody has said.
+    public let uniqueID: [UInt8]
+    /// The host name that the player asked for; empty: nobody has said.
+    public let authority: [UInt8]
+
+    public static let uniqueIDLimit = 128
+    /// What an OPEN has room for, type and length bytes included: it is repeated in every packet
+    /// until the server has it, beside what it opens, and 576 bytes is a path's least size.
+    public static let byteCountLimit = 256
+
+    public init() {
+        self.uniqueID = []
+        self.authority = []
+    }
+
+    /// Leaves out an identifier longer than 128 bytes, and a name that no longer fits beside it.
+    public init(uniqueID: [UInt8], authority: [UInt8]) {
+        self.uniqueID = uniqueID.count <= Self.uniqueIDLimit ? uniqueID : []
+        let room = Self.byteCountLimit - Self.fieldByteCount(self.uniqueID)
+        self.authority = Self.fieldByteCount(authority) <= room ? authority : []
+    }
+
+    /// What it takes in an OPEN.
+    var byteCount: Int {
+        Self.fieldByteCount(self.uniqueID) + Self.fieldByteCount(self.authority)
+    }
+
+    private static func fieldByteCount(_ value: [UInt8]) -> Int {
+        value.isEmpty ? 0 : 2 + value.count
+    }
+}
+
+/// The layout of docs/PROTOCOL.md, "OPEN".
+extension OpenContext {
+    private enum Field {
+        static let uniqueID: UInt8 = 1
+        static let authority: UInt8 = 2
+    }
+
+    func write(to writer: inout ByteWriter) {
+        for (type, value) in [(Field.uniqueID, self.uniqueID), (Field.authority, self.authority)]
+        where !value.isEmpty {
+            writer.write(type)
+            writer.write(UInt8(value.count))
+            value.withUnsafeBytes { writer.write($0) }
+        }
+    }
+
+    /// Reads to the end; fields of other types are for later versions. `nil`: malformed.
+    init?(parsing reader: inout ByteReader) {
+        var uniqueID: [UInt8] = []
+        var authority: [UInt8] = []
+        while reader.remaining > 0 {
+            guard let type: UInt8 = reader.read(), let count: UInt8 = reader.read(),
+                let value = reader.read(count: Int(count))
+            else { return nil }
+            switch type {
+            case Field.uniqueID:
+                guard value.count <= Self.uniqueIDLimit else { return nil }
+                uniqueID = Array(value)
+            case Field.authority: authority = Array(value)
+            default: break
+            }
+        }
+        self.init(uniqueID: uniqueID, authority: authority)
+    }
+}
