@@ -10,7 +10,9 @@ struct RoutesCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "routes",
         abstract: "Routing rules of transparent services.",
-        subcommands: [RoutesPrintCommand.self, RoutesRemoveCommand.self]
+        subcommands: [
+            RoutesPrintCommand.self, RoutesInstallCommand.self, RoutesRemoveCommand.self,
+        ]
     )
 }
 
@@ -53,12 +55,9 @@ struct RoutesPrintCommand: ParsableCommand {
         }
         var missing = services.unresolved.map { "\($0) has no address" }
         do throws(IOError) {
-            let commands = try ReturnPathKeeper.commands(
-                for: services.backends,
-                ownPorts: services.ownPorts
-            )
-            for line in commands.lines { Terminal.print(line) }
-            missing += commands.failures.map { "no way to \($0) is known" }
+            let routes = try ServerRoutes.routes(services)
+            for line in routes.commands { Terminal.print(line) }
+            missing += routes.failures.map { "no way to \($0) is known" }
         } catch {
             Terminal.complain("fairlead routes: the routing tables cannot be read: \(error)")
             throw CommandExit.failure
@@ -91,6 +90,53 @@ enum ServerRoutes {
             throw RunOptions.refuse(error)
         }
     }
+
+    static func routes(_ services: TransparentServices) throws(IOError) -> StandingRoutes {
+        try StandingRoutes(
+            for: services.backends,
+            ownPorts: services.ownPorts,
+            testAddresses: services.testAddresses
+        )
+    }
+
+    /// Says why the tables cannot be changed, and what would help.
+    static func complain(_ error: IOError) {
+        let isForbidden = error.code == EPERM || error.code == EACCES
+        let cure = isForbidden ? " (needs CAP_NET_ADMIN, for instance sudo)" : ""
+        Terminal.complain("fairlead routes: \(error)\(cure)")
+    }
+}
+
+struct RoutesInstallCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "install",
+        abstract: "Install what a server needs, for one that runs without CAP_NET_ADMIN.",
+        discussion: """
+            Does what the commands of `print` would do, and removes what an earlier one installed \
+            and is no longer needed. It stays until `fairlead routes remove --installed`.
+            """
+    )
+
+    @Option(help: ArgumentHelp("The server's file.", valueName: "file"))
+    var server: String
+
+    @OptionGroup var keyOptions: KeyOptions
+
+    func run() throws {
+        let services = try ServerRoutes.services(self.server, self.keyOptions)
+        var missing = services.unresolved.map { "\($0) has no address" }
+        do throws(IOError) {
+            let routes = try ServerRoutes.routes(services)
+            missing += routes.failures.map { "no way to \($0) is known" }
+            let (added, removed) = try routes.install()
+            Terminal.print("added \(added), removed \(removed)")
+        } catch {
+            ServerRoutes.complain(error)
+            throw CommandExit.failure
+        }
+        for reason in missing { Terminal.complain("fairlead routes: \(reason)") }
+        guard missing.isEmpty else { throw CommandExit.failure }
+    }
 }
 
 struct RoutesRemoveCommand: ParsableCommand {
@@ -100,14 +146,16 @@ struct RoutesRemoveCommand: ParsableCommand {
         discussion: "Those of running servers stay. A server that starts does the same."
     )
 
+    @Flag(help: "Also remove what `install`, or the commands of `print`, have installed.")
+    var installed = false
+
     func run() throws {
         do throws(IOError) {
-            let count = try LeftoverRoutes.remove()
+            var count = try LeftoverRoutes.remove()
+            if self.installed { count += try StandingRoutes.removeAll() }
             Terminal.print(count == 0 ? "nothing to remove" : "removed \(count)")
         } catch {
-            let isForbidden = error.code == EPERM || error.code == EACCES
-            let cure = isForbidden ? " (needs CAP_NET_ADMIN, for instance sudo)" : ""
-            Terminal.complain("fairlead routes: \(error)\(cure)")
+            ServerRoutes.complain(error)
             throw CommandExit.failure
         }
     }

@@ -5,12 +5,19 @@ import Primitives
 struct BackendProbes {
     private let backends: [PlacedBackend]
     private let testAddresses: [SocketAddress]
+    private let interrupt: ProbeInterrupt?
 
-    init(_ backends: [PlacedBackend], testAddresses: [SocketAddress]) {
+    init(
+        _ backends: [PlacedBackend],
+        testAddresses: [SocketAddress],
+        interrupt: ProbeInterrupt?
+    ) {
         self.backends = backends
         self.testAddresses = testAddresses
+        self.interrupt = interrupt
     }
 
+    /// Nothing when interrupted.
     func run() -> [TransparentBackend: ReturnPathVerdict.State] {
         var targets: [ReturnPathProbe.Target] = []
         var ranges: [Range<Int>] = []
@@ -19,7 +26,9 @@ struct BackendProbes {
             targets += self.targets(placed)
             ranges.append(start..<targets.count)
         }
-        let outcomes = ReturnPathProbe.run(targets)
+        guard let outcomes = ReturnPathProbe.run(targets, interrupt: self.interrupt) else {
+            return [:]
+        }
         var states: [TransparentBackend: ReturnPathVerdict.State] = [:]
         for (placed, range) in zip(self.backends, ranges) {
             let results = range.map { (target: targets[$0], outcome: outcomes[$0]) }

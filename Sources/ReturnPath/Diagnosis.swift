@@ -12,7 +12,8 @@ enum Diagnosis {
         case .missingNetRaw:
             .refused(
                 reason: failure.description,
-                cure: "run as root, or with AmbientCapabilities=CAP_NET_RAW CAP_NET_ADMIN"
+                cure: "AmbientCapabilities=CAP_NET_RAW in the unit, or:"
+                    + " setcap cap_net_raw+ep fairlead-server, or run it as root"
             )
         default:
             .refused(
@@ -36,7 +37,7 @@ enum Diagnosis {
         case EPERM, EACCES:
             .refused(
                 reason: "routing rules cannot be installed: the process lacks CAP_NET_ADMIN",
-                cure: "grant it, or set routes = \"print\" and run the commands as root"
+                cure: "grant it, or run as root before: fairlead routes install --server FILE"
             )
         case EOPNOTSUPP, EAFNOSUPPORT:
             .refused(
@@ -70,8 +71,7 @@ enum Diagnosis {
     static func astray(
         _ label: String,
         _ result: Result<RouteAnswer, IOError>,
-        rules: [RoutingRule],
-        mode: RouteMode
+        rules: [RoutingRule]
     ) -> ReturnPathVerdict.State {
         let ours = rules.filter { $0.owner == RuleNumbering.owner }
         let reason: String
@@ -84,8 +84,9 @@ enum Diagnosis {
             let device = InterfaceName.of(answer.interface) ?? "interface \(answer.interface)"
             reason = "\(label) would leave by \(device), as table \(answer.table) says"
         }
-        guard mode == .auto || !ours.isEmpty else {
-            let cure = "run the commands of: fairlead routes print --server FILE"
+        guard !ours.isEmpty else {
+            let cure =
+                "run as root: fairlead routes install --server FILE (or print, for the commands)"
             return .refused(reason: reason + ": the rule for it is missing", cure: cure)
         }
         let first = ours.map(\.priority).min() ?? RuleNumbering.printed.narrowPriority

@@ -1,5 +1,5 @@
 import Glibc
-public import LinuxIO
+import LinuxIO
 public import Primitives
 
 /// Who changes the routing tables.
@@ -37,6 +37,10 @@ public final class ReturnPathKeeper {
     public let dialer: TransparentDialer
     /// What came of each backend, in the order given.
     public private(set) var verdicts: [ReturnPathVerdict] = []
+    /// Lets probes, which take a second where a backend is silent, be given up.
+    public var interrupt: ProbeInterrupt?
+    /// Whether the last ``check()`` found that somebody had changed rules, routes or interfaces.
+    public private(set) var hasSeenChange = false
 
     private let mode: RouteMode
     private let ownPorts: [UInt16]
@@ -114,7 +118,8 @@ public final class ReturnPathKeeper {
     /// A backend whose replies would go astray is refused from this moment on. Does next to nothing
     /// when nothing has changed.
     public func check() -> [ReturnPathVerdict] {
-        guard let changes = self.changes, let socket = self.socket, changes.take() else {
+        self.hasSeenChange = self.changes?.take() ?? false
+        guard self.hasSeenChange, let changes = self.changes, let socket = self.socket else {
             return []
         }
         if let installer = self.installer {
@@ -177,7 +182,7 @@ public final class ReturnPathKeeper {
         return placed
     }
 
-    fileprivate static func place(
+    static func place(
         _ backend: TransparentBackend,
         _ socket: RouteSocket
     ) throws(IOError) -> PlacedBackend {
@@ -210,21 +215,32 @@ public final class ReturnPathKeeper {
         _ socket: RouteSocket
     ) -> [TransparentBackend: ReturnPathVerdict.State] {
         var states: [TransparentBackend: ReturnPathVerdict.State] = [:]
+        var obstacle: ReturnPathVerdict.State?
         do throws(IOError) {
             try self.install(socket)
         } catch {
-            for target in targets { states[target.backend] = Diagnosis.install(error) }
-            return states
+            self.installer = nil
+            self.plan = nil
+            obstacle = Diagnosis.install(error)
+            // Somebody with the right to it may have installed what is needed before.
+            guard error.code == EPERM || error.code == EACCES else {
+                for target in targets { states[target.backend] = obstacle }
+                return states
+            }
         }
         var probed: [PlacedBackend] = []
         for target in targets {
             if let state = self.astray(target, socket) {
-                states[target.backend] = state
+                states[target.backend] = obstacle ?? state
             } else {
                 probed.append(target)
             }
         }
-        let probe = BackendProbes(probed, testAddresses: self.testAddresses)
+        let probe = BackendProbes(
+            probed,
+            testAddresses: self.testAddresses,
+            interrupt: self.interrupt
+        )
         states.merge(probe.run()) { _, new in new }
         self.dropProbeRules()
         return states
@@ -299,7 +315,7 @@ public final class ReturnPathKeeper {
                     if isRight ?? true { continue }
                 }
                 let rules = (try? socket.rules(isIPv6: !isIPv4)) ?? []
-                return Diagnosis.astray(reply.label, result, rules: rules, mode: self.mode)
+                return Diagnosis.astray(reply.label, result, rules: rules)
             }
         }
         return nil
@@ -347,31 +363,6 @@ extension ReturnPathKeeper {
             if !addresses.contains(address) { addresses.append(address) }
         }
         return addresses
-    }
-
-    /// The commands that install what these backends need, for a shell; `failures` are backends no
-    /// way leads to.
-    public static func commands(
-        for backends: [TransparentBackend],
-        ownPorts: [UInt16]
-    ) throws(IOError) -> (lines: [String], failures: [TransparentBackend]) {
-        let socket = try RouteSocket()
-        var placed: [PlacedBackend] = []
-        var failures: [TransparentBackend] = []
-        for backend in backends {
-            do throws(IOError) {
-                placed.append(try Self.place(backend, socket))
-            } catch {
-                failures.append(backend)
-            }
-        }
-        let plan = ReturnPathPlan(
-            placed,
-            numbering: .printed,
-            ownPorts: ownPorts,
-            testAddresses: Self.testAddresses
-        )
-        return (plan.commands, failures)
     }
 }
 

@@ -25,8 +25,13 @@ struct RuleNumbering: Hashable, Sendable {
     private init() {
         self.narrowPriority = 700
         self.widePriority = 800
-        self.firstTable = 46000
+        self.firstTable = Self.printedTables.lowerBound
     }
+
+    /// Those behind it are ``TransparentInput``'s.
+    private static let printedTables: Range<UInt32> = 46_000..<46_900
+
+    static func isPrinted(table: UInt32) -> Bool { Self.printedTables.contains(table) }
 
     static let printed = RuleNumbering()
 

@@ -2,6 +2,19 @@ import Glibc
 import LinuxIO
 import Primitives
 
+/// How somebody who waits for probes is told to give up.
+public struct ProbeInterrupt {
+    /// Becomes readable when ``isWanted`` may have changed.
+    public var descriptor: Int32
+    /// Also makes ``descriptor`` unreadable, or the wait would turn for nothing.
+    public var isWanted: () -> Bool
+
+    public init(descriptor: Int32, isWanted: @escaping () -> Bool) {
+        self.descriptor = descriptor
+        self.isWanted = isWanted
+    }
+}
+
 /// Packets from a test address to backends, to see whether the replies come back.
 enum ReturnPathProbe {
     enum Outcome: Hashable, Sendable {
@@ -41,24 +54,30 @@ enum ReturnPathProbe {
     private static let repeatMilliseconds: Int32 = 250
     static let patience = Instant.Interval.milliseconds(1300)
 
-    /// Probes all targets at the same time and waits for the last.
-    static func run(_ targets: [Target]) -> [Outcome] {
+    /// Probes all targets at the same time and waits for the last; `nil` when interrupted.
+    static func run(_ targets: [Target], interrupt: ProbeInterrupt?) -> [Outcome]? {
         var attempts = targets.map { Attempt($0) }
+        // However it ends, no connection may stay half open.
+        defer { for attempt in attempts { attempt.close() } }
         let clock = BootClock()
         let deadline = clock.now() + Self.patience
         while attempts.contains(where: { $0.outcome == nil }), clock.now() < deadline {
             for index in attempts.indices { attempts[index].send() }
             let pause = clock.now() + .milliseconds(UInt64(Self.repeatMilliseconds))
             while clock.now() < pause, attempts.contains(where: { $0.outcome == nil }) {
-                Self.wait(&attempts)
+                Self.wait(&attempts, interrupt)
+                if interrupt?.isWanted() == true { return nil }
             }
         }
-        return attempts.map { $0.finish() }
+        return attempts.map { $0.outcome ?? .silent }
     }
 
-    private static func wait(_ attempts: inout [Attempt]) {
+    private static func wait(_ attempts: inout [Attempt], _ interrupt: ProbeInterrupt?) {
         let waiting = attempts.indices.filter { attempts[$0].outcome == nil }
         var polls = waiting.map { attempts[$0].poll }
+        if let descriptor = interrupt?.descriptor {
+            polls.append(pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0))
+        }
         guard Glibc.poll(&polls, nfds_t(polls.count), Self.repeatMilliseconds) > 0 else { return }
         for (place, index) in waiting.enumerated() where polls[place].revents != 0 {
             attempts[index].becameReady()
@@ -169,11 +188,8 @@ extension ReturnPathProbe {
             }
         }
 
-        func finish() -> Outcome {
-            // A reset leaves neither end waiting, and a port that is not in TIME_WAIT.
-            self.connection?.abort()
-            return self.outcome ?? .silent
-        }
+        /// A reset leaves neither end waiting, and a port that is not in TIME_WAIT.
+        func close() { self.connection?.abort() }
 
         private static func outcome(_ code: Int32, _ error: IOError? = nil) -> Outcome {
             switch code {

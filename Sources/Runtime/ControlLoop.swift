@@ -40,16 +40,34 @@ final class ControlLoop: Sendable {
 
     /// What has happened since; waits for something, at most `patience`.
     func next(atMost patience: Instant.Interval?) throws(IOError) -> [ControlEvent] {
-        _ = try self.poller.wait(atMost: patience)
+        // Signals that came while the thread was busy have been read already and wake nobody.
+        self.takeSignals()
+        let isAny = self.pending.withLock { !$0.isEmpty }
+        if !isAny { _ = try self.poller.wait(atMost: patience) }
         self.wakeUp.clear()
-        var events = self.pending.withLock { pending in
+        self.takeSignals()
+        return self.pending.withLock { pending in
             let taken = pending
             pending.removeAll()
             return taken
         }
-        while let signal = self.signals.next() {
-            events.append(signal == .reload ? .reload : .terminate)
+    }
+
+    /// Readable when a signal has come.
+    var signalDescriptor: Int32 { self.signals.descriptor }
+
+    /// Whether the process has been told to end, which may come while the control thread waits for
+    /// something else; ``next(atMost:)`` tells of it all the same.
+    var isEnding: Bool {
+        self.takeSignals()
+        return self.pending.withLock { pending in
+            pending.contains { if case .terminate = $0 { true } else { false } }
         }
-        return events
+    }
+
+    private func takeSignals() {
+        while let signal = self.signals.next() {
+            self.pending.withLock { $0.append(signal == .reload ? .reload : .terminate) }
+        }
     }
 }

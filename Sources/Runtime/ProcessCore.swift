@@ -71,7 +71,8 @@ final class ProcessCore: Sendable {
     ) throws(IOError) -> Int32 {
         let clock = BootClock()
         while true {
-            self.judge(chores.obstacle(), addresses)
+            // Whoever is told to end while it starts is not ready, and that is no news.
+            if !self.control.isEnding { self.judge(chores.obstacle(), addresses) }
             let deadline = chores.deadline()
             let patience = deadline == .never ? nil : deadline.since(clock.now())
             for event in try self.control.next(atMost: patience) {
@@ -94,7 +95,11 @@ final class ProcessCore: Sendable {
 
     /// Tells, once, that the process is ready, and keeps what the status says of it true.
     private func judge(_ obstacle: String?, _ addresses: [SocketAddress]) {
-        self.obstacle.withLock { $0 = obstacle }
+        let isNew = self.obstacle.withLock { old in
+            defer { old = obstacle }
+            return old != obstacle
+        }
+        if isNew, let obstacle { self.log.warning("not-ready", ["cause": obstacle]) }
         guard obstacle == nil else { return }
         let isNews = self.listen.withLock { listen in
             defer { listen = addresses }

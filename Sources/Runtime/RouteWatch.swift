@@ -10,6 +10,8 @@ import ReturnPath
 final class RouteWatch {
     /// How often backends that were refused are probed again.
     private static let retryInterval = Instant.Interval.seconds(5)
+    /// How soon at the earliest, because the tables have changed.
+    private static let leastRetryInterval = Instant.Interval.seconds(2)
 
     let dialer: TransparentDialer
     private let keeper: ReturnPathKeeper
@@ -20,9 +22,18 @@ final class RouteWatch {
     private var testAddresses: [SocketAddress] = []
     private var watched: Int32?
     private var retryAt = Instant.never
+    private var lastRetry: Instant?
 
     /// `ownPorts`: what the tunnel's sockets are bound to.
-    init(_ configuration: ServerConfiguration, ownPorts: [UInt16], flowLimit: Int, log: EventLog) {
+    ///
+    /// `interrupt` ends a wait for probes early, and the process soon.
+    init(
+        _ configuration: ServerConfiguration,
+        ownPorts: [UInt16],
+        flowLimit: Int,
+        log: EventLog,
+        interrupt: ProbeInterrupt
+    ) {
         self.configuration = configuration
         self.log = log
         self.keeper = ReturnPathKeeper(
@@ -31,6 +42,7 @@ final class RouteWatch {
             flowLimit: flowLimit,
             log: { log.returnPath($0) }
         )
+        self.keeper.interrupt = interrupt
         self.dialer = self.keeper.dialer
     }
 
@@ -41,8 +53,8 @@ final class RouteWatch {
     var obstacle: String? {
         guard !self.backends.isEmpty else { return nil }
         for verdict in self.keeper.verdicts {
-            guard case .refused(let reason, _) = verdict.state else { continue }
-            return "no way back from \(verdict.backend): \(reason)"
+            guard case .refused(let reason, let cure) = verdict.state else { continue }
+            return "no way back from \(verdict.backend): \(reason); to do: \(cure)"
         }
         return nil
     }
@@ -110,12 +122,20 @@ final class RouteWatch {
     /// Routes have changed or time has passed.
     func tend(at now: Instant) {
         self.tell(self.keeper.check(), at: now)
+        if self.keeper.hasSeenChange, self.retryAt != .never {
+            // Somebody may have done what was missing.
+            let soonest = self.lastRetry.map { $0 + Self.leastRetryInterval } ?? now
+            self.retryAt = min(self.retryAt, max(now, soonest))
+        }
         guard self.retryAt <= now else { return }
         self.retryAt = .never
+        self.lastRetry = now
         self.tell(self.keeper.retry(), at: now)
     }
 
     private func tell(_ verdicts: [ReturnPathVerdict], at now: Instant) {
+        // What was given up half-way says nothing of the backends.
+        if self.keeper.interrupt?.isWanted() == true { return }
         for verdict in verdicts { self.log.returnPath(verdict) }
         if self.keeper.isHealthy {
             self.retryAt = .never

@@ -134,7 +134,11 @@ public final class ServerProcess: Sendable {
             self.configuration,
             ownPorts: Array(Set(sockets[0].map(\.localAddress.port))).sorted(),
             flowLimit: self.configuration.limits.maximumFlows * workers,
-            log: self.core.log
+            log: self.core.log,
+            interrupt: ProbeInterrupt(
+                descriptor: self.core.control.signalDescriptor,
+                isWanted: { [control = self.core.control] in control.isEnding }
+            )
         )
         self.routes = routes
         self.changeRoutes { $0.adopt(self.configuration, at: $1) }

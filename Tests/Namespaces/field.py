@@ -9,7 +9,7 @@ from verdicts import run_all
 
 # Importing a module registers its tests.
 MODULES = """
-    streams datagrams hostile refusals outages paths origin tproxy
+    streams datagrams hostile refusals outages paths origin tproxy claims draining unprivileged
     proxies transparency operation
 """
 for name in MODULES.split():

@@ -4,7 +4,7 @@ import contextlib
 import socket
 import struct
 import subprocess
-import time
+import threading
 
 import peers
 from lab import BACKEND4, EDGE4, EDGE6, PLAYER4, PLAYER6, Lab, Service, place, until
@@ -29,11 +29,10 @@ def header(data: bytes) -> tuple[tuple, tuple, dict[int, bytes], bytes]:
     ]
     ports = struct.unpack("!HH", data[end - 4 : end])
     extensions = {}
-    place_ = end
-    while place_ < 16 + size:
-        kind, count = struct.unpack("!BH", data[place_ : place_ + 3])
-        extensions[kind] = data[place_ + 3 : place_ + 3 + count]
-        place_ += 3 + count
+    while end < 16 + size:
+        kind, count = struct.unpack("!BH", data[end : end + 3])
+        extensions[kind] = data[end + 3 : end + 3 + count]
+        end += 3 + count
     return (texts[0], ports[0]), (texts[1], ports[1]), extensions, data[16 + size :]
 
 
@@ -50,8 +49,6 @@ class HeaderEcho:
     def __init__(self, lab: Lab):
         self.socket = lab.udp("backend", BACKEND4, 9000, seconds=None)
         self.seen: list[tuple] = []
-        import threading
-
         threading.Thread(target=self._run, daemon=True).start()
 
     def _run(self):
@@ -203,4 +200,3 @@ def loop(lab):
     client = lab.start("fairlead-client", "client", config, "client")
     expect_equal(client.wait_exit(5), 1, "the exit code")
     expect(any("come back in" in line for line in client.lines), f"no cause: {client.lines}")
-    time.sleep(0)
