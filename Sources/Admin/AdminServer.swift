@@ -4,9 +4,9 @@ public import Primitives
 
 /// Serves metrics, status and health pages over TCP and over a unix socket, on a thread of its own.
 ///
-/// GET only, but for the orders that the control socket takes; HTTP/1.1, one request for each connection; a head has at most 8 KiB, each listener at
-/// most 16 connections, each connection at most 5 seconds. The thread sleeps for ever while nobody
-/// is connected.
+/// GET only, but for the orders that the control socket takes; HTTP/1.1, one request for each
+/// connection; a head has at most 8 KiB, each listener at most 16 connections, each connection at
+/// most 5 seconds. The thread sleeps for ever while nobody is connected.
 public final class AdminServer: Sendable {
     public static let connectionLimit = 16
     /// The number of the control socket among the listeners.

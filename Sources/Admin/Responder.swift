@@ -33,7 +33,7 @@ struct Responder {
         _ head: RequestHead,
         _ carryOut: AdminOrder.Handler
     ) -> [UInt8] {
-        guard head.method == "POST" else { return Self.refusal(405) }
+        guard head.method == "POST" else { return Self.refusal(405, allowing: "POST") }
         guard let order = AdminOrder(query: head.query, isDraining: isDraining) else {
             return Self.refusal(400)
         }
@@ -43,8 +43,9 @@ struct Responder {
         }
     }
 
-    static func refusal(_ status: Int) -> [UInt8] {
-        Self.response(status, Self.plain, "\(status) \(Self.phrase(status))\n")
+    static func refusal(_ status: Int, allowing method: String = "GET") -> [UInt8] {
+        let body = "\(status) \(Self.phrase(status))\n"
+        return Self.response(status, Self.plain, body, allowing: method)
     }
 
     private static let plain = "text/plain; charset=utf-8"
@@ -64,11 +65,16 @@ struct Responder {
     }
 
     /// One response to a connection, which closes behind it.
-    private static func response(_ status: Int, _ kind: String, _ body: String) -> [UInt8] {
+    private static func response(
+        _ status: Int,
+        _ kind: String,
+        _ body: String,
+        allowing method: String = "GET"
+    ) -> [UInt8] {
         var head = "HTTP/1.1 \(status) \(Self.phrase(status))\r\nContent-Type: \(kind)\r\n"
         head += "Content-Length: \(body.utf8.count)\r\nConnection: close\r\n"
         head += "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
-        if status == 405 { head += "Allow: GET\r\n" }
+        if status == 405 { head += "Allow: \(method)\r\n" }
         return Array((head + "\r\n").utf8) + Array(body.utf8)
     }
 }

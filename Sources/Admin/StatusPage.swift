@@ -33,13 +33,14 @@ public enum StatusPage {
     }
 
     private static func json(_ backend: ProcessReport.Backend) -> String {
-        JSON.object([
-            ("address", JSON.string(backend.address)),
-            ("up", backend.isUp ? "true" : "false"),
-            ("draining", backend.isDraining ? "true" : "false"),
-            ("streams", "\(backend.streams)"),
-            ("flows", "\(backend.flows)"),
-        ])
+        let state = [
+            ("address", JSON.string(backend.address)), ("up", backend.isUp ? "true" : "false"),
+        ]
+        // Only where it says something: most backends never are.
+        let order = backend.isDraining ? [("draining", "true")] : []
+        return JSON.object(
+            state + order + [("streams", "\(backend.streams)"), ("flows", "\(backend.flows)")]
+        )
     }
 
     /// Tables of sessions and backends under one line about the process.

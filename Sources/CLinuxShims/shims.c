@@ -45,7 +45,8 @@ _Static_assert(FRA_IIFNAME == 3 && FRA_PRIORITY == 6 && FRA_TABLE == 15, "rule a
 _Static_assert(FRA_PROTOCOL == 21 && FRA_IP_PROTO == 22 && FRA_SPORT_RANGE == 23
                    && FRA_DPORT_RANGE == 24,
                "rule attributes");
-_Static_assert(RTA_IIF == 3 && RTA_OIF == 4 && RTA_PREFSRC == 7 && RTA_TABLE == 15 && RTA_MARK == 16,
+_Static_assert(RTA_IIF == 3 && RTA_OIF == 4 && RTA_PREFSRC == 7 && RTA_TABLE == 15
+                   && RTA_MARK == 16,
                "route attributes");
 _Static_assert(RTA_IP_PROTO == 27 && RTA_SPORT == 28 && RTA_DPORT == 29, "route attributes");
 _Static_assert(RTNLGRP_LINK == 1 && RTNLGRP_IPV4_ROUTE == 7 && RTNLGRP_IPV4_RULE == 8

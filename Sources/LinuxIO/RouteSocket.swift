@@ -175,7 +175,7 @@ extension RouteRequest {
     }
 }
 
-/// Tells that somebody has changed rules, routes, interfaces or addresses of this network namespace.
+/// Tells that somebody has changed rules, routes, interfaces or addresses of this namespace.
 public final class RouteChanges {
     public enum Subject: Sendable {
         /// Interfaces, and the routes and rules of both families.

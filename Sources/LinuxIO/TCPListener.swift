@@ -17,8 +17,8 @@ public final class TCPListener {
     /// What it is bound to, with the port the kernel chose.
     public let localAddress: SocketAddress
 
-    /// A transparent one takes connections to addresses and ports that are not this machine's, where
-    /// a rule of the packet filter leads them here, and needs `CAP_NET_RAW`.
+    /// A transparent one takes connections to addresses and ports that are not this machine's,
+    /// where a rule of the packet filter leads them here, and needs `CAP_NET_RAW`.
     public init(
         binding address: SocketAddress,
         sharing: PortSharing = .exclusive,

@@ -9,8 +9,8 @@ public struct OpenContext: Hashable, Sendable {
     public let authority: [UInt8]
 
     public static let uniqueIDLimit = 128
-    /// What an OPEN has room for, type and length bytes included: it is repeated in every packet
-    /// until the server has it, beside what it opens, and 576 bytes is a path's least size.
+    /// What an OPEN has room for, type and length bytes included; it is repeated in every packet
+    /// until the server has it, so it must leave most of one to what it opens.
     public static let byteCountLimit = 256
 
     public init() {
@@ -51,7 +51,9 @@ extension OpenContext {
         }
     }
 
-    /// Reads to the end; fields of other types are for later versions. `nil`: malformed.
+    /// Reads to the end; `nil` if that is malformed.
+    ///
+    /// Fields of other types are for later versions.
     init?(parsing reader: inout ByteReader) {
         var uniqueID: [UInt8] = []
         var authority: [UInt8] = []

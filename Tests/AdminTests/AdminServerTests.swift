@@ -183,7 +183,9 @@ private final class Bench {
         let page = try #require(bench.readAll(descriptor))
         #expect(page.contains("reason-99999"))
         #expect(
-            page.hasSuffix("fairlead_backend_up{service=\"voice\",backend=\"[2001:db8::6]:1\"} 0\n")
+            page.hasSuffix(
+                "fairlead_backend_draining{service=\"voice\",backend=\"[2001:db8::6]:1\"} 0\n"
+            )
         )
     }
 }

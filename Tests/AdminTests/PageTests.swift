@@ -75,6 +75,16 @@ import Testing
         #expect(backends[0].keys.sorted() == ["address", "flows", "streams", "up"])
     }
 
+    @Test func everyPageShowsADrainingBackend() {
+        var report = Samples.report
+        report.services[0].backends[0].isDraining = true
+        let label = "fairlead_backend_draining{service=\"\(report.services[0].name)\""
+        let metrics = MetricsPage.render(report).split(separator: "\n")
+        #expect(metrics.contains { $0.hasPrefix(label) && $0.hasSuffix(" 1") })
+        #expect(StatusPage.json(report).contains("\"draining\":true"))
+        #expect(StatusPage.text(report).contains("draining"))
+    }
+
     @Test func statusSurvivesNumbersThatAreNone() throws {
         var report = Samples.report
         for rate in [Double.nan, .infinity, -1, 1e300] {

@@ -12,7 +12,7 @@ import Testing
         let text =
             "GET /metrics?x=1 HTTP/1.1\r\nHost: a:1\r\nUser-Agent: Prometheus/2\r\n"
             + "Accept: text/plain;q=0.5\r\nX-Empty:\r\n\r\n"
-        let head = RequestHead(method: "GET", path: "/metrics", prefersText: true)
+        let head = RequestHead(method: "GET", path: "/metrics", query: "x=1", prefersText: true)
         #expect(self.parse(text) == .head(head))
         #expect(
             self.parse("GET / HTTP/1.0\n\n") == .head(RequestHead(method: "GET", path: "/"))

@@ -10,6 +10,12 @@ import Testing
             "servce = \"x\"", "tcp",
             "c:8: servce: got an unknown key, expected a key of [[forward]], did you mean service?"
         ),
+        ("transparent = 1", "tcp", "c:8: transparent: got 1, expected true or false"),
+        (
+            "transparent = true", "udp",
+            "c:5: listen: got \"127.0.0.1:25565\" with transparent = true, expected an address that"
+                + " players can send to, such as \"0.0.0.0\" for every one"
+        ),
         (
             "compression = \"on\"", "tcp",
             "c:8: compression: got \"on\", expected \"off\" or \"auto\""
@@ -94,6 +100,60 @@ import Testing
     @Test(arguments: Self.forwardMistakes)
     func tellsAboutAForward(extra: String, inner: String, message: String) {
         #expect(Samples.clientErrors(Samples.client(extra, protocol: inner)) == [message])
+    }
+
+    /// What is written for `listen` beside `transparent = true`, and the whole message.
+    static let transparentMistakes: [(String, String, [String])] = [
+        ("0.0.0.0:1-65535", "", []),
+        ("[::]:20000-20100", "", []),
+        ("192.0.2.1:80", "", []),
+        (
+            "0.0.0.0:0", "",
+            [
+                "c:5: listen: got port 0 with transparent = true, expected the ports that the"
+                    + " packet filter's rule shall name"
+            ]
+        ),
+        (
+            "0.0.0.0:80", "accept = \"proxy-v2\"\ntrusted = [\"10.0.0.0/8\"]",
+            [
+                "c:8: transparent: got true with accept \"proxy-v2\", expected one of the two: a"
+                    + " header says where the player connected to"
+            ]
+        ),
+    ]
+
+    @Test(arguments: Self.transparentMistakes)
+    func tellsAboutATransparentForward(listen: String, extra: String, messages: [String]) {
+        let text = Samples.client("transparent = true\n\(extra)")
+            .replacing("127.0.0.1:25565", with: listen)
+        #expect(Samples.clientErrors(text) == messages)
+    }
+
+    /// A server's address, what a UDP forward listens on, and whether that is a loop.
+    static let loops: [(String, String, Bool)] = [
+        ("127.0.0.1:4600", "0.0.0.0:4600", true),
+        ("127.0.0.9:4600", "[::]:4600", true),
+        ("[::1]:4600", "[::]:4600", true),
+        ("[::1]:4600", "0.0.0.0:4600", false),
+        ("192.0.2.1:4600", "192.0.2.1:4000-5000", true),
+        ("192.0.2.1:4600", "192.0.2.1:4601-5000", false),
+        // Another machine as far as a file can tell; the client looks again when it starts.
+        ("192.0.2.1:4600", "0.0.0.0:4600", false),
+    ]
+
+    @Test(arguments: Self.loops)
+    func aServerMustNotBeTheClientItself(server: String, listen: String, isLoop: Bool) {
+        let file = { (inner: String) in
+            Samples.client("", protocol: inner)
+                .replacing("tunnel.example.net:4600", with: server)
+                .replacing("127.0.0.1:25565", with: listen)
+        }
+        let message =
+            "c:1: server: got \"\(server)\", where [[forward]] listen = \"\(listen)\" listens"
+            + " itself, expected an address that does not lead back into this client"
+        #expect(Samples.clientErrors(file("udp")) == (isLoop ? [message] : []))
+        #expect(Samples.clientErrors(file("tcp")) == [])
     }
 
     /// What is written for `listen`, and the part of the message behind `listen: `.

@@ -36,6 +36,16 @@ import Testing
                 + " \"transparent\""
         ),
         (
+            "pseudo_ipv4 = true", "tcp",
+            "s:7: pseudo_ipv4: got true with origin \"none\", expected it only with origin ="
+                + " \"transparent\" or \"proxy-v1\""
+        ),
+        (
+            "origin = \"proxy-v2\"\npseudo_ipv4 = true", "udp",
+            "s:8: pseudo_ipv4: got true with origin \"proxy-v2\", expected it only with origin ="
+                + " \"transparent\" or \"proxy-v1\""
+        ),
+        (
             "balance = \"roundrobin\"", "tcp",
             "s:7: balance: got \"roundrobin\", expected \"round-robin\", \"least-connections\" or"
                 + " \"source-hash\", did you mean \"round-robin\"?"
@@ -188,6 +198,20 @@ import Testing
     @Test(arguments: Self.headMistakes)
     func tellsAboutTheHead(text: String, messages: [String]) {
         #expect(Samples.serverErrors(text) == messages)
+    }
+
+    @Test(arguments: ["127.0.0.1:4600", "0.0.0.0:4600", "127.9.9.9:4600"])
+    func aBackendMustNotBeTheServerItself(backend: String) {
+        let file = { (inner: String) in
+            Samples.server("", protocol: inner).replacing("10.0.0.5:25565", with: backend)
+        }
+        #expect(
+            Samples.serverErrors(file("udp")) == [
+                "s:6: backends: got \"\(backend)\", where this server listens itself, expected an"
+                    + " address that does not lead back into the tunnel"
+            ]
+        )
+        #expect(Samples.serverErrors(file("tcp")) == [])
     }
 
     @Test func refusesNamesThatDoNotFit() {

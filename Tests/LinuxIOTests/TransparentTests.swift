@@ -101,4 +101,46 @@ import Testing
             _ = RouteAnswer(reply)
         }
     }
+
+    /// Loopback addresses are this machine's own, so no right is needed but IP_TRANSPARENT itself.
+    @Test(.enabled(if: TransparentSocket.obstacle(family: 2) == nil))
+    func replySocketsAreBoundedAndKept() throws {
+        let replies = ReplySockets(limit: 4)
+        let address = { (index: Int) in
+            SocketAddress(ipv4: 0x7F00_0100 + UInt32(index), port: 40_000)
+        }
+        let first = try replies.socket(from: address(0))
+        #expect(try replies.socket(from: address(0)) === first)
+        #expect(first.localAddress == address(0))
+        for index in 1..<100 {
+            #expect(try replies.socket(from: address(index)).localAddress == address(index))
+            #expect(replies.count <= 4)
+        }
+        // Opened again under the same address.
+        #expect(try replies.socket(from: address(0)).localAddress == address(0))
+        replies.removeAll()
+        #expect(replies.count == 0)
+    }
+
+    @Test(.enabled(if: TransparentSocket.obstacle(family: 2) == nil))
+    func aTransparentSocketTellsWhereADatagramWasSentTo() throws {
+        var options = UDPOptions()
+        options.isTransparent = true
+        let listener = try UDPSocket(binding: .anyIPv6(port: 0), options: options)
+        #expect(listener.reportsDestination)
+        for host in [
+            SocketAddress(ipv4: 0x7F00_0007, port: 0), SocketAddress(high: 0, low: 1, port: 0),
+        ] {
+            let target = host.with(port: listener.localAddress.port)
+            let sender = try UDPSocket(connectingTo: target, options: UDPOptions())
+            let batch = SendBatch()
+            let isQueued = [1, 2, 3].withUnsafeBytes { batch.append($0, to: target, from: nil) }
+            #expect(isQueued && sender.send(batch) == .done)
+            let received = ReceiveBatch()
+            #expect(listener.receive(into: received) == 1)
+            let packet = received.next()
+            #expect(packet?.destination == target)
+            #expect(packet?.source == sender.localAddress)
+        }
+    }
 }

@@ -42,6 +42,47 @@ private let start = Instant(nanoseconds: 1)
         #expect(empty.pick(source: self.player, at: start) == nil)
     }
 
+    @Test func aDrainedBackendGetsNobodyWhateverItsNameLeadsTo() {
+        let service = self.service([("a.example:1", 1, false), ("127.0.0.1:2", 1, false)])
+        let pool = BackendPool(service, [:], at: start)
+        pool.setDrained(0, true)
+        pool.resolved("a.example:1", to: [SocketAddress(ipv4: 2, port: 1)])
+        for _ in 0..<4 { #expect(pool.pick(source: self.player, at: start) == 1) }
+        // One that has just refused this player is no reason to use it either.
+        #expect(pool.pick(source: self.player, excluding: 1, at: start) != 0)
+        pool.setDrained(1, true)
+        #expect(pool.pick(source: self.player, at: start) == nil)
+        pool.setDrained(0, false)
+        #expect(pool.pick(source: self.player, at: start) == 0)
+        #expect(pool.pick(source: self.player, excluding: 0, at: start) == nil)
+    }
+
+    @Test func drainingLastsWhileTheConfigurationHasTheBackend() {
+        let service = self.service([("127.0.0.1:1", 1, false), ("127.0.0.1:2", 1, false)])
+        let noFile = KeyFile(path: "unused", location: "unused")
+        var configuration = ServerConfiguration(listen: [loopback], privateKey: noFile)
+        configuration.services = [service]
+        var drained = DrainedBackends()
+        let one = BackendName(service: "s", backend: "127.0.0.1:1")
+        let refusal = drained.change(
+            BackendName(service: "s", backend: "127.0.0.1:3"),
+            isDraining: true,
+            configuration
+        )
+        #expect(
+            refusal == .refused("s has no backend 127.0.0.1:3; it has: 127.0.0.1:1, 127.0.0.1:2")
+        )
+        #expect(
+            drained.change(one, isDraining: true, configuration)
+                == .done("127.0.0.1:1 gets no new players of s")
+        )
+        drained.adopt(configuration)
+        #expect(drained.names == [one])
+        configuration.services[0].backends.removeFirst()
+        drained.adopt(configuration)
+        #expect(drained.names.isEmpty)
+    }
+
     @Test func aBackupHelpsThePlayerWhoWasJustRefused() {
         let service = self.service([("127.0.0.1:1", 1, false), ("127.0.0.1:2", 1, true)])
         let pool = BackendPool(service, [:], at: start)

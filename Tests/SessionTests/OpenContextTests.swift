@@ -1,0 +1,82 @@
+import Primitives
+import Testing
+
+@testable import Session
+
+/// OPEN frames with what a header before the client said, and without.
+@Suite struct OpenContextTests {
+    private func bytes(_ request: OpenRequest) -> [UInt8] {
+        var buffer = [UInt8](repeating: 0, count: 600)
+        let count = buffer.withUnsafeMutableBytes { raw in
+            guard let base = raw.baseAddress else { return 0 }
+            var writer = ByteWriter(base, capacity: raw.count)
+            request.write(to: &writer)
+            return writer.count
+        }
+        return Array(buffer[..<count])
+    }
+
+    private func request(parsing bytes: [UInt8]) -> OpenRequest? {
+        bytes.withUnsafeBytes { raw in
+            var reader = ByteReader(raw)
+            return OpenRequest(parsing: &reader)
+        }
+    }
+
+    private func request(_ context: OpenContext) -> OpenRequest {
+        var request = OpenRequest(service: "web", serviceProtocol: .tcp)
+        request.origin = SocketAddress(ipv4: 0xC000_0201, port: 5000)
+        request.context = context
+        return request
+    }
+
+    @Test func travelsWhole() {
+        let context = OpenContext(uniqueID: Array("id".utf8), authority: Array("a.example".utf8))
+        let request = self.request(context)
+        let bytes = self.bytes(request)
+        #expect(self.request(parsing: bytes) == request)
+        let plain = self.bytes(self.request(OpenContext()))
+        #expect(bytes.count == plain.count + context.byteCount)
+        // A reader that stops behind the name, as the first version did, finds what it knows.
+        #expect(Array(bytes[..<plain.count]) == plain)
+        #expect(bytes.count <= FrameSize.open(request) - FrameSize.header - 5)
+    }
+
+    @Test func leavesOutWhatDoesNotFit() {
+        let id = [UInt8](repeating: 1, count: 128)
+        let name = [UInt8](repeating: 2, count: 124)
+        let both = OpenContext(uniqueID: id, authority: name)
+        #expect(both.uniqueID == id && both.authority == name)
+        #expect(both.byteCount == OpenContext.byteCountLimit)
+        #expect(OpenContext(uniqueID: id, authority: name + [2]).authority.isEmpty)
+        #expect(OpenContext(uniqueID: id + [1], authority: name).uniqueID.isEmpty)
+        let long = [UInt8](repeating: 2, count: 255)
+        #expect(OpenContext(uniqueID: [], authority: long).authority.isEmpty)
+    }
+
+    @Test func skipsFieldsOfLaterVersions() {
+        let known = self.bytes(self.request(OpenContext(uniqueID: [7], authority: [])))
+        let parsed = self.request(parsing: known + [200, 3, 1, 2, 3, 201, 0])
+        #expect(parsed?.context.uniqueID == [7])
+    }
+
+    @Test func everyPrefixIsReadOrRefusedAndNothingIsInvented() {
+        let context = OpenContext(uniqueID: Array("id".utf8), authority: Array("a.example".utf8))
+        let whole = self.bytes(self.request(context))
+        let plain = self.bytes(self.request(OpenContext())).count
+        for count in 0..<whole.count {
+            let parsed = self.request(parsing: Array(whole[..<count]))
+            // Where a field ends there is nothing to tell that another was there.
+            let isWhole = count == plain || count == plain + 4
+            #expect((parsed != nil) == isWhole, "\(count) bytes")
+        }
+        for index in plain..<whole.count {
+            var bent = whole
+            bent[index] ^= 0xFF
+            if let parsed = self.request(parsing: bent) {
+                #expect(parsed.context.byteCount <= OpenContext.byteCountLimit)
+            }
+        }
+        #expect(self.request(parsing: Array(whole[..<plain]) + [1, 129] + whole) == nil)
+    }
+}
