@@ -46,6 +46,12 @@ final class BackendPool {
         return self.set.pick(source: source, at: now)
     }
 
+    /// Why ``pick(source:excluding:at:)`` finds nobody.
+    var emptiness: String {
+        self.isDrained.contains(true)
+            ? "no backend is up that is not draining" : "no backend is up"
+    }
+
     func finished(_ index: Int) { self.set.finished(index) }
     func connected(_ index: Int, at now: Instant) { self.set.connected(index, at: now) }
     func refused(_ index: Int, at now: Instant) { self.set.noticedRefusal(index, at: now) }

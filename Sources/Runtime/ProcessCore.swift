@@ -29,6 +29,8 @@ final class ProcessCore: Sendable {
     /// `nil` until the process is ready and when it drains.
     private let listen = Mutex<[SocketAddress]?>(nil)
     private let obstacle = Mutex<String?>(nil)
+    /// Whether the control thread still takes wishes.
+    private let isOpen = Mutex(true)
 
     init(role: ProcessStatus.Role, log: EventLog) throws(IOError) {
         self.role = role
@@ -75,9 +77,12 @@ final class ProcessCore: Sendable {
             if !self.control.isEnding { self.judge(chores.obstacle(), addresses) }
             let deadline = chores.deadline()
             let patience = deadline == .never ? nil : deadline.since(clock.now())
-            for event in try self.control.next(atMost: patience) {
+            let events = try self.control.next(atMost: patience)
+            for event in events {
                 switch event {
-                case .terminate: return try self.drain()
+                case .terminate:
+                    Self.refuse(events)
+                    return try self.drain()
                 case .reload: reload()
                 case .resolved(let addresses): resolved(addresses)
                 case .drain(let request): chores.drain(request)
@@ -115,6 +120,10 @@ final class ProcessCore: Sendable {
         )
     }
 
+    private static func refuse(_ events: [ControlEvent]) {
+        for case .drain(let request) in events { request.answer(Self.tooLate) }
+    }
+
     /// Ends every session and waits for the workers, but not for ever.
     private func drain() throws(IOError) -> Int32 {
         self.log.info("drain")
@@ -122,13 +131,17 @@ final class ProcessCore: Sendable {
         self.crew.post { _ in .shutDown }
         let clock = BootClock()
         let deadline = clock.now() + Self.drainTime
+        self.isOpen.withLock { $0 = false }
         while self.crew.isRunning, clock.now() < deadline {
-            for event in try self.control.next(atMost: deadline.since(clock.now())) {
-                if case .workerEnded = event { self.crew.ended() }
-            }
+            let events = try self.control.next(atMost: deadline.since(clock.now()))
+            for case .workerEnded in events { self.crew.ended() }
+            Self.refuse(events)
         }
+        Self.refuse(try self.control.next(atMost: .zero))
         return 0
     }
+
+    private static let tooLate = DrainOutcome.refused("the process is ending")
 
     /// Lets a backend get nobody new, or new ones again; callable from every thread but the control
     /// thread.
@@ -136,8 +149,12 @@ final class ProcessCore: Sendable {
         do throws(IOError) {
             let name = BackendName(service: service, backend: backend)
             let request = try DrainRequest(name, isDraining: isDraining)
-            self.control.post(.drain(request))
-            return try request.wait()
+            // Once closed, nobody would answer, and whoever waits here would hold up the end.
+            let isPosted = self.isOpen.withLock { isOpen in
+                if isOpen { self.control.post(.drain(request)) }
+                return isOpen
+            }
+            return isPosted ? try request.wait() : Self.tooLate
         } catch {
             return .refused("\(error)")
         }

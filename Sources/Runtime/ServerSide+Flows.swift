@@ -35,7 +35,7 @@ extension ServerSide {
             }
         }
         self.parts.engine.closeFlow(handle, reason: reason, at: now)
-        if failed == nil { self.logRefusal(request, "-", "no backend is up", reason) }
+        if failed == nil { self.logRefusal(request, "-", entry.pool.emptiness, reason) }
     }
 
     private func connect(

@@ -97,11 +97,11 @@ extension ServerSide {
             return self.parts.engine.reset(handle, reason: .originForbidden, at: now)
         }
         let source = request.origin ?? player.address
-        guard let entry = self.service(request.service),
-            let backend = entry.pool.pick(source: source, at: now)
-        else {
+        let entry = self.service(request.service)
+        guard let entry, let backend = entry.pool.pick(source: source, at: now) else {
             self.parts.engine.reset(handle, reason: .backendUnreachable, at: now)
-            return self.logRefusal(request, "-", "no backend is up", .backendUnreachable)
+            let cause = entry?.pool.emptiness ?? "the service has just been removed"
+            return self.logRefusal(request, "-", cause, .backendUnreachable)
         }
         self.start(
             PendingConnections.Attempt(

@@ -180,4 +180,4 @@ def pseudo_off(lab):
         expect_equal(answer, b"a reset", "what the player got")
     event = server.wait("backend-refused", 3)
     expect("IP version" in event["cause"], f"the cause: {event}")
-    expect_equal(metrics(lab.control["server"])["fairlead_streams"], 0, "streams left")
+    until(2, "no stream left", lambda: metrics(lab.control["server"])["fairlead_streams"] == 0)

@@ -69,7 +69,8 @@ def drain(lab):
     for _ in range(4):
         with lab.connect(EDGE4, 8080) as player:
             expect_equal(said(player), b"two", "who serves a new player")
-    # It lasts over a reload, even of a service that has changed, while the backend is there.
+    # It lasts over a reload, even of a service that has changed (whose streams end), while the
+    # backend is there.
     for text in (lab.server_text([web()]), lab.server_text([web('balance = "source-hash"')])):
         lab.write("server.toml", text)
         count = len(server.events)
@@ -80,12 +81,13 @@ def drain(lab):
             with lab.connect(EDGE4, 8080) as player:
                 expect_equal(said(player), b"two", "who serves after a reload")
     expect_equal(order(lab, "drain", "web", TWO)[0], 0, "draining the last")
-    with lab.connect(EDGE4, 8080) as player:
-        try:
+    try:
+        with lab.connect(EDGE4, 8080) as player:
             answer = said(player)
-        except ConnectionResetError:
-            answer = b""
-        expect_equal(answer, b"", "what a player gets where all drain")
+    except ConnectionResetError:
+        answer = b""
+    expect_equal(answer, b"", "what a player gets where all drain")
+    expect("drain" in server.wait("backend-refused", 2)["cause"], "the cause is not told")
     for backend in (ONE, TWO):
         expect_equal(order(lab, "undrain", "web", backend)[0], 0, "undrain")
     expect_equal((drained(lab, ONE), drained(lab, TWO)), (0, 0), "drained after undrain")

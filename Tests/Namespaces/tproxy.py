@@ -171,6 +171,32 @@ def tproxy_one(lab):
             expect(player.connect_ex((EDGE4, FIRST)) != 0, "another address is let in too")
 
 
+@case("transparent forward: a range that holds the tunnel's own port, and reloads")
+def tproxy_all_ports(lab):
+    got: list[bytes] = []
+    peers.TCPBackend(lab, BACKEND4, 8080, recorder(got))
+    echo = HeaderEcho(lab)
+    wanted = services("[::]:1024-65535")
+    lab.start_server(wanted, peer=RIGHTS)
+    config = lab.write("client.toml", lab.client_text(wanted))
+    with led(lab, config):
+        client = lab.start("fairlead-client", "client", config, "client")
+        # The server's answers come to a port of the range, and are the tunnel's all the same.
+        client.wait("session-up", 5)
+        exchange_all(lab, got, echo, [(FAR4, 1024), (FAR4, 65535), (FAR6, 33333)])
+        for listen, lines, expected in (
+            # Another range behind the same socket is taken over as it runs.
+            ("[::]:1024-50000", "transparent = true", "reload"),
+            ("[::]:1024-1030", "", "reload-refused"),
+        ):
+            lab.write("client.toml", lab.client_text(services(listen, lines)))
+            count = len(client.events)
+            client.process.send_signal(1)
+            told = client.wait(expected, 5, since=count)
+        expect("transparent" in told["cause"], f"why the reload is refused: {told}")
+        exchange_all(lab, got, echo, [(FAR4, 2000)])
+
+
 @case("a port range without the packet filter: a socket for each port")
 def plain_range(lab):
     got: list[bytes] = []
