@@ -22,25 +22,36 @@ public final class ReplySockets {
     private var entries: [Entry] = []
     /// Second chance (Corbató, 1968): approximates "least recently used" without moving entries.
     private var hand = 0
-    /// The last one asked for: replies come in trains.
-    private var last: (address: SocketAddress, socket: UDPSocket)?
 
     public init(limit: Int = ReplySockets.defaultLimit) { self.limit = max(limit, 1) }
 
     public var count: Int { self.entries.count }
 
     /// The socket that sends from `address`; throws where none can be had.
-    public func socket(from address: SocketAddress) throws(IOError) -> UDPSocket {
-        if let last = self.last, last.address == address { return last.socket }
+    ///
+    /// `place` is where it was the last time, −1 at first; the caller keeps it beside the player,
+    /// so that nothing is searched for a datagram.
+    @inline(__always)
+    public func socket(
+        from address: SocketAddress,
+        place: inout Int32
+    ) throws(IOError) -> UDPSocket {
+        let index = Int(place)
+        guard self.entries.indices.contains(index), self.entries[index].address == address else {
+            place = Int32(try self.find(address))
+            return self.entries[Int(place)].socket
+        }
+        self.entries[index].isUsed = true
+        return self.entries[index].socket
+    }
+
+    private func find(_ address: SocketAddress) throws(IOError) -> Int {
         if let place = self.places[address] {
             self.entries[place].isUsed = true
-            self.last = (address, self.entries[place].socket)
-            return self.entries[place].socket
+            return place
         }
         let socket = try UDPSocket(replyingFrom: address)
-        self.insert(Entry(address: address, socket: socket, isUsed: true))
-        self.last = (address, socket)
-        return socket
+        return self.insert(Entry(address: address, socket: socket, isUsed: true))
     }
 
     /// Closes all.
@@ -48,22 +59,24 @@ public final class ReplySockets {
         self.places = [:]
         self.entries = []
         self.hand = 0
-        self.last = nil
     }
 
-    private func insert(_ entry: Entry) {
+    private func insert(_ entry: Entry) -> Int {
         guard self.entries.count >= self.limit else {
             self.places[entry.address] = self.entries.count
-            return self.entries.append(entry)
+            self.entries.append(entry)
+            return self.entries.count - 1
         }
         while self.entries[self.hand].isUsed {
             self.entries[self.hand].isUsed = false
             self.hand = (self.hand + 1) % self.entries.count
         }
-        self.places[self.entries[self.hand].address] = nil
-        self.places[entry.address] = self.hand
-        self.entries[self.hand] = entry
-        self.hand = (self.hand + 1) % self.entries.count
+        let place = self.hand
+        self.places[self.entries[place].address] = nil
+        self.places[entry.address] = place
+        self.entries[place] = entry
+        self.hand = (place + 1) % self.entries.count
+        return place
     }
 }
 

@@ -327,13 +327,13 @@ final class ClientSide {
     /// A backend's datagram for a player, from the address the player used.
     @inline(__always)
     func deliver(_ bytes: UnsafeRawBufferPointer, on handle: FlowHandle, at now: Instant) {
-        guard let flow = self.flows.entry(handle)?.pointee,
+        guard let entry = self.flows.entry(handle), case let flow = entry.pointee,
             let listener = self.listener(Int(flow.listener)),
             case .udp(let socket) = listener.local.socket
         else { return }
         self.parts.tallies.moved(down: bytes.count, service: flow.service)
         if listener.local.place.isTransparent, flow.answerFrom.port != listener.address.port {
-            return self.reply(bytes, flow)
+            return self.reply(bytes, entry)
         }
         let source = socket.reportsDestination ? flow.answerFrom : nil
         guard let acceptor = listener.acceptor else {
@@ -346,15 +346,23 @@ final class ClientSide {
     }
 
     /// Answers from a port that is not the listener's own.
-    private func reply(_ bytes: UnsafeRawBufferPointer, _ flow: PlayerFlow) {
+    private func reply(
+        _ bytes: UnsafeRawBufferPointer,
+        _ flow: UnsafeMutablePointer<PlayerFlow>
+    ) {
+        let source = flow.pointee.answerFrom
         do throws(IOError) {
-            let socket = try self.replySockets.socket(from: flow.answerFrom)
-            self.parts.sender.send(bytes, through: socket, to: flow.answerTo, from: nil)
+            let socket = try self.replySockets.socket(
+                from: source,
+                place: &flow.pointee.replyPlace
+            )
+            let player = flow.pointee.answerTo
+            self.parts.sender.send(bytes, through: socket, to: player, from: nil)
         } catch {
             self.parts.tallies.datagramsDropped &+= 1
             self.parts.log.warning(
                 "reply-failed",
-                ["from": flow.answerFrom.description, "cause": error.description]
+                ["from": source.description, "cause": error.description]
             )
         }
     }

@@ -8,6 +8,8 @@ struct PlayerFlow: BitwiseCopyable {
     /// −1: vacant.
     var listener: Int32 = -1
     var service: Int32 = 0
+    /// Where ``ReplySockets`` had the socket for ``answerFrom`` last; −1: nowhere.
+    var replyPlace: Int32 = -1
     /// With `local` what tells this flow from others; a proxy's word where one speaks for players.
     var player = SocketAddress.anyIPv4(port: 0)
     var local = SocketAddress.anyIPv4(port: 0)
