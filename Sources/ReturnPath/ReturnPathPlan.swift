@@ -25,13 +25,8 @@ struct RuleNumbering: Hashable, Sendable {
     private init() {
         self.narrowPriority = 700
         self.widePriority = 800
-        self.firstTable = Self.printedTables.lowerBound
+        self.firstTable = 46000
     }
-
-    /// Those behind it are ``TransparentInput``'s.
-    private static let printedTables: Range<UInt32> = 46_000..<46_900
-
-    static func isPrinted(table: UInt32) -> Bool { Self.printedTables.contains(table) }
 
     static let printed = RuleNumbering()
 

@@ -68,10 +68,9 @@ public struct StandingRoutes {
     ) throws(IOError) -> Int {
         var count = 0
         for isIPv6 in [false, true] {
-            for rule in try socket.rules(isIPv6: isIPv6)
-            where rule.owner == RuleNumbering.owner && RuleNumbering.isPrinted(table: rule.table)
-                && !rules.contains(rule)
-            {
+            // Backwards: a rule that others lead to goes after those.
+            for rule in try socket.rules(isIPv6: isIPv6).reversed()
+            where RuleNumbering.isPrinted(rule) && !rules.contains(rule) {
                 try socket.remove(rule)
                 count += 1
             }
@@ -83,4 +82,17 @@ public struct StandingRoutes {
         }
         return count
     }
+}
+
+extension RuleNumbering {
+    /// Whether it is one of ``printed``, whoever installed it.
+    ///
+    /// A shell's commands do not tell the table of a rule that asks none, so the priority decides.
+    static func isPrinted(_ rule: RoutingRule) -> Bool {
+        rule.owner == Self.owner && Self.slot(ofTable: rule.table) == nil
+            && (Self.printed.narrowPriority..<1200).contains(rule.priority)
+    }
+
+    /// Tables from 46900 on are ``TransparentInput``'s.
+    static func isPrinted(table: UInt32) -> Bool { (46_000..<46_900).contains(table) }
 }

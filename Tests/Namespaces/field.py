@@ -9,7 +9,8 @@ from verdicts import run_all
 
 # Importing a module registers its tests.
 MODULES = """
-    streams datagrams hostile refusals outages paths origin tproxy claims draining unprivileged
+    tproxy claims draining unprivileged
+    streams datagrams hostile refusals outages paths origin
     proxies transparency operation
 """
 for name in MODULES.split():

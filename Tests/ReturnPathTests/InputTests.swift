@@ -1,3 +1,4 @@
+import LinuxIO
 import Primitives
 import Testing
 
@@ -70,5 +71,16 @@ import Testing
         #expect(RuleNumbering.isPrinted(table: RuleNumbering.printed.table(0)))
         #expect(!RuleNumbering.isPrinted(table: 46_900))
         #expect(!RuleNumbering.isPrinted(table: RuleNumbering(slot: 0).table(0)))
+        var rule = RoutingRule(isIPv6: false)
+        rule.owner = RuleNumbering.owner
+        rule.priority = RuleNumbering.printed.narrowPriority
+        rule.table = RuleNumbering.printed.table(3)
+        #expect(RuleNumbering.isPrinted(rule))
+        // A running server of slot 0 has the same priorities, and somebody's 70 is not ours.
+        rule.table = RuleNumbering(slot: 0).table(0)
+        #expect(!RuleNumbering.isPrinted(rule))
+        rule.table = 46_900
+        rule.priority = 690
+        #expect(!RuleNumbering.isPrinted(rule))
     }
 }
