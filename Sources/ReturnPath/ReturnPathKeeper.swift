@@ -119,9 +119,7 @@ public final class ReturnPathKeeper {
     /// when nothing has changed.
     public func check() -> [ReturnPathVerdict] {
         self.hasSeenChange = self.changes?.take() ?? false
-        guard self.hasSeenChange, let changes = self.changes, let socket = self.socket else {
-            return []
-        }
+        guard self.hasSeenChange, let socket = self.socket else { return [] }
         if let installer = self.installer {
             do throws(IOError) {
                 let count = try installer.repair()
@@ -129,8 +127,8 @@ public final class ReturnPathKeeper {
             } catch {
                 self.log(.repairFailed(reason: error.description))
             }
-            // Our own repair is no news.
-            _ = changes.take()
+            // That our own repair wakes us once more is wanted: whoever removes rules removes one
+            // after the other, and may not have been done.
         }
         let ready = self.verdicts.filter(\.isReady).map(\.backend)
         let isReady = { (placed: PlacedBackend) in ready.contains(placed.backend) }
