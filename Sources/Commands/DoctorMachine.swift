@@ -160,7 +160,20 @@ enum DoctorMachine {
                 findings.append(.warning(check, reason, cure: "allow AF_NETLINK"))
             }
         }
-        return findings + [self.filter(cure)]
+        return findings + self.marks(listeners) + [self.filter(cure)]
+    }
+
+    /// wg-quick(8) switches it on, and then what is marked seems to come from this machine itself.
+    private static func marks(_ listeners: [TransparentInput.Listener]) -> [DoctorFinding] {
+        let key = "net.ipv4.conf.all.src_valid_mark"
+        guard listeners.contains(where: \.hearsIPv4), self.number(key) == 1 else { return [] }
+        return [
+            .failure(
+                "source-check",
+                "\(key) = 1: the kernel drops what is led to the client over IPv4",
+                cure: "sysctl -w \(key)=0"
+            )
+        ]
     }
 
     private static func filter(_ cure: String) -> DoctorFinding {

@@ -248,6 +248,7 @@ public final class ClientProcess: Sendable {
         } catch {
             self.core.log.error("resolver-failed", ["cause": "\(error)"])
         }
+        self.checkTransparentRoutes(new.configuration)
         // The server's address is all outside `[[forward]]` that a running engine takes over.
         let waiting = changes.needsRestart + changes.changedKeys.filter { $0 != "server" }
         // Whoever reads that line finds the new state of things, listeners included.

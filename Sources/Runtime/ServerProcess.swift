@@ -55,7 +55,8 @@ public final class ServerProcess: Sendable {
         )
     }
 
-    private func resolved(_ addresses: [String: [SocketAddress]]) {
+    private func resolved(_ news: [String: [SocketAddress]]) {
+        let addresses = self.withoutLoops(news)
         // The way back first: a backend is served only once it is proven.
         self.changeRoutes { $0.resolved(addresses, at: $1) }
         self.core.crew.post { _ in .resolved(addresses) }
@@ -244,6 +245,25 @@ public final class ServerProcess: Sendable {
         let backends = configuration.services.filter { $0.transportProtocol == .udp }
             .flatMap(\.backends).compactMap(\.endpoint.literal)
         try OwnListeners(self.listeners).refuse(backends, "a backend")
+    }
+
+    /// A name that leads back into this process leads nowhere.
+    private func withoutLoops(_ news: [String: [SocketAddress]]) -> [String: [SocketAddress]] {
+        let own = OwnListeners(self.listeners)
+        let services = self.current.configuration.services
+        let datagramBackends = Set(
+            services.filter { $0.transportProtocol == .udp }.flatMap(\.backends)
+                .map(\.endpoint.description)
+        )
+        var kept = news
+        for (name, list) in news where datagramBackends.contains(name) {
+            for loop in list where own.contains(loop) {
+                let failure = StartFailure(loop: loop, "the backend \(name)")
+                self.core.log.error("backend-ignored", ["cause": failure.description])
+            }
+            kept[name] = list.filter { !own.contains($0) }
+        }
+        return kept
     }
 
     private func adopt(_ new: Loaded) {

@@ -8,6 +8,7 @@ from lab import BACKEND4, EDGE4, EDGE6, PLAYER6, Service, place, until
 from origin import RIGHTS, SIGNATURE, restoring
 from programs import metrics
 from tproxy import header, recorder
+from unprivileged import quick_proof
 from verdicts import case, expect, expect_equal
 
 TRUST = 'trusted = ["10.80.0.0/24", "fd80::/64"]'
@@ -109,6 +110,15 @@ def pseudo(origin: str, protocol: str = "tcp", more: str = "pseudo_ipv4 = true")
     return Service(name, protocol, place(BACKEND4, port), place(EDGE6, port), lines)
 
 
+def same_port(lab, address: str) -> socket.socket:
+    player = lab.open_socket("player", socket.AF_INET6, socket.SOCK_STREAM)
+    player.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    player.bind((address, 7777))
+    player.settimeout(3)
+    player.connect((EDGE6, 8080))
+    return player
+
+
 def is_class_e(address: str) -> bool:
     return socket.inet_aton(address)[0] >> 4 == 15 and address != "255.255.255.255"
 
@@ -121,32 +131,42 @@ def pseudo_ipv4(lab):
     lab.ip("backend", "route", "add", "240.0.0.0/4", "via", "10.80.2.1")
     lab.ip("player", "-6", "addr", "add", "fd80::22/64", "dev", "to-client", "nodad")
     try:
-        services = [pseudo("transparent"), pseudo("transparent", "udp")]
-        server, client = restoring(lab, services)
-        with lab.connect(EDGE6, 8080) as player:
-            player.sendall(b"hello")
-            expect_equal(player.recv(5), b"hello", "the echo")
-            port = player.getsockname()[1]
-        stood = backend.peers[-1]
-        expect(is_class_e(stood[0]), f"what the backend saw: {stood}")
-        expect_equal(stood[1], port, "the player's port")
-        # Two players of one /64 with the same port are behind the same address, and stay apart.
-        with lab.udp("player", PLAYER6, 5555) as one, lab.udp("player", "fd80::22", 5555) as two:
-            peers.ask(one, b"one", (EDGE6, 9000))
-            peers.ask(two, b"two", (EDGE6, 9000))
-            peers.ask(one, b"still one", (EDGE6, 9000), tries=1)
-            peers.ask(two, b"still two", (EDGE6, 9000), tries=1)
-        expect_equal({s[0] for s in echo.sources}, {stood[0]}, "the address of both")
-        expect_equal(len(echo.sources), 2, "the number of players the backend saw")
-        expect((stood[0], 5555) in echo.sources, "nobody kept the port")
-        # The same after a restart, so that bans hold.
-        server.stop()
-        client.stop()
-        restoring(lab, services)
-        with lab.connect(EDGE6, 8080) as player:
-            player.sendall(b"hello")
-            expect_equal(player.recv(5), b"hello", "the echo after a restart")
-        expect_equal(backend.peers[-1][0], stood[0], "the address after a restart")
+        with quick_proof(lab):
+            services = [pseudo("transparent"), pseudo("transparent", "udp")]
+            server, client = restoring(lab, services)
+            with lab.connect(EDGE6, 8080) as player:
+                player.sendall(b"hello")
+                expect_equal(player.recv(5), b"hello", "the echo")
+                port = player.getsockname()[1]
+            stood = backend.peers[-1]
+            expect(is_class_e(stood[0]), f"what the backend saw: {stood}")
+            expect_equal(stood[1], port, "the player's port")
+            # The same port of two players of one /64 is one address to the backend, so only one of
+            # them can keep it.
+            seen = len(backend.peers)
+            with same_port(lab, PLAYER6) as one, same_port(lab, "fd80::22") as two:
+                for player in (one, two):
+                    player.sendall(b"hello")
+                    expect_equal(player.recv(5), b"hello", "the echo of one of two")
+            ports = [peer[1] for peer in backend.peers[seen:] if peer[0] == stood[0]]
+            expect(len(ports) == 2 and ports[0] != ports[1], f"their ports: {ports}")
+            # Two players of one /64 with the same port are behind the same address, and stay apart.
+            with lab.udp("player", PLAYER6, 5555) as one, lab.udp("player", "fd80::22", 5555) as two:
+                peers.ask(one, b"one", (EDGE6, 9000))
+                peers.ask(two, b"two", (EDGE6, 9000))
+                peers.ask(one, b"still one", (EDGE6, 9000), tries=1)
+                peers.ask(two, b"still two", (EDGE6, 9000), tries=1)
+            expect_equal({s[0] for s in echo.sources}, {stood[0]}, "the address of both")
+            expect_equal(len(echo.sources), 2, "the number of players the backend saw")
+            expect((stood[0], 5555) in echo.sources, "nobody kept the port")
+            # The same after a restart, so that bans hold.
+            server.stop()
+            client.stop()
+            restoring(lab, services)
+            with lab.connect(EDGE6, 8080) as player:
+                player.sendall(b"hello")
+                expect_equal(player.recv(5), b"hello", "the echo after a restart")
+            expect_equal(backend.peers[-1][0], stood[0], "the address after a restart")
     finally:
         lab.ip("backend", "route", "del", "240.0.0.0/4")
         lab.ip("player", "-6", "addr", "del", "fd80::22/64", "dev", "to-client")

@@ -7,7 +7,9 @@ import subprocess
 import threading
 
 import peers
-from lab import BACKEND4, EDGE4, EDGE6, PLAYER4, PLAYER6, Lab, Service, place, until
+from lab import (
+    BACKEND4, EDGE4, EDGE6, PLAYER4, PLAYER6, SERVER4, TUNNEL_PORT, Lab, Service, place, until,
+)  # fmt: skip
 from origin import RIGHTS, SIGNATURE, restoring
 from verdicts import case, expect, expect_equal
 
@@ -96,6 +98,11 @@ def doctor(lab: Lab) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
+def sysctl(lab: Lab, key: str, value: int):
+    run = ["ip", "netns", "exec", f"{lab.prefix}-client", "sh", "-c"]
+    subprocess.run([*run, f"echo {value} >/proc/sys/{key}"], check=True)
+
+
 def exchange_all(lab: Lab, got: list[bytes], echo: HeaderEcho, targets: list[tuple[str, int]]):
     for address, port in targets:
         own = PLAYER6 if ":" in address else PLAYER4
@@ -141,6 +148,18 @@ def tproxy(lab):
         code, text = doctor(lab)
         expect(code == 0, f"doctor with the rules: {text}")
         exchange_all(lab, got, echo, targets)
+        # What WireGuard's script may have left behind.
+        switch = "net/ipv4/conf/all/src_valid_mark"
+        sysctl(lab, switch, 1)
+        code, text = doctor(lab)
+        expect(code == 1 and "src_valid_mark" in text, f"doctor with marks checked: {text}")
+        with lab.udp("player", PLAYER4, seconds=0.5) as player:
+            player.sendto(b"lost", (FAR4, 20050))
+            try:
+                expect(not player.recv(10), "doctor is wrong: the packet came through")
+            except TimeoutError:
+                pass
+        sysctl(lab, switch, 0)
         # A program of the edge keeps its own port inside the range.
         with lab.udp("client", EDGE4, 20060) as own, lab.udp("player", PLAYER4) as player:
             player.sendto(b"mine", (EDGE4, 20060))
@@ -226,3 +245,20 @@ def loop(lab):
     client = lab.start("fairlead-client", "client", config, "client")
     expect_equal(client.wait_exit(5), 1, "the exit code")
     expect(any("come back in" in line for line in client.lines), f"no cause: {client.lines}")
+
+
+@case("a backend that is the server itself is refused, by address and by name")
+def backend_loop(lab):
+    own = Service("echo", "udp", place(SERVER4, TUNNEL_PORT), place(EDGE4, 9000))
+    config = lab.write("server.toml", lab.server_text([own]))
+    server = lab.start("fairlead-server", "server", config, "server")
+    expect_equal(server.wait_exit(5), 1, "the exit code")
+    expect(any("come back in" in line for line in server.lines), f"no cause: {server.lines}")
+    own = own._replace(backend=f"localhost:{TUNNEL_PORT}")
+    server = lab.start_server([own])
+    told = server.wait("backend-ignored", 5)
+    expect("localhost" in told["cause"], f"the cause: {told}")
+    # A reload into a loop changes nothing.
+    lab.write("server.toml", lab.server_text([own._replace(backend=place(SERVER4, TUNNEL_PORT))]))
+    server.process.send_signal(1)
+    server.wait("reload-refused", 5)
