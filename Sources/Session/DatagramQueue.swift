@@ -18,6 +18,9 @@ struct DatagramQueue: ~Copyable {
     private var readOffset: UInt64 = 0
     private var writeOffset: UInt64 = 0
 
+    /// A game's message or two: what every player costs, whether it plays or not.
+    private static let leastByteCount = 256
+
     init() {}
 
     var isEmpty: Bool { self.head == self.tail }
@@ -41,7 +44,8 @@ struct DatagramQueue: ~Copyable {
         }
         self.bytes.grow(
             toHold: self.byteCount + datagram.count,
-            keeping: self.readOffset..<self.writeOffset
+            keeping: self.readOffset..<self.writeOffset,
+            beginningAt: Self.leastByteCount
         )
         self.bytes.place(datagram, at: self.writeOffset)
         self.push(
