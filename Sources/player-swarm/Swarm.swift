@@ -32,6 +32,9 @@ final class Swarm {
     /// A stall of this machine must not be made up for in one burst that no player would send.
     private static let patience = Instant.Interval.milliseconds(20)
 
+    /// `IPV6_FREEBIND`.
+    private static let freebind: Int32 = 78
+
     private let plan: Plan
     private let sockets: [UDPSocket]
     private let poller: Poller
@@ -62,6 +65,10 @@ final class Swarm {
             let local: SocketAddress =
                 plan.target.isIPv4 ? .anyIPv4(port: port) : .anyIPv6(port: port)
             let socket = try UDPSocket(binding: local, options: options)
+            // IPv6 lets nobody send from an address that is only routed here, not assigned.
+            var isAllowed: Int32 = 1
+            let size = socklen_t(MemoryLayout<Int32>.size)
+            setsockopt(socket.descriptor, Int32(IPPROTO_IPV6), Self.freebind, &isAllowed, size)
             try self.poller.add(socket.descriptor, token: UInt64(index), interest: .readable)
             sockets.append(socket)
         }
