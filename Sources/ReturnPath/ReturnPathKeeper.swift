@@ -124,8 +124,8 @@ public final class ReturnPathKeeper {
             } catch {
                 self.log(.repairFailed(reason: error.description))
             }
-            // Our own repair is no news.
-            _ = changes.take()
+            // That our own repair wakes us once more is wanted: whoever removes rules removes one
+            // after the other, and may not have been done.
         }
         let ready = self.verdicts.filter(\.isReady).map(\.backend)
         let isReady = { (placed: PlacedBackend) in ready.contains(placed.backend) }

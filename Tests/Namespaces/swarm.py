@@ -20,13 +20,16 @@ class Swarm:
             text=True,
         )
         self.pid = self.process.pid
-        expect(self._read().get("ready"), "player-swarm does not start")
+        expect(self.hear().get("ready"), "player-swarm does not start")
 
     def ask(self, *words) -> dict:
-        print(*words, file=self.process.stdin, flush=True)
-        return self._read()
+        self.tell(*words)
+        return self.hear()
 
-    def _read(self) -> dict:
+    def tell(self, *words):
+        print(*words, file=self.process.stdin, flush=True)
+
+    def hear(self) -> dict:
         line = self.process.stdout.readline()
         expect(line, "player-swarm ended")
         return json.loads(line)
