@@ -10,7 +10,7 @@ from verdicts import run_all
 # Importing a module registers its tests.
 MODULES = """
     streams datagrams hostile refusals outages paths origin
-    proxies transparency operation gates captures crowds
+    proxies transparency operation gates captures crowds upheavals
 """
 for name in MODULES.split():
     importlib.import_module(name)
