@@ -21,7 +21,12 @@ struct DatagramQueue: ~Copyable {
     /// A game's message or two: what every player costs, whether it plays or not.
     private static let leastByteCount = 256
 
-    init() {}
+    /// Bytes in all queues of an engine; the owner's, who outlives them.
+    private let total: UnsafeMutablePointer<Int>
+
+    init(total: UnsafeMutablePointer<Int>) { self.total = total }
+
+    deinit { self.total.pointee -= Int(self.writeOffset - self.readOffset) }
 
     var isEmpty: Bool { self.head == self.tail }
     var count: Int { Int(self.tail - self.head) }
@@ -52,6 +57,7 @@ struct DatagramQueue: ~Copyable {
             Entry(offset: self.writeOffset, byteCount: datagram.count, queuedAt: now)
         )
         self.writeOffset += UInt64(datagram.count)
+        self.total.pointee += datagram.count
         return dropped
     }
 
@@ -78,6 +84,7 @@ struct DatagramQueue: ~Copyable {
 
     mutating func removeFirst() {
         let entry = self.first
+        self.total.pointee -= entry.byteCount
         self.readOffset = entry.offset + UInt64(entry.byteCount)
         self.head += 1
         // A burst of large datagrams must not pin its memory for the life of a small flow.

@@ -10,7 +10,7 @@ struct Flow: ~Copyable {
     /// The flow's id on the wire, unique in its session.
     var id: UInt32 = 0
     var request: OpenRequest
-    var queue = DatagramQueue()
+    var queue: DatagramQueue
     /// The number the next datagram gets.
     var nextNumber: UInt32 = 0
     /// How much of the first queued datagram has gone out as fragments.
@@ -34,10 +34,17 @@ struct Flow: ~Copyable {
     var lastOpenPacket: UInt64?
     var isQueued = false
 
-    init(slot: UInt32, generation: UInt32, request: OpenRequest, at now: Instant) {
+    init(
+        slot: UInt32,
+        generation: UInt32,
+        request: OpenRequest,
+        queued: UnsafeMutablePointer<Int>,
+        at now: Instant
+    ) {
         self.slot = slot
         self.generation = generation
         self.request = request
+        self.queue = DatagramQueue(total: queued)
         self.lastActivity = now
         self.resetRetention()
     }
@@ -77,16 +84,24 @@ final class FlowTable {
     private var free: [UInt32] = []
     private(set) var count = 0
     private let limit: Int
+    private let queued = UnsafeMutablePointer<Int>.allocate(capacity: 1)
     private static let pageSize = 64
 
-    init(limit: Int) { self.limit = limit }
+    init(limit: Int) {
+        self.limit = limit
+        self.queued.initialize(to: 0)
+    }
 
     deinit {
         for slot in self.isLive.indices where self.isLive[slot] {
             self[UInt32(slot)].deinitialize(count: 1)
         }
         for page in self.pages { page.deallocate() }
+        self.queued.deallocate()
     }
+
+    /// Bytes that wait in the queues of all flows.
+    var queuedByteCount: Int { self.queued.pointee }
 
     var slotCount: Int { self.generations.count }
 
@@ -114,6 +129,7 @@ final class FlowTable {
                 slot: slot,
                 generation: self.generations[Int(slot)],
                 request: request,
+                queued: self.queued,
                 at: now
             )
         )
