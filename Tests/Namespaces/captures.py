@@ -238,7 +238,8 @@ def players_link(lab):
     client = lab.start_client(known + unknown, 'connect_timeout = "1s"\n')
     client.wait("session-up", 5)
     capture = Capture(lab, "player", "to-client", outgoing=False)
-    dead = [threading.Thread(target=expect_turned_away, args=[lab, e, 8082]) for e in (EDGE4, EDGE6)]
+    edges = (EDGE4, EDGE6)
+    dead = [threading.Thread(target=expect_turned_away, args=[lab, e, 8082]) for e in edges]
     for thread in dead:
         thread.start()
     for edge, own in ((EDGE4, PLAYER4), (EDGE6, PLAYER6)):

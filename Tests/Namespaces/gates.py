@@ -96,3 +96,14 @@ def players_over_ipv6(lab):
     play(lab, swarm, (server, client), 2_500, 1)
     seen = backend.ask()
     expect_equal((seen["players"], seen["strangers"]), (200, 0), "players and strangers")
+
+
+@case("gate: one flow of 100 Mbit/s loses nothing", 30)
+def one_fast_flow(lab):
+    settle(lab)
+    backend = Swarm(lab, "server", "echo", "127.0.0.1:9000")
+    programs = game(lab, "127.0.0.1", "10.80.1.1")
+    swarm = players(lab, "client", "10.80.1.1:9000", "10.81.0.1", 1, ports=1, size=1_200)
+    swarm.ask("greet", 0, 1, 5)
+    play(lab, swarm, programs, 100_000_000 // 8 // 1_200, 1)
+    expect_equal(backend.ask()["strangers"], 0, "strangers")
