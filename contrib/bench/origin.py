@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """What it costs that the backend sees the player: Fairlead beside kcptun and go-mmproxy.
 
-    sudo contrib/bench/origin.py [--rounds 5] [--count 2000] [--seconds 2] [--bin .build/release]
+    sudo contrib/bench/origin.py [--rounds 9] [--count 1000] [--seconds 1] [--bin .build/release]
 
 Needs root and the Debian packages kcptun and go-mmproxy. A player in one network namespace, all
 else in another, with the backend on its loopback; both are removed afterwards. Rounds alternate
-between the stacks, the figures are medians of the rounds, in Markdown.
+between the stacks; figures are medians of the rounds, differences those of each round. Markdown.
 
 What leads to go-mmproxy must say who the player is, which here the player does itself: a PROXY v2
 header before its first byte (TCP) or in every datagram (UDP).
@@ -54,7 +54,8 @@ class Spaces:
             self.ip(name, "link", "set", "veth0", "up")
         shell = ("echo 1024 65535 >/proc/sys/net/ipv4/ip_local_port_range;"
                  "echo 1 >/proc/sys/net/ipv4/tcp_tw_reuse")
-        self.run("ip", "netns", "exec", f"{self.prefix}-player", "sh", "-c", shell)
+        for name in ("player", "edge"):
+            self.run("ip", "netns", "exec", f"{self.prefix}-{name}", "sh", "-c", shell)
         return self
 
     def __exit__(self, *_):
@@ -117,9 +118,10 @@ class Stack:
         ports = struct.pack("!HH", own[1], self.port)
         return SIGNATURE + bytes([0x21, kind]) + b"\0\x0c" + addresses + ports
 
-    @property
-    def p50(self):
-        return statistics.median(p50 for p50, _ in self.pings)
+    def added(self, other):
+        """What this stack's p50 is above another's, of rounds that were measured together."""
+        pairs = zip(self.pings, other.pings)
+        return statistics.median(own[0] - theirs[0] for own, theirs in pairs)
 
 
 # The far end.
@@ -346,26 +348,26 @@ def report(tcp, udp):
     print("|---|---|---|---|")
     for stack in udp:
         print(row(stack, udp[0]))
-    _, none, transparent, tunnel, behind, alone = (stack.p50 for stack in tcp)
+    direct, none, transparent, tunnel, behind, alone = tcp
     print("\n| hand-over alone, added p50 | TCP, µs | UDP, µs |\n|---|---|---|")
-    print(f"| Fairlead, `transparent` less `none` | {transparent - none:.0f} "
-          f"| {udp[2].p50 - udp[1].p50:.0f} |")
-    print(f"| go-mmproxy behind kcptun | {behind - tunnel:.0f} | – |")
-    print(f"| go-mmproxy alone | {alone - tcp[0].p50:.0f} | {udp[3].p50 - udp[0].p50:.0f} |")
+    print(f"| Fairlead, `transparent` less `none` | {transparent.added(none):.0f} "
+          f"| {udp[2].added(udp[1]):.0f} |")
+    print(f"| go-mmproxy behind kcptun | {behind.added(tunnel):.0f} | – |")
+    print(f"| go-mmproxy alone | {alone.added(direct):.0f} | {udp[3].added(udp[0]):.0f} |")
 
 
 def row(stack, direct):
-    p99 = statistics.median(p99 for _, p99 in stack.pings)
+    p50, p99 = (statistics.median(ping[i] for ping in stack.pings) for i in (0, 1))
     cost = f"{statistics.median(stack.cost):.0f}" if stack.processes else "–"
-    return (f"| {stack.name} | {stack.p50:.0f} / {p99:.0f} | {stack.p50 - direct.p50:.0f} "
+    return (f"| {stack.name} | {p50:.0f} / {p99:.0f} | {stack.added(direct):.0f} "
             f"| {cost} |")
 
 
 def main():
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--count", type=int, default=2000)
-    options.add_argument("--seconds", type=float, default=2)
+    options.add_argument("--rounds", type=int, default=9)
+    options.add_argument("--count", type=int, default=1000)
+    options.add_argument("--seconds", type=float, default=1)
     options.add_argument("--bin", default=".build/release")
     options.add_argument("--serve", nargs=3, help=argparse.SUPPRESS)
     options = options.parse_args()
