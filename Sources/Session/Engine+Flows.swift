@@ -14,6 +14,28 @@ extension Engine {
         return flow.pointee.handle
     }
 
+    /// Client, at the limit: ends a flow that has been silent for long, so that another can be
+    /// opened; `nil` if it found none.
+    ///
+    /// The handle is dead and no event follows. Without this, whoever forges enough senders shuts
+    /// everybody out for as long as a flow may be silent.
+    public func evictFlow(at now: Instant) -> FlowHandle? {
+        guard let flow = self.board.flows.leastUsed(session: nil, at: now) else { return nil }
+        self.board.drop(.flowEvicted)
+        let handle = flow.pointee.handle
+        self.discard(flow, telling: .limit)
+        return handle
+    }
+
+    /// Server, at the limit: makes room among the flows of one session; others are not its to take.
+    func evictFlow(of session: PeerSession, at now: Instant) {
+        let victim = self.board.flows.leastUsed(session: Int32(session.slot), at: now)
+        guard let victim else { return }
+        self.board.drop(.flowEvicted)
+        self.board.post(.flowClosed(victim.pointee.handle, .limit))
+        self.discard(victim, telling: .limit)
+    }
+
     /// Datagrams one flow may have waiting: little while there is nowhere to send them.
     private static let waitingCount = 64
     private static let waitingBytes = 65_536

@@ -86,6 +86,8 @@ final class FlowTable {
     private let limit: Int
     private let queued = UnsafeMutablePointer<Int>.allocate(capacity: 1)
     private static let pageSize = 64
+    private static let sampleSize = 64
+    private var sampled = 0
 
     init(limit: Int) {
         self.limit = limit
@@ -104,6 +106,7 @@ final class FlowTable {
     var queuedByteCount: Int { self.queued.pointee }
 
     var slotCount: Int { self.generations.count }
+    var isFull: Bool { self.count >= self.limit }
 
     subscript(slot: UInt32) -> FlowPointer {
         self.pages[Int(slot) / Self.pageSize] + Int(slot) % Self.pageSize
@@ -149,6 +152,27 @@ final class FlowTable {
     func live(_ slot: UInt32) -> FlowPointer? {
         guard Int(slot) < self.isLive.count, self.isLive[Int(slot)] else { return nil }
         return self[slot]
+    }
+
+    /// Of some flows, the one that has been silent for longest and for more than a second; `nil`
+    /// if none of them has.
+    ///
+    /// A sample instead of an order kept for every datagram: whoever floods a full table owns most
+    /// of it, and each attempt looks at the next part. `session` narrows it to flows of one.
+    func leastUsed(session: Int32?, at now: Instant) -> FlowPointer? {
+        var found: FlowPointer?
+        for _ in 0..<min(Self.sampleSize, self.generations.count) {
+            self.sampled = (self.sampled + 1) % self.generations.count
+            guard let flow = self.live(UInt32(self.sampled)),
+                session == nil || flow.pointee.session == session,
+                now.since(flow.pointee.lastActivity) > .seconds(1)
+            else { continue }
+            if let other = found, other.pointee.lastActivity <= flow.pointee.lastActivity {
+                continue
+            }
+            found = flow
+        }
+        return found
     }
 
     func find(_ handle: FlowHandle) -> FlowPointer? {

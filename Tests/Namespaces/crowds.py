@@ -8,10 +8,11 @@ import sys
 import time
 
 import peers
-from lab import BACKEND4, EDGE4, Lab, Service, place, until
+from gates import PLAYERS4, settle
+from lab import BACKEND4, EDGE4, PLAYER4, Lab, Service, place, until
 from origin import SIGNATURE
 from programs import metrics
-from swarm import cpu_seconds, own_bytes
+from swarm import Swarm, cpu_seconds, own_bytes, players
 from verdicts import Skipped, case, expect, expect_equal
 
 KIBIBYTE = 1024
@@ -118,6 +119,45 @@ def round_trips(lab: Lab, count: int) -> float:
             expect_equal(peers.read_exactly(player, 5), b"hello", "the echo")
             times.append(time.monotonic() - start)
     return sorted(times)[count // 2]
+
+
+@case("crowd: a flood of UDP players takes neither the descriptors nor a place that is in use", 40)
+def flood_of_players(lab):
+    settle(lab)
+    # Room for 333 flows beside everything else.
+    limited = ["prlimit", "--nofile=700:700"]
+    Swarm(lab, "server", "echo", "127.0.0.1:9000")
+    peers.TCPBackend(lab, "127.0.0.1", 8080, peers.echo, where="server")
+    lines = 'origin = "transparent"'
+    both = [
+        Service("game", "udp", "127.0.0.1:9000", "0.0.0.0:9000", lines),
+        Service("web", "tcp", "127.0.0.1:8080", "0.0.0.0:8080", lines),
+    ]
+    rights = f'services = ["*"]\norigins = ["{PLAYERS4}", "10.80.0.0/24"]\n'
+    config = lab.write("server.toml", lab.server_text(both, peer=rights))
+    server = lab.start("fairlead-server", "server", config, "server", before=limited)
+    server.wait("ready", 5)
+    client = lab.start_client(both)
+    client.wait("session-up", 5)
+    flood = players(lab, "client", "10.80.1.1:9000", "10.81.0.1", 4_000, ports=4)
+    with lab.udp("player", PLAYER4) as talker:
+        peers.ask(talker, b"hello", (EDGE4, 9000))
+        for portion in range(8):
+            flood.tell("greet", portion * 500, portion * 500 + 500, 0.4)
+            for _ in range(4):
+                peers.ask(talker, b"still here", (EDGE4, 9000), tries=1)
+                time.sleep(0.1)
+            flood.hear()
+            with lab.connect(EDGE4, 8080) as player:
+                player.sendall(b"hello")
+                expect_equal(peers.read_exactly(player, 5), b"hello", "the echo beside the flood")
+        time.sleep(1.1)
+        with lab.udp("player", PLAYER4) as late:
+            peers.ask(late, b"a late one", (EDGE4, 9000))
+        told = metrics(lab.control["server"])
+    expect(told['fairlead_flows{service="game"}'] <= 400, "more flows than descriptors")
+    evicted = told['fairlead_drops_total{reason="flow-evicted"}']
+    expect(evicted > 300, f"only {evicted:.0f} silent players gave way")
 
 
 def begin_headers(lab: Lab, count: int) -> list[socket.socket]:
