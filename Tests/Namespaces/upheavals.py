@@ -5,8 +5,10 @@ import socket
 import time
 
 import peers
+from gates import game, settle
 from lab import BACKEND4, BACKEND6, EDGE4, EDGE6, PLAYER4, PLAYER6, Lab, Service, place, until
 from origin import RIGHTS
+from swarm import Swarm, players
 from verdicts import case, expect, expect_equal
 
 FAMILIES = ((PLAYER4, EDGE4, BACKEND4), (PLAYER6, EDGE6, BACKEND6))
@@ -154,3 +156,26 @@ def _is_served(lab: Lab, player: socket.socket) -> bool:
         return bool(peers.ask(player, b"again", (EDGE4, 9000), tries=1, wait=0.3))
     except TimeoutError:
         return False
+
+
+@case("upheaval: 500 players go on through a killed server, each still its own", 40)
+def swarm_through_restart(lab):
+    settle(lab)
+    backend = Swarm(lab, "server", "echo", "127.0.0.1:9000")
+    server, client = game(lab, "127.0.0.1", "10.80.1.1")
+    swarm = players(lab, "client", "10.80.1.1:9000", "10.81.0.1", 500, ports=2)
+    expect_equal(swarm.ask("greet", 0, 500, 5)["received"], 500, "answers to greetings")
+    since = len(client.events)
+    swarm.tell("play", 5_000, 4)
+    time.sleep(1)
+    server.stop(signal.SIGKILL)
+    config = f"{lab.folder}/server.toml"
+    lab.start("fairlead-server", "server", config, "server").wait("ready", 5)
+    client.wait("session-up", 5, since=since)
+    tally = swarm.hear()
+    expect_equal((tally["repeated"], tally["misled"]), (0, 0), "answers twice or astray")
+    expect(tally["received"] > 5_000, f"hardly anything got through: {tally}")
+    tally = swarm.ask("greet", 0, 500, 5)
+    expect_equal(tally["received"], 500, "answers afterwards")
+    seen = backend.ask()
+    expect_equal((seen["players"], seen["strangers"]), (500, 0), "players and strangers")
