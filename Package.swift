@@ -115,6 +115,7 @@ let package = Package(
         program("fairlead-relay", ["LinuxIO", "Netem", "Primitives"]),
         program("fairlead-soak", ["Primitives", "Simulation"]),
         program("kcp-peer", ["KCP", "Primitives"]),
+        program("player-swarm", ["LinuxIO", "Primitives"]),
         program("return-path-peer", ["LinuxIO", "Primitives", "ReturnPath"]),
 
         tests("Admin", ["LinuxIO"]),

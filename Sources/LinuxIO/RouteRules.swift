@@ -4,6 +4,16 @@ public import Primitives
 ///
 /// Every field that is 0 or `nil` matches everything. Addresses match exactly, without a mask.
 public struct RoutingRule: Hashable, Sendable {
+    /// What becomes of a packet that matches.
+    public enum Action: Hashable, Sendable {
+        /// The rule's table is asked.
+        case lookup
+        /// The rules before this priority are passed over; the table only says whose rule it is.
+        case goTo(UInt32)
+        /// Nothing: a place to go to.
+        case pass
+    }
+
     public var isIPv6: Bool
     /// Rules are asked in ascending order.
     public var priority: UInt32 = 0
@@ -13,11 +23,17 @@ public struct RoutingRule: Hashable, Sendable {
     public var device = ""
     public var ipProtocol: UInt8 = 0
     public var sourcePort: UInt16 = 0
-    /// For ICMP the kernel keeps type × 256 + code in this place.
+    /// Matches every packet that has ports, which fragments have not.
+    public var wantsPorts = false
+    /// For ICMP made on this machine the kernel keeps type × 256 + code in this place.
     public var destinationPort: UInt16 = 0
     public var table: UInt32 = 0
+    public var action = Action.lookup
     /// Who installed it: a routing protocol's number.
     public var owner: UInt8 = 0
+
+    /// The kernel takes a range that ends at 65535 for a mistake.
+    private static let lastPort: UInt16 = 65_534
 
     public init(isIPv6: Bool) { self.isIPv6 = isIPv6 }
 
@@ -29,8 +45,13 @@ public struct RoutingRule: Hashable, Sendable {
         if !self.device.isEmpty { words.append("iif \(self.device)") }
         if self.ipProtocol != 0 { words.append("ipproto \(Self.name(self.ipProtocol))") }
         if self.sourcePort != 0 { words.append("sport \(self.sourcePort)") }
+        if self.wantsPorts { words.append("sport 1-65534") }
         if self.destinationPort != 0 { words.append("dport \(self.destinationPort)") }
-        words.append("lookup \(self.table)")
+        switch self.action {
+        case .lookup: words.append("lookup \(self.table)")
+        case .goTo(let priority): words.append("goto \(priority)")
+        case .pass: words.append("nop")
+        }
         words.append("protocol \(self.owner)")
         return words.joined(separator: " ")
     }
@@ -109,8 +130,9 @@ extension RoutingRule {
         body[0] = self.isIPv6 ? 10 : 2
         body[1] = self.destination == nil ? 0 : bits
         body[2] = self.source == nil ? 0 : bits
-        body[7] = RouteConstant.toTable
+        body[7] = self.actionNumber
         var request = RouteRequest(type: type, flags: flags, sequence: sequence, body: body)
+        if case .goTo(let priority) = self.action { request.attribute(4, priority) }
         if let destination = self.destination { request.attribute(1, destination) }
         if let source = self.source { request.attribute(2, source) }
         if !self.device.isEmpty { request.attribute(3, Array(self.device.utf8) + [0]) }
@@ -119,13 +141,23 @@ extension RoutingRule {
         request.attribute(21, self.owner)
         if self.ipProtocol != 0 { request.attribute(22, self.ipProtocol) }
         if self.sourcePort != 0 { request.attribute(23, Self.range(self.sourcePort)) }
+        if self.wantsPorts { request.attribute(23, Self.range(1, Self.lastPort)) }
         if self.destinationPort != 0 { request.attribute(24, Self.range(self.destinationPort)) }
         return request
     }
 
-    /// A `struct fib_rule_port_range` of one port, in the machine's byte order.
-    private static func range(_ port: UInt16) -> [UInt8] {
-        withUnsafeBytes(of: (port, port)) { Array($0) }
+    /// `FR_ACT_TO_TBL`, `FR_ACT_GOTO` and `FR_ACT_NOP`.
+    private var actionNumber: UInt8 {
+        switch self.action {
+        case .lookup: RouteConstant.toTable
+        case .goTo: 2
+        case .pass: 3
+        }
+    }
+
+    /// A `struct fib_rule_port_range`, of one port by default, in the machine's byte order.
+    private static func range(_ port: UInt16, _ last: UInt16? = nil) -> [UInt8] {
+        withUnsafeBytes(of: (port, last ?? port)) { Array($0) }
     }
 
     /// Reads one RTM_NEWRULE; `nil` for other families and shapes.
@@ -146,6 +178,15 @@ extension RoutingRule {
         self.owner = attributes[21]?.number(at: 0, as: UInt8.self) ?? 0
         self.ipProtocol = attributes[22]?.number(at: 0, as: UInt8.self) ?? 0
         self.sourcePort = attributes[23]?.number(at: 0, as: UInt16.self) ?? 0
+        if self.sourcePort == 1, attributes[23]?.number(at: 2, as: UInt16.self) == Self.lastPort {
+            self.sourcePort = 0
+            self.wantsPorts = true
+        }
+        switch body.number(at: 7, as: UInt8.self) {
+        case 2: self.action = .goTo(attributes[4]?.number(at: 0, as: UInt32.self) ?? 0)
+        case 3: self.action = .pass
+        default: self.action = .lookup
+        }
         self.destinationPort = attributes[24]?.number(at: 0, as: UInt16.self) ?? 0
     }
 }

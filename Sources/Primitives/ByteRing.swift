@@ -20,8 +20,14 @@ public struct ByteRing: ~Copyable {
     }
 
     /// Makes the capacity at least `minimum`, keeping the bytes of `live` where their offsets say.
-    public mutating func grow(toHold minimum: Int, keeping live: Range<UInt64>) {
-        var target = max(self.capacity, 4096)
+    ///
+    /// `least`, a power of two, is what an empty ring begins with.
+    public mutating func grow(
+        toHold minimum: Int,
+        keeping live: Range<UInt64>,
+        beginningAt least: Int = 4096
+    ) {
+        var target = max(self.capacity, least)
         while target < minimum { target *= 2 }
         guard target > self.capacity else { return }
         precondition(live.count <= self.capacity)

@@ -13,19 +13,27 @@ struct RuleNumbering: Hashable, Sendable {
     /// ones of any.
     let narrowPriority: UInt32
     let widePriority: UInt32
+    /// Fragments have no ports that a rule could ask for: what has some is led from the first of
+    /// these past the second to the third.
+    let portsPriority: UInt32
+    let fragmentPriority: UInt32
+    let endPriority: UInt32
     private let firstTable: UInt32
 
     init(slot: UInt32) {
-        self.narrowPriority = 700 + slot
-        self.widePriority = 800 + slot
-        self.firstTable = 0x4600_0000 | slot << 16
+        self.init(slot, firstTable: 0x4600_0000 | slot << 16)
     }
 
     /// Short numbers for people who type them.
-    private init() {
-        self.narrowPriority = 700
-        self.widePriority = 800
-        self.firstTable = 46000
+    private init() { self.init(0, firstTable: 46000) }
+
+    private init(_ slot: UInt32, firstTable: UInt32) {
+        self.narrowPriority = 700 + slot
+        self.widePriority = 800 + slot
+        self.portsPriority = 900 + slot
+        self.fragmentPriority = 1000 + slot
+        self.endPriority = 1100 + slot
+        self.firstTable = firstTable
     }
 
     static let printed = RuleNumbering()
@@ -73,7 +81,7 @@ struct ReturnPathPlan: Hashable, Sendable {
                 self.addLocal(placed, rule, numbering, ownPorts)
             case .remote(let device, _, _):
                 rule.device = device
-                self.addRemote(placed.backend, rule, testAddresses)
+                self.addRemote(placed.backend, rule, numbering, testAddresses)
             }
         }
     }
@@ -142,18 +150,46 @@ struct ReturnPathPlan: Hashable, Sendable {
     private mutating func addRemote(
         _ backend: TransparentBackend,
         _ base: RoutingRule,
+        _ numbering: RuleNumbering,
         _ testAddresses: [SocketAddress]
     ) {
         var rule = base
         rule.ipProtocol = backend.transport.number
         rule.sourcePort = backend.address.port
         self.add(rule)
+        // What the backend's machine has to say of a player's packets, "port unreachable" mostly:
+        // from outside all of ICMP looks the same to a rule.
+        rule.ipProtocol = base.isIPv6 ? 58 : 1
+        rule.sourcePort = 0
+        self.add(rule)
         guard backend.transport == .udp else { return }
+        self.addFragments(base, numbering)
         for test in testAddresses where test.isIPv4 == backend.address.isIPv4 {
             var probe = base
             probe.destination = test.with(port: 0)
             if !self.probeRules.contains(probe) { self.probeRules.append(probe) }
         }
+    }
+
+    /// Replies in fragments, wherever they go; a backend's other datagrams keep their ordinary way.
+    private mutating func addFragments(_ base: RoutingRule, _ numbering: RuleNumbering) {
+        var end = RoutingRule(isIPv6: base.isIPv6)
+        end.owner = base.owner
+        end.table = base.table
+        end.priority = numbering.endPriority
+        end.action = .pass
+        self.add(end)
+        var whole = base
+        whole.ipProtocol = TransparentBackend.Transport.udp.number
+        whole.priority = numbering.portsPriority
+        whole.wantsPorts = true
+        whole.action = .goTo(numbering.endPriority)
+        self.add(whole)
+        var fragment = whole
+        fragment.priority = numbering.fragmentPriority
+        fragment.wantsPorts = false
+        fragment.action = .lookup
+        self.add(fragment)
     }
 
     private mutating func add(_ rule: RoutingRule) {

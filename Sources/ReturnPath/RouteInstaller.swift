@@ -30,7 +30,10 @@ final class RouteInstaller {
         self.routes = routes + oldRoutes.filter { !routes.contains($0) }
         for route in routes where !oldRoutes.contains(route) { try self.replace(route, oldRoutes) }
         for rule in rules where !oldRules.contains(rule) { try self.socket.add(rule) }
-        for rule in oldRules where !rules.contains(rule) { try self.socket.remove(rule) }
+        // Backwards: a rule that passes others over goes after those.
+        for rule in oldRules.reversed() where !rules.contains(rule) {
+            try self.socket.remove(rule)
+        }
         self.rules = rules
         for route in oldRoutes where !routes.contains(route) {
             let isReplaced = routes.contains { $0.isSamePlace(as: route) }
@@ -57,7 +60,7 @@ final class RouteInstaller {
 
     /// Removes everything of ours; what fails is left for the next start to reclaim.
     func removeAll() {
-        for rule in self.rules { try? self.socket.remove(rule) }
+        for rule in self.rules.reversed() { try? self.socket.remove(rule) }
         for route in self.routes { try? self.socket.remove(route) }
         self.rules = []
         self.routes = []
@@ -82,7 +85,7 @@ final class RouteInstaller {
         }
         var count = 0
         for isIPv6 in [false, true] {
-            for rule in try socket.rules(isIPv6: isIPv6)
+            for rule in try socket.rules(isIPv6: isIPv6).reversed()
             where rule.owner == RuleNumbering.owner && isFree(rule.table) {
                 if !isTrial { try socket.remove(rule) }
                 count += 1

@@ -312,7 +312,10 @@ final class ClientSide {
     ) -> FlowHandle? {
         var request = listener.forward.request(origin: origin, destination: destination)
         if listener.acceptor != nil { request.context = Self.context(packet) }
-        guard let handle = self.parts.engine.openFlow(request, at: now) else {
+        guard
+            let handle = self.parts.engine.openFlow(request, at: now)
+                ?? self.openInPlace(request, at: now)
+        else {
             self.parts.tallies.turnedAway &+= 1
             return nil
         }
@@ -322,6 +325,13 @@ final class ClientSide {
         self.flows.insert(handle, flow)
         self.parts.tallies.changeFlows(by: 1, service: listener.service, backend: -1)
         return handle
+    }
+
+    /// At the limit a player who has said nothing for long gives way to one who speaks.
+    private func openInPlace(_ request: OpenRequest, at now: Instant) -> FlowHandle? {
+        guard let victim = self.parts.engine.evictFlow(at: now) else { return nil }
+        self.forget(victim)
+        return self.parts.engine.openFlow(request, at: now)
     }
 
     /// A backend's datagram for a player, from the address the player used.

@@ -148,7 +148,7 @@ public final class ServerProcess: Sendable {
                 index: worker,
                 engine: Engine(
                     server: self.settings(plan, worker, indexKey),
-                    limits: EngineLimits(self.configuration.limits),
+                    limits: DescriptorBudget.limits(self.configuration.limits, workers: workers),
                     entropy: .kernel(),
                     at: now
                 ),

@@ -18,7 +18,15 @@ struct DatagramQueue: ~Copyable {
     private var readOffset: UInt64 = 0
     private var writeOffset: UInt64 = 0
 
-    init() {}
+    /// A game's message or two: what every player costs, whether it plays or not.
+    private static let leastByteCount = 256
+
+    /// Bytes in all queues of an engine; the owner's, who outlives them.
+    private let total: UnsafeMutablePointer<Int>
+
+    init(total: UnsafeMutablePointer<Int>) { self.total = total }
+
+    deinit { self.total.pointee -= Int(self.writeOffset - self.readOffset) }
 
     var isEmpty: Bool { self.head == self.tail }
     var count: Int { Int(self.tail - self.head) }
@@ -41,13 +49,15 @@ struct DatagramQueue: ~Copyable {
         }
         self.bytes.grow(
             toHold: self.byteCount + datagram.count,
-            keeping: self.readOffset..<self.writeOffset
+            keeping: self.readOffset..<self.writeOffset,
+            beginningAt: Self.leastByteCount
         )
         self.bytes.place(datagram, at: self.writeOffset)
         self.push(
             Entry(offset: self.writeOffset, byteCount: datagram.count, queuedAt: now)
         )
         self.writeOffset += UInt64(datagram.count)
+        self.total.pointee += datagram.count
         return dropped
     }
 
@@ -74,6 +84,7 @@ struct DatagramQueue: ~Copyable {
 
     mutating func removeFirst() {
         let entry = self.first
+        self.total.pointee -= entry.byteCount
         self.readOffset = entry.offset + UInt64(entry.byteCount)
         self.head += 1
         // A burst of large datagrams must not pin its memory for the life of a small flow.

@@ -19,6 +19,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case reassemblyStale
     case datagramTooLarge
     case flowLimit
+    case flowEvicted
     case streamLimit
     case pathUnvalidated
 
@@ -41,6 +42,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .reassemblyStale: "reassembly-stale"
         case .datagramTooLarge: "datagram-too-large"
         case .flowLimit: "flow-limit"
+        case .flowEvicted: "flow-evicted"
         case .streamLimit: "stream-limit"
         case .pathUnvalidated: "path-unvalidated"
         }

@@ -14,11 +14,37 @@ extension Engine {
         return flow.pointee.handle
     }
 
+    /// Client, at the limit: ends a flow that has been silent for long, so that another can be
+    /// opened; `nil` if it found none.
+    ///
+    /// The handle is dead and no event follows. Without this, whoever forges enough senders shuts
+    /// everybody out for as long as a flow may be silent.
+    public func evictFlow(at now: Instant) -> FlowHandle? {
+        guard let flow = self.board.flows.leastUsed(session: nil, at: now) else { return nil }
+        self.board.drop(.flowEvicted)
+        let handle = flow.pointee.handle
+        self.discard(flow, telling: .limit)
+        return handle
+    }
+
+    /// Server, at the limit: makes room among the flows of one session; others are not its to take.
+    func evictFlow(of session: PeerSession, at now: Instant) {
+        let victim = self.board.flows.leastUsed(session: Int32(session.slot), at: now)
+        guard let victim else { return }
+        self.board.drop(.flowEvicted)
+        self.board.post(.flowClosed(victim.pointee.handle, .limit))
+        self.discard(victim, telling: .limit)
+    }
+
     /// Datagrams one flow may have waiting: little while there is nowhere to send them.
     private static let waitingCount = 64
     private static let waitingBytes = 65_536
-    private static let queuedCount = 1024
-    private static let queuedBytes = 1 << 20
+    /// With a session: what 300 Mbit/s bring while the scheduler or the pacer holds us up for
+    /// 100 ms; time, not these, is what bounds the queues of slower flows.
+    private static let queuedCount = 8192
+    private static let queuedBytes = 4 << 20
+    /// Where all flows together have this much waiting, none gets more than without a session.
+    private static let totalBytes = 64 << 20
 
     /// Queues one datagram of 0 to 65,507 bytes; when too much waits, the oldest is dropped.
     public func send(_ datagram: UnsafeRawBufferPointer, on handle: FlowHandle, at now: Instant) {
@@ -41,7 +67,8 @@ extension Engine {
         let dropped = flow.pointee.queue.append(
             content,
             countLimit: session == nil ? Self.waitingCount : Self.queuedCount,
-            byteLimit: session == nil ? Self.waitingBytes : Self.queuedBytes,
+            byteLimit: session == nil || self.board.flows.queuedByteCount >= Self.totalBytes
+                ? Self.waitingBytes : Self.queuedBytes,
             at: now
         )
         if dropped > 0 {

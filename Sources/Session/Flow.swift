@@ -10,7 +10,7 @@ struct Flow: ~Copyable {
     /// The flow's id on the wire, unique in its session.
     var id: UInt32 = 0
     var request: OpenRequest
-    var queue = DatagramQueue()
+    var queue: DatagramQueue
     /// The number the next datagram gets.
     var nextNumber: UInt32 = 0
     /// How much of the first queued datagram has gone out as fragments.
@@ -34,10 +34,17 @@ struct Flow: ~Copyable {
     var lastOpenPacket: UInt64?
     var isQueued = false
 
-    init(slot: UInt32, generation: UInt32, request: OpenRequest, at now: Instant) {
+    init(
+        slot: UInt32,
+        generation: UInt32,
+        request: OpenRequest,
+        queued: UnsafeMutablePointer<Int>,
+        at now: Instant
+    ) {
         self.slot = slot
         self.generation = generation
         self.request = request
+        self.queue = DatagramQueue(total: queued)
         self.lastActivity = now
         self.resetRetention()
     }
@@ -77,18 +84,29 @@ final class FlowTable {
     private var free: [UInt32] = []
     private(set) var count = 0
     private let limit: Int
+    private let queued = UnsafeMutablePointer<Int>.allocate(capacity: 1)
     private static let pageSize = 64
+    private static let sampleSize = 64
+    private var sampled = 0
 
-    init(limit: Int) { self.limit = limit }
+    init(limit: Int) {
+        self.limit = limit
+        self.queued.initialize(to: 0)
+    }
 
     deinit {
         for slot in self.isLive.indices where self.isLive[slot] {
             self[UInt32(slot)].deinitialize(count: 1)
         }
         for page in self.pages { page.deallocate() }
+        self.queued.deallocate()
     }
 
+    /// Bytes that wait in the queues of all flows.
+    var queuedByteCount: Int { self.queued.pointee }
+
     var slotCount: Int { self.generations.count }
+    var isFull: Bool { self.count >= self.limit }
 
     subscript(slot: UInt32) -> FlowPointer {
         self.pages[Int(slot) / Self.pageSize] + Int(slot) % Self.pageSize
@@ -114,6 +132,7 @@ final class FlowTable {
                 slot: slot,
                 generation: self.generations[Int(slot)],
                 request: request,
+                queued: self.queued,
                 at: now
             )
         )
@@ -133,6 +152,27 @@ final class FlowTable {
     func live(_ slot: UInt32) -> FlowPointer? {
         guard Int(slot) < self.isLive.count, self.isLive[Int(slot)] else { return nil }
         return self[slot]
+    }
+
+    /// Of some flows, the one that has been silent for longest and for more than a second; `nil`
+    /// if none of them has.
+    ///
+    /// A sample instead of an order kept for every datagram: whoever floods a full table owns most
+    /// of it, and each attempt looks at the next part. `session` narrows it to flows of one.
+    func leastUsed(session: Int32?, at now: Instant) -> FlowPointer? {
+        var found: FlowPointer?
+        for _ in 0..<min(Self.sampleSize, self.generations.count) {
+            self.sampled = (self.sampled + 1) % self.generations.count
+            guard let flow = self.live(UInt32(self.sampled)),
+                session == nil || flow.pointee.session == session,
+                now.since(flow.pointee.lastActivity) > .seconds(1)
+            else { continue }
+            if let other = found, other.pointee.lastActivity <= flow.pointee.lastActivity {
+                continue
+            }
+            found = flow
+        }
+        return found
     }
 
     func find(_ handle: FlowHandle) -> FlowPointer? {

@@ -292,6 +292,7 @@ extension Engine {
             )
             return session.refuse(ChannelKind.flow, id, refusal.reason)
         }
+        if self.board.flows.isFull { self.evictFlow(of: session, at: now) }
         guard let flow = self.board.flows.allocate(request, at: now) else {
             self.board.drop(.flowLimit)
             return session.refuse(ChannelKind.flow, id, .limit)

@@ -63,13 +63,16 @@ import Testing
         #expect(failure?.cause == .familyMismatch)
     }
 
-    @Test func rulesSurviveTheirWayThroughTheKernelsFormat() throws {
+    @Test(arguments: [.lookup, .goTo(1103), .pass] as [RoutingRule.Action])
+    func rulesSurviveTheirWayThroughTheKernelsFormat(action: RoutingRule.Action) throws {
         var rule = RoutingRule(isIPv6: true)
+        rule.action = action
         rule.priority = 700
         rule.source = SocketAddress(high: 0xFD77 << 48, low: 2, port: 0)
         rule.device = "veth1"
         rule.ipProtocol = 17
-        rule.sourcePort = 5000
+        rule.sourcePort = action == .lookup ? 5000 : 0
+        rule.wantsPorts = action != .lookup
         rule.destinationPort = 260
         rule.table = 0x4600_0001
         rule.owner = 70

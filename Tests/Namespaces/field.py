@@ -11,7 +11,7 @@ from verdicts import run_all
 MODULES = """
     tproxy claims draining unprivileged
     streams datagrams hostile refusals outages paths origin
-    proxies transparency operation
+    proxies transparency operation gates captures crowds upheavals
 """
 for name in MODULES.split():
     importlib.import_module(name)

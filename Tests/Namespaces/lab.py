@@ -107,9 +107,12 @@ class Lab:
             file.write(text)
         return path
 
-    def start(self, program: str, where: str, config: str, name: str, *options: str) -> Program:
+    def start(
+        self, program: str, where: str, config: str, name: str, *options: str, before=()
+    ) -> Program:
+        """`before`: a command that runs the program."""
         arguments = [
-            "ip", "netns", "exec", f"{self.prefix}-{where}", f"{self.binaries}/{program}",
+            "ip", "netns", "exec", f"{self.prefix}-{where}", *before, f"{self.binaries}/{program}",
             "--config", config, "--log-format", "json", "--log-level", "debug", *options,
         ]  # fmt: skip
         running = Program(arguments, name, self.folder)

@@ -65,9 +65,17 @@ def reset(connection: socket.socket):
 class TCPBackend:
     """Accepts, and gives each connection to `handler` on a thread of its own."""
 
-    def __init__(self, lab, address: str, port: int, handler, receive_buffer: int | None = None):
+    def __init__(
+        self,
+        lab,
+        address: str,
+        port: int,
+        handler,
+        receive_buffer: int | None = None,
+        where: str = "backend",
+    ):
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        self.listener = lab.open_socket("backend", family, socket.SOCK_STREAM)
+        self.listener = lab.open_socket(where, family, socket.SOCK_STREAM)
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if receive_buffer:
             self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -100,8 +108,8 @@ class TCPBackend:
 class UDPEcho:
     """Sends every datagram back to where it came from."""
 
-    def __init__(self, lab, address: str, port: int):
-        self.socket = lab.udp("backend", address, port, seconds=None)
+    def __init__(self, lab, address: str, port: int, where: str = "backend"):
+        self.socket = lab.udp(where, address, port, seconds=None)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         self.sources: set = set()
         self.count = 0

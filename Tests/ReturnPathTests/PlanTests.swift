@@ -71,7 +71,12 @@ import Testing
         #expect(
             plan.rules.map(\.commandArguments) == [
                 "pref 703 from 10.78.0.2 iif veth1 ipproto udp sport 5000 lookup 1174601728"
-                    + " protocol 70"
+                    + " protocol 70",
+                "pref 703 from 10.78.0.2 iif veth1 ipproto icmp lookup 1174601728 protocol 70",
+                // Of what else it sends only fragments are taken, for they have no ports.
+                "pref 1103 nop protocol 70",
+                "pref 903 from 10.78.0.2 iif veth1 ipproto udp sport 1-65534 goto 1103 protocol 70",
+                "pref 1003 from 10.78.0.2 iif veth1 ipproto udp lookup 1174601728 protocol 70",
             ]
         )
         #expect(plan.probeRules.map(\.destination) == [self.test[0]])

@@ -43,6 +43,7 @@ enum Layers {
         }
         table["kcp-peer"] = ["Glibc", "KCP", "Primitives"]
         table["fairlead-kernels"] = ["Erasure", "Glibc", "Primitives"]
+        table["player-swarm"] = ["Glibc", "LinuxIO", "Primitives"]
         table["return-path-peer"] = ["Glibc", "LinuxIO", "Primitives", "ReturnPath"]
         table["fairlead-relay"] = ["Glibc", "LinuxIO", "Netem", "Primitives"]
         table["fairlead-soak"] = ["Glibc", "Primitives", "Simulation"]
