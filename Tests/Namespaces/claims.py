@@ -150,8 +150,9 @@ def pseudo_ipv4(lab):
                     expect_equal(player.recv(5), b"hello", "the echo of one of two")
             ports = [peer[1] for peer in backend.peers[seen:] if peer[0] == stood[0]]
             expect(len(ports) == 2 and ports[0] != ports[1], f"their ports: {ports}")
-            # Two players of one /64 with the same port are behind the same address, and stay apart.
-            with lab.udp("player", PLAYER6, 5555) as one, lab.udp("player", "fd80::22", 5555) as two:
+            # Over UDP alike: both are behind the same address, and stay apart.
+            one, two = (lab.udp("player", address, 5555) for address in (PLAYER6, "fd80::22"))
+            with one, two:
                 peers.ask(one, b"one", (EDGE6, 9000))
                 peers.ask(two, b"two", (EDGE6, 9000))
                 peers.ask(one, b"still one", (EDGE6, 9000), tries=1)
