@@ -172,7 +172,9 @@ extension ClientSide {
             return nil
         }
         switch acceptor.accept(bytes, from: packet.source, at: now) {
-        case .announcement: return nil
+        case .announcement:
+            Self.announce(packet, listener)
+            return nil
         case .payload(let header, let offset):
             return (
                 header?.source ?? packet.source,
@@ -185,12 +187,27 @@ extension ClientSide {
         }
     }
 
-    /// What a flow's first datagram says besides addresses; a header that came alone before it is
-    /// not remembered for this.
-    static func context(_ packet: ReceivedPacket) -> OpenContext {
+    /// More flows than this do not begin between an announcement and the datagram behind it.
+    private static let announcedLimit = 1_024
+
+    /// What a flow's header says besides addresses: that of its first datagram, or of the
+    /// announcement before it.
+    static func context(_ packet: ReceivedPacket, _ listener: Listener) -> OpenContext {
+        listener.announced.removeValue(forKey: packet.source) ?? Self.context(packet)
+    }
+
+    private static func context(_ packet: ReceivedPacket) -> OpenContext {
         let bytes = UnsafeRawBufferPointer(packet.bytes)
         let (uniqueID, authority) = ProxyHeaderParser.extensions(ofDatagram: bytes)
         return OpenContext(uniqueID: uniqueID, authority: authority)
+    }
+
+    /// A header came alone; its flow's first datagram is on the way.
+    private static func announce(_ packet: ReceivedPacket, _ listener: Listener) {
+        let context = Self.context(packet)
+        guard context != OpenContext() else { return }
+        if listener.announced.count >= Self.announcedLimit { listener.announced.removeAll() }
+        listener.announced[packet.source] = context
     }
 
     /// Any host can send these, so most are counted and nothing else.

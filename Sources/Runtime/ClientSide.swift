@@ -37,6 +37,9 @@ final class ClientSide {
         private(set) var trusted: TrustedNetworks
         /// Reads the headers of datagrams; `nil` where none are expected.
         private(set) var acceptor: DatagramAcceptor?
+        /// What headers that came alone said besides addresses, by the proxy's address, until the
+        /// flow's first datagram.
+        var announced: [SocketAddress: OpenContext] = [:]
 
         init(_ local: LocalListener, _ token: UInt64, _ forward: Forward, _ service: Int32) {
             self.local = local
@@ -54,6 +57,7 @@ final class ClientSide {
             self.trusted = TrustedNetworks(forward.trusted.compactMap { AddressPrefix($0) })
             let framing = DatagramAcceptor.Framing(forward)
             self.acceptor = framing.map { DatagramAcceptor($0, key: HashKey(.kernel())) }
+            self.announced = [:]
         }
 
         /// Whether answers carry the header of Simple Proxy Protocol.
@@ -311,7 +315,7 @@ final class ClientSide {
         at now: Instant
     ) -> FlowHandle? {
         var request = listener.forward.request(origin: origin, destination: destination)
-        if listener.acceptor != nil { request.context = Self.context(packet) }
+        if listener.acceptor != nil { request.context = Self.context(packet, listener) }
         guard
             let handle = self.parts.engine.openFlow(request, at: now)
                 ?? self.openInPlace(request, at: now)

@@ -53,7 +53,11 @@ def extensions_pass(lab):
     peers.TCPBackend(lab, BACKEND4, 8080, recorder(got))
     backend = lab.udp("backend", BACKEND4, 9000)
     rights = 'services = ["*"]\norigins = ["0.0.0.0/0"]\n'
-    services = [forward("tcp", "web", 8080), forward("udp", "echo", 9000)]
+    alone = f'accept = "proxy-v2"\ndialect = "first-alone"\n{TRUST}'
+    services = [
+        forward("tcp", "web", 8080), forward("udp", "echo", 9000),
+        forward("udp", "alone", 9000)._replace(listen=place(EDGE4, 9001), forward_lines=alone),
+    ]  # fmt: skip
     _, client = restoring(lab, services, rights)
     said = {AUTHORITY: b"play.example.net", UNIQUE_ID: b"abc-123", 0xE0: b"dropped"}
     with lab.connect(EDGE4, 8080) as proxy:
@@ -77,6 +81,14 @@ def extensions_pass(lab):
     expect_equal(extensions[AUTHORITY], b"play.example.net", "the authority over UDP")
     expect_equal(extensions[UNIQUE_ID], b"abc-123", "the unique id over UDP")
     expect_equal(rest, b"ping", "the datagram")
+    # A header may also come alone, before the datagram.
+    with lab.udp("player", "10.80.0.2") as proxy:
+        proxy.sendto(written(said, 0x12), (EDGE4, 9001))
+        proxy.sendto(b"alone", (EDGE4, 9001))
+        datagram, _ = backend.recvfrom(2000)
+    _, _, extensions, rest = header(datagram)
+    expect_equal(extensions[AUTHORITY], b"play.example.net", "the authority that came alone")
+    expect_equal(rest, b"alone", "the datagram")
     # The longest there are: the identifier goes, the name no longer fits beside it.
     with lab.connect(EDGE4, 8080) as proxy:
         proxy.sendall(written({AUTHORITY: b"a" * 255, UNIQUE_ID: b"u" * 128}) + b"hello")

@@ -1,6 +1,7 @@
 """Forwards for whole ranges of ports, with and without the packet filter's help."""
 
 import contextlib
+import os
 import socket
 import struct
 import subprocess
@@ -203,6 +204,14 @@ def tproxy_all_ports(lab):
         # The server's answers come to a port of the range, and are the tunnel's all the same.
         client.wait("session-up", 5)
         exchange_all(lab, got, echo, [(FAR4, 1024), (FAR4, 65535), (FAR6, 33333)])
+        # More ports than sockets are kept to answer from, twice: those closed come back.
+        with lab.udp("player", PLAYER4, seconds=2) as player:
+            for port in [*range(30_000, 31_500), *range(30_000, 30_100)]:
+                player.sendto(b"%d" % port, (FAR4, port))
+                data, source = player.recvfrom(100)
+                expect_equal((data, source), (b"%d" % port, (FAR4, port)), "who answered what")
+        count = len(os.listdir(f"/proc/{client.pid}/fd"))
+        expect(count < 1100, f"{count} descriptors are open")
         for listen, lines, expected in (
             # Another range behind the same socket is taken over as it runs.
             ("[::]:1024-50000", "transparent = true", "reload"),
