@@ -91,20 +91,30 @@ public struct TCPSocket: Equatable, Sendable {
     public func finishWriting() { _ = shutdown(self.descriptor, Int32(SHUT_WR)) }
 
     /// Closes after everything written has been sent.
-    public func close() { closeDescriptor(self.descriptor) }
+    public func close() {
+        setReset(self.descriptor, onClose: false)
+        closeDescriptor(self.descriptor)
+    }
 
     /// Closes with a reset, so that the peer learns that the connection failed.
     public func abort() {
-        var linger = linger(l_onoff: 1, l_linger: 0)
-        let size = socklen_t(MemoryLayout<linger>.size)
-        _ = setsockopt(self.descriptor, SOL_SOCKET, SO_LINGER, &linger, size)
+        setReset(self.descriptor, onClose: true)
         closeDescriptor(self.descriptor)
     }
 }
 
+/// Chooses between a reset and a tidy end for when the socket is closed, by whomever.
+private func setReset(_ descriptor: Int32, onClose isReset: Bool) {
+    var linger = linger(l_onoff: isReset ? 1 : 0, l_linger: 0)
+    let size = socklen_t(MemoryLayout<linger>.size)
+    _ = setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &linger, size)
+}
+
 /// No Nagle delay, because the tunnel batches by itself; keep-alive, because a player whose network
-/// vanished never says goodbye.
+/// vanished never says goodbye; a reset if this process dies, because what it had not passed on yet
+/// is lost, and a tidy end would make half a transfer look like a whole one.
 func tune(_ descriptor: Int32) {
+    setReset(descriptor, onClose: true)
     let tcp = Int32(IPPROTO_TCP)
     try? setOption(descriptor, tcp, TCP_NODELAY, 1, "setsockopt TCP_NODELAY")
     try? setOption(descriptor, SOL_SOCKET, SO_KEEPALIVE, 1, "setsockopt SO_KEEPALIVE")

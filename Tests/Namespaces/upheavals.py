@@ -179,3 +179,34 @@ def swarm_through_restart(lab):
     expect_equal(tally["received"], 500, "answers afterwards")
     seen = backend.ask()
     expect_equal((seen["players"], seen["strangers"]), (500, 0), "players and strangers")
+
+
+@case("upheaval: what a killed end cuts off does not look complete", 40)
+def killed_in_mid_stream(lab):
+    upload = peers.TCPBackend(lab, BACKEND4, 8080, peers.drain)
+    endless = bytes(1 << 20)
+
+    def serve(connection: socket.socket):
+        while True:
+            connection.sendall(endless)
+
+    download = peers.TCPBackend(lab, BACKEND4, 8081, serve)
+    web = services()[0]
+    both = [web, web._replace(name="down", backend=place(BACKEND4, 8081), listen=place(EDGE4, 8081))]
+    server = lab.start_server(both, peer=RIGHTS)
+    client = lab.start_client(both)
+    client.wait("session-up", 5)
+    with lab.connect(EDGE4, 8080) as up, lab.connect(EDGE4, 8081) as down:
+        up.sendall(b"the first half")
+        peers.read_exactly(down, 1 << 20)
+        server.stop(signal.SIGKILL)
+        until(3, "the backend's end", lambda: upload.results or upload.errors)
+        expect(not upload.results, "the backend believes the upload to be complete")
+        client.stop(signal.SIGKILL)
+        try:
+            while down.recv(1 << 20):
+                pass
+            expect(False, "the player believes the download to be complete")
+        except ConnectionResetError:
+            pass
+    expect(download.errors, "the other backend was not told")
