@@ -2,36 +2,39 @@ public import Primitives
 
 /// How messages of a small interactive flow are repeated.
 ///
-/// After every message follow `copies` packets, each after its own delay, and each carries that
-/// message and the `messages - 1` before it. So a message travels up to `copies × messages` times
-/// more, spread over the last delay and `messages - 1` gaps: what outlives a burst is the distance
-/// in time, not the number.
+/// After every message follow `copies` copies of it, the first after ``firstDelay``, each further
+/// one a ``step`` later. What outlives a burst is the distance in time, not the number. A copy may
+/// leave up to ``slack`` earlier in a packet that goes anyway, where it costs its bytes and no
+/// headers; only if there is none in time, it gets a packet of its own.
 @frozen
 public struct CopyPlan: Hashable, Sendable {
-    public static let copyLimit = 2
-    public static let messageLimit = 3
+    public static let copyLimit = 4
 
-    /// 1 or 2.
+    /// 1 to ``copyLimit``.
     public var copies: Int
-    /// 1, 2 or 3.
-    public var messages: Int
+    /// From the message to its first copy at the latest.
     public var firstDelay: Instant.Interval
-    /// Of the second copy, if there is one; not shorter than the first.
-    public var secondDelay: Instant.Interval
+    /// From one copy to the next; not zero.
+    public var step: Instant.Interval
+    /// Not longer than the first delay.
+    public var slack: Instant.Interval
 
     public init(
         copies: Int,
-        messages: Int,
         firstDelay: Instant.Interval,
-        secondDelay: Instant.Interval
+        step: Instant.Interval = .milliseconds(8),
+        slack: Instant.Interval = .zero
     ) {
         precondition(copies > 0 && copies <= Self.copyLimit)
-        precondition(messages > 0 && messages <= Self.messageLimit)
         self.copies = copies
-        self.messages = messages
         self.firstDelay = firstDelay
-        self.secondDelay = max(firstDelay, secondDelay)
+        self.step = step
+        self.slack = min(slack, firstDelay)
     }
 
-    func delay(_ copy: Int) -> Instant.Interval { copy == 0 ? self.firstDelay : self.secondDelay }
+    /// From the message to its copy at the latest.
+    public func latest(_ copy: Int) -> Instant.Interval { self.firstDelay + self.step * UInt64(copy) }
+
+    /// From the message to when its copy may ride along.
+    public func earliest(_ copy: Int) -> Instant.Interval { self.latest(copy) - self.slack }
 }

@@ -7,10 +7,8 @@ public struct LossCounters: Hashable, Sendable {
     public var expected: UInt64 = 0
     /// Of those, packets not seen; falls when one comes late.
     public var missing: UInt64 = 0
-    /// Mean length of a run of missing packets.
-    public var meanBurstPackets = 0.0
-    /// Mean silence around such a run.
-    public var meanBurstMilliseconds = 0.0
+    /// Mean length of a silence, in milliseconds; 0 if losses come alone.
+    public var burstMilliseconds = 0.0
     /// What 95 of 100 runs stay below.
     public var highBurstPackets = 0.0
 
@@ -94,12 +92,13 @@ public struct LossMeter: Sendable {
         self.report.shortTerm = self.short.rate
         self.report.longTerm = self.long.rate
         self.report.sampleCount = self.long.expected
-        if lost > 0 { self.report.lossCount += UInt64(min(lost, 1e9)) }
-        // Around n missing packets lie n + 1 gaps, and n - 1 of them were certainly bad.
-        let length = Self.plausible(counters.meanBurstPackets, in: 1...1e4)
-        let share = (length - 1) / (length + 1)
-        let silence = Self.plausible(counters.meanBurstMilliseconds, in: 0...1e4)
-        self.report.burstMilliseconds = silence * share
+        if lost > 0 {
+            self.report.lossCount += UInt64(min(lost, 1e9))
+        } else {
+            // They were late and not lost.
+            self.report.lossCount -= min(self.report.lossCount, UInt64(min(-lost, 1e9)))
+        }
+        self.report.burstMilliseconds = Self.plausible(counters.burstMilliseconds, in: 0...1e4)
         self.report.highBurstPackets = Self.plausible(counters.highBurstPackets, in: 1...1e4)
     }
 

@@ -11,8 +11,8 @@ public import Primitives
 public struct RedundancyController: Sendable {
     /// How long a plan outlives its reason.
     public static let hold = Instant.Interval.seconds(10)
-    /// The share of messages that may stay lost.
-    static let target = 0.001
+    /// The share of messages for which no copy may come in time.
+    static let lateShare = 0.004
     /// Loss above this starts copies, below half of it ends them.
     static let copyThreshold = 0.0005
     static let repairThreshold = 0.003
@@ -27,6 +27,8 @@ public struct RedundancyController: Sendable {
     public let budget: UInt64
     /// Lost messages are sent again (`delivery` other than `datagram`).
     public let hasRetransmission: Bool
+    /// A message that is late keeps those after it waiting.
+    public let isOrdered: Bool
     public private(set) var plan = RedundancyPlan.off
 
     private var seenLosses: UInt64 = 0
@@ -41,8 +43,10 @@ public struct RedundancyController: Sendable {
         kind: RedundancyClass,
         level: RedundancyLevel = .auto,
         budget: UInt64,
-        hasRetransmission: Bool = false
+        hasRetransmission: Bool = false,
+        isOrdered: Bool = false
     ) {
+        self.isOrdered = isOrdered
         self.kind = kind
         self.level = level
         self.budget = budget
@@ -111,9 +115,10 @@ public struct RedundancyController: Sendable {
         case (_, .off):
             return .weaker
         case (.copies(let old), .copies(let new)):
-            let before = old.copies * old.messages
-            let after = new.copies * new.messages
-            return after == before ? .alike : after > before ? .stronger : .weaker
+            if new.copies != old.copies { return new.copies > old.copies ? .stronger : .weaker }
+            // A copy that rides instead of travelling alone is cheaper, and later.
+            let isLater = new.firstDelay > old.firstDelay + .milliseconds(4)
+            return isLater && new.slack > .milliseconds(8) ? .weaker : .alike
         case (.repairs(let old), .repairs(let new)):
             if new.interval < old.interval || new.window > old.window * 2 { return .stronger }
             // A quarter rarer is not worth a change.
@@ -158,44 +163,72 @@ public struct RedundancyController: Sendable {
             )
         }
         guard isLossy || isProvisional else { return .off }
-        return .copies(self.copies(report, traffic: traffic, isMeasured: isLossy && !isProvisional))
+        return .copies(self.copies(report, traffic: traffic, delay: Self.patience(roundTrip)))
     }
 
-    private func copies(
-        _ report: LossReport,
-        traffic: FlowTraffic,
-        isMeasured: Bool
-    ) -> CopyPlan {
+    private func copies(_ report: LossReport, traffic: FlowTraffic, delay: Double) -> CopyPlan {
+        let gap = traffic.gapMilliseconds
+        let burst = report.burstMilliseconds
         switch self.level {
-        case .low, .off: return Self.copies(1, of: 2, at: 8, 8)
-        case .high: return Self.copies(2, of: 3, at: 8, 16)
-        case .auto: break
+        case .low, .off:
+            // In the next message's packet, unless that is long in coming.
+            let latest = min(max(gap * 1.3, 8), 40)
+            return Self.copies(1, at: latest, from: min(max(2 * burst, 2), gap * 0.9))
+        case .high:
+            return Self.copies(3, at: 8, step: max(8, min(burst, 40)), from: 4)
+        case .auto:
+            break
         }
-        guard isMeasured else { return Self.copies(2, of: 2, at: 6, 12) }
-        // A copy that comes `d` after a burst of mean length `b` began is lost with it with
-        // probability exp(-d / b): the span to cover follows from rate and target.
-        let doublings = Self.logarithm(report.rate / Self.target)
-        let span = report.burstMilliseconds * max(0, doublings * 0.693)
-        let gap = min(traffic.gapMilliseconds, 50)
-        if report.rate <= 0.02, span <= 16 + gap {
-            return Self.copies(1, of: 2, at: span - gap, 16)
+        let rate = self.guarded(report)
+        let target = self.isOrdered ? Self.lateShare / 5 : Self.lateShare
+        /// The share of messages that are lost together with what leaves so much later.
+        func residue(_ distance: Double) -> Double {
+            rate + (1 - rate) * BurstMeter.decay(distance, burst)
         }
-        if report.rate <= 0.05, span <= 12 + gap { return Self.copies(2, of: 2, at: 6, 12) }
-        return Self.copies(2, of: 3, at: 8, max(16, span - 2 * gap))
+        let nearest = Self.distances.first { $0 <= delay && rate * residue($0) <= target }
+        if let nearest {
+            // With the next message if that comes in time, else alone and early.
+            let ride = gap * 1.3
+            let latest = ride <= delay ? ride : min(delay, 8)
+            return Self.copies(1, at: max(nearest, latest), from: nearest)
+        }
+        let half = delay / 2
+        if rate * residue(half) * residue(half) <= target {
+            return Self.copies(2, at: half, step: half, from: half - 2)
+        }
+        // Nothing in time would do: the last ones come late, but outlive the silence.
+        return Self.copies(3, at: half, step: min(max(half, burst * 0.7), 40), from: half - 2)
     }
 
-    /// Delays in milliseconds, brought to what makes sense for a game.
+    /// What is not measured yet might be worse than it looks, and one bad second is not the rule.
+    private func guarded(_ report: LossReport) -> Double {
+        let isMeasured = report.sampleCount >= Self.sampleMinimum
+        let rate = max(report.longTerm, report.shortTerm / 3)
+        return min(isMeasured ? rate : max(rate, 0.02), 0.5)
+    }
+
+    /// Milliseconds within which a copy is almost as good as the message.
+    private static func patience(_ roundTrip: Instant.Interval) -> Double {
+        min(max(Double(roundTrip.microseconds) / 1000 * 0.4, 6), 24)
+    }
+
+    private static let distances: [Double] = [
+        2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24,
+    ]
+
+    /// Milliseconds after the message: when the first copy leaves at the latest, and from when on
+    /// it rides along.
     private static func copies(
         _ copies: Int,
-        of messages: Int,
-        at first: Double,
-        _ second: Double
+        at latest: Double,
+        step: Double = 8,
+        from earliest: Double
     ) -> CopyPlan {
         CopyPlan(
             copies: copies,
-            messages: messages,
-            firstDelay: .milliseconds(UInt64(min(max(first, 6), 16))),
-            secondDelay: .milliseconds(UInt64(min(max(second, 6), 40)))
+            firstDelay: .microseconds(UInt64(latest * 1000)),
+            step: .microseconds(UInt64(step * 1000)),
+            slack: .microseconds(UInt64(max(0, latest - earliest) * 1000))
         )
     }
 
@@ -210,8 +243,16 @@ public struct RedundancyController: Sendable {
             return self.level == .low
                 ? RepairPlan(interval: 2, window: 8) : RepairPlan(interval: 1, window: 6)
         }
+        // What comes much later than its siblings is of no use.
+        let roundTripSeconds = Double(roundTrip.microseconds) / 1e6
+        let reach = max(traffic.rate * max(1.5 * roundTripSeconds, 0.15), 16)
         var interval = 5.0
-        if isMeasured { interval = Double(Int(min(max(1 / (2.2 * report.rate), 3), 20))) }
+        if isMeasured {
+            interval = min(max(1 / (2.2 * report.rate), 3), 20)
+            // A burst needs as many repairs as it took messages, while those are of use.
+            interval = min(interval, max(reach / (report.highBurstPackets + 1), 5))
+            interval = Double(Int(interval))
+        }
         switch self.level {
         case .low: interval = max(interval, 10)
         case .high: interval = 3
@@ -219,17 +260,11 @@ public struct RedundancyController: Sendable {
         }
         var window = min(max(2.5 * interval * report.highBurstPackets, 16), 128)
         if !isMeasured || self.level == .high { window = max(window, 64) }
+        window = min(window, reach)
         if self.hasRetransmission {
             // What is older than a round trip, retransmission brings.
-            let roundTripSeconds = Double(roundTrip.microseconds) / 1e6
             window = min(window, max(traffic.rate * roundTripSeconds, 2 * interval, 16))
         }
         return RepairPlan(interval: Int(interval), window: Int(window))
-    }
-
-    /// The binary logarithm within 0.09: linear between powers of two, no library asked.
-    private static func logarithm(_ value: Double) -> Double {
-        guard value > 0, value.isFinite else { return 0 }
-        return Double(value.exponent) + value.significand - 1
     }
 }

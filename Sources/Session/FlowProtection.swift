@@ -43,6 +43,12 @@ final class FlowProtection {
         return min(self.copies?.deadline ?? .never, self.repairs.deadline)
     }
 
+    /// From when on a copy may ride along in a packet that leaves anyway.
+    var earliest: Instant { self.copies?.earliest ?? .never }
+
+    /// A datagram has arrived: it needs no more copies.
+    func acknowledged(_ number: UInt32) { self.copies?.acknowledged(number) }
+
     /// A datagram went out.
     func sent(
         _ number: UInt32,
@@ -81,30 +87,27 @@ final class FlowProtection {
         }
     }
 
-    /// Writes the frame that is due, if the budget has room for it; false when nothing is due.
-    func write(flow: UInt32, to packet: inout PacketBuilder, at now: Instant) -> Bool {
-        if let batch = self.copies?.nextBatch(at: now) {
-            guard self.budget.take(batch.byteCount, at: now) else { return true }
-            var body = packet.frameBody
-            body.write(flow)
-            batch.write(to: &body)
-            packet.append(FrameType.copies, body)
-            return true
-        }
+    /// The copies that may leave now, as far as there is room in the packet and the budget.
+    func nextCopies(room: Int, at now: Instant) -> CopyBatch? {
+        guard let batch = self.copies?.nextBatch(at: now, room: room),
+            self.budget.take(batch.byteCount, at: now)
+        else { return nil }
+        return batch
+    }
+
+    /// Writes the repair that is due, if there is room for it in the packet and the budget.
+    func writeRepair(flow: UInt32, to packet: inout PacketBuilder, at now: Instant) {
         guard self.repairs.isDue(at: now), let plan = self.repairs.plan,
             let encoder = self.encoder
-        else { return false }
+        else { return }
         self.repairs.repaired()
         let count = encoder.repairByteCount(window: plan.window)
         var body = packet.frameBody
-        guard count > 0, body.room >= count + 4, self.budget.take(count, at: now) else {
-            return true
-        }
+        guard count > 0, body.room >= count + 4, self.budget.take(count, at: now) else { return }
         body.write(flow)
         let target = UnsafeMutableRawBufferPointer(start: body.cursor, count: count)
-        guard let written = encoder.repair(window: plan.window, into: target) else { return true }
+        guard let written = encoder.repair(window: plan.window, into: target) else { return }
         body.count += written
         packet.append(FrameType.repair, body)
-        return true
     }
 }

@@ -67,7 +67,7 @@ extension ByteWriter {
 /// What a sent packet carried that has to be repeated if it is lost.
 struct FrameRecord: BitwiseCopyable {
     enum Kind: UInt8 {
-        case segment, open, flowOpen, close, reset, window, mtuProbe, datagram
+        case segment, open, flowOpen, close, reset, window, mtuProbe, datagram, copy
     }
 
     var packet: UInt64

@@ -4,55 +4,49 @@ import Recovery
 
 /// What this end's own packets say about the loss of their direction: every number is
 /// acknowledged or declared lost, so nobody has to report anything.
-struct LossWatch {
+///
+/// A loss counts when it can hardly turn out to be reordering any more: the first ones are made
+/// good by sending again, and redundancy for a path that only reorders would be for nothing.
+struct LossWatch: ~Copyable {
     private static let interval = Instant.Interval.milliseconds(100)
 
     private var counters = LossCounters()
+    private var bursts = BurstMeter()
     private var meter = LossMeter()
     private var meteredAt = Instant(nanoseconds: 0)
     /// The run of lost packets that is being counted.
     private var runLength = 0.0
     private var runNumber: UInt64 = 0
-    private var runFirst = Instant(nanoseconds: 0)
-    private var runLast = Instant(nanoseconds: 0)
 
     var report: LossReport { self.meter.report }
 
     /// Losses have been seen: redundancy may be of use.
     var hasSeenLoss: Bool { self.meter.report.lossCount > 0 }
 
-    mutating func arrived() { self.counters.expected += 1 }
-
-    mutating func lost(_ packet: SentPacket) {
-        self.counters.expected += 1
-        self.counters.missing += 1
-        if packet.number == self.runNumber + 1, self.runLength > 0 {
-            self.runLength += 1
-        } else {
-            self.endRun()
-            self.runLength = 1
-            self.runFirst = packet.sentAt
-        }
-        self.runNumber = packet.number
-        self.runLast = packet.sentAt
+    mutating func arrived(_ packet: SentPacket) {
+        // A lost packet that asked for no answer goes unnoticed: counting those that arrive would
+        // make the path look better than it is.
+        guard packet.flags.contains(.ackEliciting) else { return }
+        self.bursts.arrived(sentAt: packet.sentAt)
     }
 
-    /// Means over about sixteen runs.
+    mutating func lost(_ packet: SentPacket) {
+        self.bursts.lost(sentAt: packet.sentAt)
+        if packet.number != self.runNumber + 1 { self.endRun() }
+        self.runLength += 1
+        self.runNumber = packet.number
+    }
+
+    /// A packet that was declared lost was only late.
+    mutating func cameBack(_ packet: SentPacket) { self.bursts.cameBack(sentAt: packet.sentAt) }
+
+    /// A quantile that climbs fast and sinks slowly settles where 19 of 20 lie below.
     private mutating func endRun() {
         guard self.runLength > 0 else { return }
-        let length = self.runLength
-        let lasted = Double(self.runLast.since(self.runFirst).microseconds) / 1000
-        // The silence reaches from the packet before the run to the one after it.
-        let silence = length > 1 ? lasted * (length + 1) / (length - 1) : 0
-        let isFirst = self.counters.meanBurstPackets == 0
-        let weight = isFirst ? 1 : 1.0 / 16
-        self.counters.meanBurstPackets += (length - self.counters.meanBurstPackets) * weight
-        self.counters.meanBurstMilliseconds +=
-            (silence - self.counters.meanBurstMilliseconds) * weight
-        // A quantile that climbs fast and sinks slowly settles where 19 of 20 lie below.
         let high = self.counters.highBurstPackets
         self.counters.highBurstPackets =
-            length > high ? high + (length - high) * 0.4 : high - (high - length) * 0.02
+            self.runLength > high
+            ? high + (self.runLength - high) * 0.4 : high - (high - self.runLength) * 0.02
         self.runLength = 0
     }
 
@@ -60,6 +54,16 @@ struct LossWatch {
     mutating func update(_ recovery: borrowing LossRecovery, at now: Instant) {
         guard now.since(self.meteredAt) >= Self.interval else { return }
         self.meteredAt = now
+        let patience = min(
+            recovery.smoothedRTT + recovery.smoothedRTT / 4 + .milliseconds(40),
+            .milliseconds(800)
+        )
+        let age = patience + BurstMeter.reachTime
+        guard now.nanoseconds > age.nanoseconds else { return }
+        self.bursts.settle(before: Instant(nanoseconds: now.nanoseconds - age.nanoseconds))
+        self.counters.expected = self.bursts.expected
+        self.counters.missing = self.bursts.missing
+        self.counters.burstMilliseconds = self.bursts.burstMilliseconds
         let floor = recovery.minimumRTT
         let target = min(max(floor / 10, .milliseconds(3)), .milliseconds(12))
         self.meter.received(
