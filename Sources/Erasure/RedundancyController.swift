@@ -11,6 +11,8 @@ public import Primitives
 public struct RedundancyController: Sendable {
     /// How long a plan outlives its reason.
     public static let hold = Instant.Interval.seconds(10)
+    /// How long one does that was made before there was a measurement, once there is one.
+    static let guessHold = Instant.Interval.seconds(2)
     /// The share of messages for which no copy may come in time.
     static let lateShare = 0.004
     /// Loss above this starts copies, below half of it ends them.
@@ -38,6 +40,9 @@ public struct RedundancyController: Sendable {
     private var weakerSince: Instant?
     private var changedAt = Instant(nanoseconds: 0)
     private var usesRepairs = false
+    private var isMeasured = false
+    /// When ``plan`` was adopted.
+    private var wasMeasured = false
 
     public init(
         kind: RedundancyClass,
@@ -65,8 +70,8 @@ public struct RedundancyController: Sendable {
         self.chooseCode(traffic)
         let hasNewLoss = report.lossCount > self.seenLosses
         self.seenLosses = report.lossCount
-        let isMeasured = report.sampleCount >= Self.sampleMinimum
-        if hasNewLoss, self.plan == .off || !isMeasured {
+        self.isMeasured = report.sampleCount >= Self.sampleMinimum
+        if hasNewLoss, self.plan == .off || !self.isMeasured {
             self.provisionalUntil = now + Self.hold
         }
         var wanted = self.wanted(report, traffic: traffic, roundTrip: roundTrip, at: now)
@@ -92,13 +97,16 @@ public struct RedundancyController: Sendable {
         case .weaker:
             let since = self.weakerSince ?? now
             self.weakerSince = since
-            guard now.since(since) >= Self.hold else { return false }
+            guard now.since(since) >= (self.wasMeasured ? Self.hold : Self.guessHold) else {
+                return false
+            }
             return self.adopt(wanted, at: now)
         }
     }
 
     private mutating func adopt(_ wanted: RedundancyPlan, at now: Instant) -> Bool {
         self.plan = wanted
+        self.wasMeasured = self.isMeasured
         self.changedAt = now
         self.weakerSince = nil
         return true
@@ -117,7 +125,7 @@ public struct RedundancyController: Sendable {
         case (.copies(let old), .copies(let new)):
             if new.copies != old.copies { return new.copies > old.copies ? .stronger : .weaker }
             // A copy that rides instead of travelling alone is cheaper, and later.
-            let isLater = new.firstDelay > old.firstDelay + .milliseconds(4)
+            let isLater = new.latest(0) > old.latest(0) + .milliseconds(4)
             return isLater && new.slack > .milliseconds(8) ? .weaker : .alike
         case (.repairs(let old), .repairs(let new)):
             if new.interval < old.interval || new.window > old.window * 2 { return .stronger }
@@ -148,7 +156,7 @@ public struct RedundancyController: Sendable {
         let isProvisional = now < self.provisionalUntil
         if self.hasRetransmission, roundTrip < Self.shortRoundTrip { return .off }
         let threshold = self.usesRepairs ? Self.repairThreshold : Self.copyThreshold
-        let isMeasured = report.sampleCount >= Self.sampleMinimum
+        let isMeasured = self.isMeasured
         let isLossy = isMeasured && report.rate >= (self.plan == .off ? threshold : threshold / 2)
         if self.usesRepairs {
             // Fast flows are measured within a second: a stray loss is no reason.
@@ -163,19 +171,27 @@ public struct RedundancyController: Sendable {
             )
         }
         guard isLossy || isProvisional else { return .off }
-        return .copies(self.copies(report, traffic: traffic, delay: Self.patience(roundTrip)))
+        return .copies(self.copies(report, traffic: traffic, roundTrip: roundTrip))
     }
 
-    private func copies(_ report: LossReport, traffic: FlowTraffic, delay: Double) -> CopyPlan {
+    private func copies(
+        _ report: LossReport,
+        traffic: FlowTraffic,
+        roundTrip: Instant.Interval
+    ) -> CopyPlan {
         let gap = traffic.gapMilliseconds
         let burst = report.burstMilliseconds
+        let delay = Self.patience(roundTrip)
         switch self.level {
         case .low, .off:
             // In the next message's packet, unless that is long in coming.
-            let latest = min(max(gap * 1.3, 8), 40)
-            return Self.copies(1, at: latest, from: min(max(2 * burst, 2), gap * 0.9))
+            return Self.copy(
+                at: min(max(gap * 1.3, 8), 40),
+                from: min(max(2 * burst, 2), gap * 0.9)
+            )
         case .high:
-            return Self.copies(3, at: 8, step: max(8, min(burst, 40)), from: 4)
+            let step = max(8, min(burst, 40))
+            return Self.copy(at: 8, from: 4, then: 8 + step, 8 + 2 * step)
         case .auto:
             break
         }
@@ -185,26 +201,27 @@ public struct RedundancyController: Sendable {
         func residue(_ distance: Double) -> Double {
             rate + (1 - rate) * BurstMeter.decay(distance, burst)
         }
-        let nearest = Self.distances.first { $0 <= delay && rate * residue($0) <= target }
-        if let nearest {
+        var nearest = 2.0
+        while nearest <= delay, rate * residue(nearest) > target { nearest += 1 }
+        if nearest <= delay {
             // With the next message if that comes in time, else alone and early.
             let ride = gap * 1.3
-            let latest = ride <= delay ? ride : min(delay, 8)
-            return Self.copies(1, at: max(nearest, latest), from: nearest)
+            let latest = max(nearest, ride <= delay ? ride : min(delay, 8))
+            return Self.copy(at: latest, from: nearest)
         }
         let half = delay / 2
         if rate * residue(half) * residue(half) <= target {
-            return Self.copies(2, at: half, step: half, from: half - 2)
+            return Self.copy(at: half, from: half - 2, then: delay)
         }
         // Nothing in time would do: the last ones come late, but outlive the silence.
-        return Self.copies(3, at: half, step: min(max(half, burst * 0.7), 40), from: half - 2)
+        let step = min(max(half, burst * 0.8), 45)
+        return Self.copy(at: half, from: half - 2, then: half + step, half + 2 * step)
     }
 
     /// What is not measured yet might be worse than it looks, and one bad second is not the rule.
     private func guarded(_ report: LossReport) -> Double {
-        let isMeasured = report.sampleCount >= Self.sampleMinimum
         let rate = max(report.longTerm, report.shortTerm / 3)
-        return min(isMeasured ? rate : max(rate, 0.02), 0.5)
+        return min(self.isMeasured ? rate : max(rate, 0.02), 0.5)
     }
 
     /// Milliseconds within which a copy is almost as good as the message.
@@ -212,24 +229,21 @@ public struct RedundancyController: Sendable {
         min(max(Double(roundTrip.microseconds) / 1000 * 0.4, 6), 24)
     }
 
-    private static let distances: [Double] = [
-        2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24,
-    ]
-
-    /// Milliseconds after the message: when the first copy leaves at the latest, and from when on
-    /// it rides along.
-    private static func copies(
-        _ copies: Int,
+    /// Milliseconds after the message: when the first copy leaves at the latest, from when on it
+    /// rides along, and when the others leave.
+    private static func copy(
         at latest: Double,
-        step: Double = 8,
-        from earliest: Double
+        from earliest: Double,
+        then second: Double? = nil,
+        _ third: Double? = nil
     ) -> CopyPlan {
-        CopyPlan(
-            copies: copies,
-            firstDelay: .microseconds(UInt64(latest * 1000)),
-            step: .microseconds(UInt64(step * 1000)),
+        var plan = CopyPlan(
+            at: .microseconds(UInt64(latest * 1000)),
             slack: .microseconds(UInt64(max(0, latest - earliest) * 1000))
         )
+        if let second { plan.add(at: .microseconds(UInt64(second * 1000))) }
+        if let third { plan.add(at: .microseconds(UInt64(third * 1000))) }
+        return plan
     }
 
     private func repairs(

@@ -59,7 +59,7 @@ public enum RedundancyPlan: Hashable, Sendable {
             return .off
         case .copies(var plan):
             guard plan.copies > 1 else { return .off }
-            plan.copies -= 1
+            plan.removeLast()
             return .copies(plan)
         case .repairs(var plan):
             guard plan.interval < 20 else { return .off }

@@ -12,8 +12,6 @@ final class DatagramRetention {
         var queuedAt: Instant
         /// Bytes of each fragment but the last; 0 for a datagram that went out whole.
         var fragmentByteCount: Int
-        /// Packets under way that carry it, if it went out whole.
-        var copiesInFlight: UInt8 = 0
         var isAcknowledged = false
     }
 
@@ -89,12 +87,6 @@ final class DatagramRetention {
         self.bytes.place(part, at: self.entries[self.tail - 1].offset + UInt64(start))
     }
 
-    /// A packet with the whole of this datagram leaves.
-    func sent(_ number: UInt32) {
-        guard let entry = self.find(number) else { return }
-        entry.pointee.copiesInFlight &+= entry.pointee.copiesInFlight < .max ? 1 : 0
-    }
-
     /// A packet with the whole of this datagram has arrived.
     func acknowledged(_ number: UInt32) {
         self.find(number)?.pointee.isAcknowledged = true
@@ -102,15 +94,12 @@ final class DatagramRetention {
 
     /// A packet with this datagram, or a fragment of it, is lost.
     ///
-    /// While another copy of a datagram is under way, that one's fate decides.
-    func lost(_ number: UInt32, fragment: UInt8, isWhole: Bool) {
-        guard let entry = self.find(number), self.resendTail - self.resendHead < 4096 else {
-            return
-        }
-        if isWhole {
-            entry.pointee.copiesInFlight -= min(entry.pointee.copiesInFlight, 1)
-            guard !entry.pointee.isAcknowledged, entry.pointee.copiesInFlight == 0 else { return }
-        }
+    /// Copies may be under way, and nearly always one of them arrives; but waiting to hear of it
+    /// would cost more than sending those few again.
+    func lost(_ number: UInt32, fragment: UInt8) {
+        guard let entry = self.find(number), !entry.pointee.isAcknowledged,
+            self.resendTail - self.resendHead < 4096
+        else { return }
         let live = self.resendHead..<self.resendTail
         self.resends.grow(toHold: live.count + 1, keeping: live)
         self.resends[self.resendTail] = Resend(number: number, fragment: fragment)

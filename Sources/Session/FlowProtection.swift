@@ -1,6 +1,13 @@
 import Erasure
 import Primitives
 
+/// How long the path takes to answer.
+struct AnswerTime {
+    var roundTrip: Instant.Interval
+    /// Within which the acknowledgement of a message has come, unless something was lost.
+    var latest: Instant.Interval
+}
+
 /// The redundancy of one UDP flow in the direction this end sends.
 ///
 /// Made when the path has lost something and the flow may be protected, so that a flow on a clean
@@ -9,6 +16,7 @@ final class FlowProtection {
     /// What redundancy may add to one flow, in bits per second.
     static let budget: UInt64 = 500_000
     private static let interval = Instant.Interval.milliseconds(100)
+    private static let lastChance = Instant.Interval.milliseconds(140)
 
     private var controller: RedundancyController
     private var budget: ByteBudget
@@ -55,14 +63,19 @@ final class FlowProtection {
         _ message: UnsafeRawBufferPointer,
         traffic: FlowTraffic,
         report: LossReport,
-        roundTrip: Instant.Interval,
+        answer: AnswerTime,
         at now: Instant
     ) {
         if now.since(self.checkedAt) >= Self.interval {
             self.checkedAt = now
-            if self.controller.update(report, traffic: traffic, roundTrip: roundTrip, at: now) {
-                self.follow(self.controller.plan)
-            }
+            let roundTrip = answer.roundTrip
+            let isNew = self.controller.update(
+                report,
+                traffic: traffic,
+                roundTrip: roundTrip,
+                at: now
+            )
+            if isNew || self.copies?.plan != nil { self.follow(self.controller.plan, answer) }
         }
         self.copies?.sent(number, message, at: now)
         guard let encoder = self.encoder, self.repairs.plan != nil else { return }
@@ -70,12 +83,17 @@ final class FlowProtection {
         self.repairs.sent(at: now)
     }
 
-    private func follow(_ plan: RedundancyPlan) {
+    private func follow(_ plan: RedundancyPlan, _ answer: AnswerTime) {
         self.repairs.plan = nil
         switch plan {
         case .off:
             self.copies?.follow(nil)
-        case .copies(let plan):
+        case .copies(var plan):
+            // One more for what ought to have been acknowledged by then: it nearly always was.
+            if self.controller.level != .low {
+                // Behind long silences, as late as it is of any use.
+                plan.add(at: max(answer.latest, plan.copies > 2 ? Self.lastChance : .zero))
+            }
             let copies = self.copies ?? CopySchedule()
             copies.follow(plan)
             self.copies = copies

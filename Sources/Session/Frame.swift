@@ -22,9 +22,10 @@ enum FrameType {
     static let copies: UInt8 = 14
     static let repair: UInt8 = 15
 
-    /// Frames that say nothing new need no acknowledgement.
+    /// Frames that say nothing new need no acknowledgement; copies are told of with the next one.
     static func isAckEliciting(_ type: UInt8) -> Bool {
         type != Self.padding && type != Self.ack && type != Self.closeSession
+            && type != Self.copies
     }
 }
 

@@ -24,9 +24,9 @@ struct LossWatch: ~Copyable {
     var hasSeenLoss: Bool { self.meter.report.lossCount > 0 }
 
     mutating func arrived(_ packet: SentPacket) {
-        // A lost packet that asked for no answer goes unnoticed: counting those that arrive would
+        // A lost packet of acknowledgements alone goes unnoticed: counting those that arrive would
         // make the path look better than it is.
-        guard packet.flags.contains(.ackEliciting) else { return }
+        guard packet.flags.contains(.countsInFlight) else { return }
         self.bursts.arrived(sentAt: packet.sentAt)
     }
 

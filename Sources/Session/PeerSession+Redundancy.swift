@@ -32,10 +32,17 @@ extension PeerSession {
             message,
             traffic: flow.pointee.traffic,
             report: self.watch.report,
-            roundTrip: self.recovery.smoothedRTT,
+            answer: self.answerTime,
             at: now
         )
         self.schedule(flow, protection, at: now)
+    }
+
+    private var answerTime: AnswerTime {
+        let roundTrip = self.recovery.smoothedRTT
+        // The peer waits up to 5 ms with its acknowledgement.
+        let spread = max(self.recovery.rttVariance * 2, .milliseconds(2)) + .milliseconds(6)
+        return AnswerTime(roundTrip: roundTrip, latest: roundTrip + spread)
     }
 
     private func schedule(_ flow: FlowPointer, _ protection: FlowProtection, at now: Instant) {
@@ -127,9 +134,8 @@ extension PeerSession {
         }
         body.write(flow.pointee.id)
         batch.write(to: &body)
-        packet.append(FrameType.copies, body)
+        packet.append(FrameType.copies, body, flags: .countsInFlight)
         while let (number, _) = batch.popFirst() {
-            flow.pointee.retention?.sent(number)
             self.note(
                 .copy,
                 slot: flow.pointee.slot,
@@ -170,23 +176,19 @@ extension PeerSession {
     // MARK: - What has arrived and what has not
 
     /// A datagram or its copy has arrived: nothing more need be done for it.
-    func datagramArrived(_ frame: FrameRecord, in flow: FlowPointer) {
+    func datagramArrived(_ frame: FrameRecord, in flow: FlowPointer, at now: Instant) {
         guard frame.kind == .copy || frame.part.first == Self.wholeDatagram else { return }
         flow.pointee.retention?.acknowledged(frame.value)
         guard let protection = flow.pointee.protection else { return }
         protection.acknowledged(frame.value)
-        // Only ever later: the entries that stand are looked at again when they fall due.
+        self.schedule(flow, protection, at: now)
     }
 
     /// A datagram or its copy is lost: it goes out again if that is of use.
     func datagramLost(_ frame: FrameRecord, in flow: FlowPointer) {
         guard let retention = flow.pointee.retention else { return }
         let isWhole = frame.kind == .copy || frame.part.first == Self.wholeDatagram
-        retention.lost(
-            frame.value,
-            fragment: isWhole ? Self.wholeDatagram : frame.part.first,
-            isWhole: isWhole
-        )
+        retention.lost(frame.value, fragment: isWhole ? Self.wholeDatagram : frame.part.first)
         self.scheduleDatagrams(flow)
     }
 }

@@ -158,8 +158,8 @@ extension PeerSession {
     static let wholeDatagram = UInt8.max
 
     /// Whether a whole datagram is kept to be sent again: always where delivery is `deadline`, else
-    /// where that costs little, a slow flow's small messages, and what a real-time flow sends on a
-    /// path that is known to lose.
+    /// where that costs little: a slow flow's small messages, and what a real-time flow of moderate
+    /// rate sends.
     private func keeps(_ flow: FlowPointer, _ byteCount: Int) -> Bool {
         let request = flow.pointee.request
         if request.delivery == .deadline { return true }
@@ -169,7 +169,7 @@ extension PeerSession {
         let isSlow =
             byteCount <= CopySchedule.messageByteLimit
             && bitsPerSecond <= Double(DatagramRetention.slowFlow)
-        let isRealtime = request.trafficClass == .realtime && self.watch.hasSeenLoss
+        let isRealtime = request.trafficClass == .realtime
         guard isSlow || isRealtime && bitsPerSecond <= Double(DatagramRetention.realtimeFlow)
         else { return false }
         let patience = max(Self.lifetime, self.recovery.smoothedRTT + Self.lifetime * 2 / 3)
@@ -212,7 +212,6 @@ extension PeerSession {
             at: offset
         )
         let isWhole = fragmentByteCount == 0
-        if isWhole { retention.sent(flow.pointee.nextNumber) }
         self.note(
             flow,
             flow.pointee.nextNumber,
@@ -274,7 +273,6 @@ extension PeerSession {
         }
         retention.copy(entry, from: start, count: length, to: packet.writer.cursor)
         packet.writer.count += length
-        if isWhole { retention.sent(resend.number) }
         self.note(flow, resend.number, fragment: resend.fragment, in: packet)
         return true
     }

@@ -249,7 +249,7 @@ final class PeerSession {
             for index in 0..<UInt64(packet.frameCount) {
                 let place = packet.firstFrame + index
                 guard place >= self.log.head else { continue }
-                self.cameBack(self.log[place])
+                self.cameBack(self.log[place], at: now)
             }
         }
         self.watch.update(self.recovery, at: now)
@@ -283,18 +283,18 @@ final class PeerSession {
         case .reset:
             if let stream = self.stream(frame), stream.pointee.isReset { self.release(stream) }
         case .datagram, .copy:
-            if let flow = self.flow(frame) { self.datagramArrived(frame, in: flow) }
+            if let flow = self.flow(frame) { self.datagramArrived(frame, in: flow, at: now) }
         case .window:
             return
         }
     }
 
     /// Given up for lost and acknowledged after all.
-    private func cameBack(_ frame: FrameRecord) {
+    private func cameBack(_ frame: FrameRecord, at now: Instant) {
         guard frame.kind == .datagram || frame.kind == .copy, let flow = self.flow(frame) else {
             return
         }
-        self.datagramArrived(frame, in: flow)
+        self.datagramArrived(frame, in: flow, at: now)
     }
 
     private func lost(_ frame: FrameRecord, at now: Instant) {

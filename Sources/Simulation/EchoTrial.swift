@@ -45,6 +45,9 @@ public struct EchoResult: Sendable {
         Double(self.bytes + 28 * self.packets) / Double(max(1, 2 * self.sent))
     }
 
+    /// Packets per message and direction.
+    public var packetsPerMessage: Double { Double(self.packets) / Double(max(1, 2 * self.sent)) }
+
     /// Redundancy of a flow and direction, in kbit/s.
     public var redundancyRate: Double {
         Double(self.redundancyBytes) * 8 / 1000 / Double(max(1, 2 * self.flowSeconds))
