@@ -136,7 +136,7 @@ let package = Package(
         tests("Runtime", ["Configuration", "LinuxIO", "Origin", "Sealing", "Session"]),
         tests("Sealing", ["CSodium"]),
         tests("Session", ["Erasure", "Recovery", "Sealing"]),
-        tests("Simulation"),
+        tests("Simulation", ["Erasure"]),
 
         // The tree itself: lengths, layers, links. Reads files, so it depends on nothing.
         .testTarget(name: "TidyTests", swiftSettings: strict),

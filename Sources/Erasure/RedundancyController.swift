@@ -31,6 +31,8 @@ public struct RedundancyController: Sendable {
     public let hasRetransmission: Bool
     /// A message that is late keeps those after it waiting.
     public let isOrdered: Bool
+    /// Until when a question and its answer are of use, if somebody said so.
+    public let maximumAge: Instant.Interval?
     public private(set) var plan = RedundancyPlan.off
 
     private var seenLosses: UInt64 = 0
@@ -49,9 +51,11 @@ public struct RedundancyController: Sendable {
         level: RedundancyLevel = .auto,
         budget: UInt64,
         hasRetransmission: Bool = false,
-        isOrdered: Bool = false
+        isOrdered: Bool = false,
+        maximumAge: Instant.Interval? = nil
     ) {
         self.isOrdered = isOrdered
+        self.maximumAge = maximumAge
         self.kind = kind
         self.level = level
         self.budget = budget
@@ -196,7 +200,11 @@ public struct RedundancyController: Sendable {
             break
         }
         let rate = self.guarded(report)
-        let target = self.isOrdered ? Self.lateShare / 5 : Self.lateShare
+        // Where sending again comes too late, or others wait for it, copies have to do it all.
+        let isTight = self.maximumAge.map { $0 < roundTrip * 2 + .milliseconds(20) } ?? false
+        // What bursts take, they take from neighbours at once: their share varies more.
+        let share = burst > 4 ? Self.lateShare * 0.75 : Self.lateShare
+        let target = self.isOrdered || isTight ? share / 5 : share
         /// The share of messages that are lost together with what leaves so much later.
         func residue(_ distance: Double) -> Double {
             rate + (1 - rate) * BurstMeter.decay(distance, burst)
@@ -220,7 +228,7 @@ public struct RedundancyController: Sendable {
 
     /// What is not measured yet might be worse than it looks, and one bad second is not the rule.
     private func guarded(_ report: LossReport) -> Double {
-        let rate = max(report.longTerm, report.shortTerm / 3)
+        let rate = max(report.longTerm, report.shortTerm / 2)
         return min(self.isMeasured ? rate : max(rate, 0.02), 0.5)
     }
 

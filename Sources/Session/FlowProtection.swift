@@ -41,7 +41,8 @@ final class FlowProtection {
             kind: kind,
             level: request.redundancy,
             budget: budget,
-            hasRetransmission: request.delivery != .datagram
+            hasRetransmission: request.delivery != .datagram,
+            maximumAge: request.delivery == .deadline ? request.maximumAge : nil
         )
     }
 

@@ -89,7 +89,7 @@ extension PeerSession {
         if mayStream || mayHurry { self.writeStreams(&packet, includingOthers: mayStream, at: now) }
         if packet.isTraffic { self.writeRiders(&packet, at: now) }
         if isProbe {
-            if !packet.flags.contains(.ackEliciting) { packet.begin(FrameType.ping, count: 0) }
+            if packet.flags.isEmpty { packet.begin(FrameType.ping, count: 0) }
             self.recovery.probeSent()
         }
         guard packet.writer.count > 0 else { return 0 }

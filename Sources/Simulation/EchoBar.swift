@@ -4,8 +4,9 @@ import Netem
 import Session
 
 /// What a game may lose and wait on one kind of path, with what it may cost.
-public struct EchoBar: Sendable {
+public struct EchoBar: Sendable, CustomStringConvertible {
     public let name: String
+    public var description: String { self.name }
     public let settings: EchoSettings
     /// Share of messages without an echo.
     public let undelivered: Double
@@ -115,8 +116,12 @@ public struct EchoBar: Sendable {
         return [
             Self.bar("auto", clean, undelivered: 0, lateness: 1, redundancy: 0, expansion: 1.65),
             Self.bar(
-                "auto", ("60 ms, jitter", 60, jitter),
-                undelivered: 0, lateness: 31, redundancy: 0, expansion: 1.8
+                "auto",
+                ("60 ms, jitter", 60, jitter),
+                undelivered: 0,
+                lateness: 31,
+                redundancy: 0,
+                expansion: 1.8
             ),
         ]
     }
@@ -132,8 +137,8 @@ public struct EchoBar: Sendable {
         let short = Self.bursts(60, percent: 2, length: 20)
         return [
             Self.bar("auto", long, undelivered: 1),
-            Self.bar("deadline", long, undelivered: 0.3) { $0.delivery = .deadline },
-            Self.bar("realtime", short, undelivered: 0.5, lateness: 110, redundancy: 4000, video),
+            Self.bar("deadline", long, undelivered: 0.8) { $0.delivery = .deadline },
+            Self.bar("realtime", short, undelivered: 0.5, lateness: 125, redundancy: 4000, video),
         ]
     }
 }

@@ -68,6 +68,14 @@ public struct EchoResult: Sendable {
         return self.undelivered + Double(late) / Double(max(1, self.sent))
     }
 
+    /// The figures in a line.
+    public var summary: String {
+        let missing = self.sent - self.roundTrips.count
+        return "\(missing) of \(self.sent) undelivered, p50 \(self.quantile(0.5)) ms, "
+            + "p99 \(self.quantile(0.99)) ms, redundancy \(self.redundancyRate) kbit/s, "
+            + "\(self.bytesPerMessage) bytes a message, \(self.duplicates) duplicates"
+    }
+
     public mutating func add(_ other: Self) {
         self.sent += other.sent
         self.roundTrips += other.roundTrips
