@@ -80,6 +80,8 @@ extension PeerSession {
             protection.writeRepair(flow: flow.pointee.id, to: &packet, at: now)
             self.countRedundancy(packet.writer.count - before, in: &packet)
             self.schedule(flow, protection, at: now)
+            // What finds no room here leaves in the next packet.
+            if protection.deadline(at: now) <= now { break }
         }
         guard self.segmentCopies.deadline <= now else { return }
         self.writeSegmentCopies(&packet, at: now)
@@ -93,10 +95,9 @@ extension PeerSession {
             let before = packet.writer.count
             self.writeCopies(of: flow, protection, to: &packet, at: now)
             self.countRedundancy(packet.writer.count - before, in: &packet)
-            let isStuck = packet.writer.count == before
             self.schedule(flow, protection, at: now)
             // What finds no room here leaves in the next packet, or in one of its own.
-            if isStuck { break }
+            if protection.earliest <= now { break }
         }
         guard self.segmentCopies.earliest <= now else { return }
         self.writeSegmentCopies(&packet, at: now)
