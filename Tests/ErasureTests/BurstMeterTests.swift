@@ -14,8 +14,9 @@ import Testing
         var meter = BurstMeter()
         var now = Instant(nanoseconds: 7_000_000_000)
         for number in 0..<3600 {
-            for pause in [Instant.Interval.milliseconds(delay), .microseconds(16_667 - delay * 1000)]
-            {
+            for pause in [
+                Instant.Interval.milliseconds(delay), .microseconds(16_667 - delay * 1000),
+            ] {
                 if channel.passes(at: now) {
                     meter.arrived(sentAt: now)
                 } else {
