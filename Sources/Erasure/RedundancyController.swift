@@ -3,8 +3,7 @@ public import Primitives
 /// Decides what one flow, in the direction this end sends, adds to its messages.
 ///
 /// Nothing on a clean path, whatever the level: redundancy starts with a loss. It follows the
-/// measured loss upward at once and downward only after ``hold``, stays within the flow's budget,
-/// and ignores loss that comes with a queue (``LossMeter``).
+/// measured loss upward at once and downward only after ``hold``, stays within the flow's budget.
 ///
 /// Contract: ``update(_:traffic:roundTrip:at:)`` with every report, and about every 100 ms while
 /// the flow sends; then follow ``plan``.
@@ -209,17 +208,25 @@ public struct RedundancyController: Sendable {
         func residue(_ distance: Double) -> Double {
             rate + (1 - rate) * BurstMeter.decay(distance, burst)
         }
+        // Beside fast streams copies cost next to nothing, and their queue makes them later.
+        let isBusy = report.sampleCount > 300 * max(traffic.rate, 5)
+        if isBusy, rate * residue(delay / 3) > target {
+            let third = delay / 3
+            return Self.copy(at: third, from: third - 2, then: 2 * third, 3 * third)
+        }
         var nearest = 2.0
         while nearest <= delay, rate * residue(nearest) > target { nearest += 1 }
         if nearest <= delay {
             // With the next message if that comes in time, else alone and early.
             let ride = gap * 1.3
-            let latest = max(nearest, ride <= delay ? ride : min(delay, 8))
+            let isRider = nearest <= gap && ride <= delay
+            let latest = max(nearest + 1, isRider ? ride : min(delay, 8))
             return Self.copy(at: latest, from: nearest)
         }
-        let half = delay / 2
+        var half = 4.0
+        while 2 * half < delay, rate * residue(half) * residue(half) > target { half += 0.5 }
         if rate * residue(half) * residue(half) <= target {
-            return Self.copy(at: half, from: half - 2, then: delay)
+            return Self.copy(at: half, from: half - 2, then: 2 * half)
         }
         // Nothing in time would do: the last ones come late, but outlive the silence.
         let step = min(max(half, burst * 0.8), 45)

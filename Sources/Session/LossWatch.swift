@@ -30,7 +30,10 @@ struct LossWatch: ~Copyable {
         self.bursts.arrived(sentAt: packet.sentAt)
     }
 
-    mutating func lost(_ packet: SentPacket) {
+    /// Loss that comes with a queue is congestion, which more packets would only make worse: it
+    /// does not count.
+    mutating func lost(_ packet: SentPacket, hasQueue: Bool) {
+        guard !hasQueue else { return }
         self.bursts.lost(sentAt: packet.sentAt)
         if packet.number != self.runNumber + 1 { self.endRun() }
         self.runLength += 1
@@ -64,12 +67,14 @@ struct LossWatch: ~Copyable {
         self.counters.expected = self.bursts.expected
         self.counters.missing = self.bursts.missing
         self.counters.burstMilliseconds = self.bursts.burstMilliseconds
+        self.meter.received(self.counters, at: now)
+    }
+
+    /// The bottleneck's queue stands: the round trip is above its floor by more than the congestion
+    /// controller's target.
+    static func hasQueue(_ recovery: borrowing LossRecovery) -> Bool {
         let floor = recovery.minimumRTT
         let target = min(max(floor / 10, .milliseconds(3)), .milliseconds(12))
-        self.meter.received(
-            self.counters,
-            hasQueue: recovery.latestRTT > floor + target * 2,
-            at: now
-        )
+        return recovery.latestRTT > floor + target * 2
     }
 }

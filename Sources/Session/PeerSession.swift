@@ -232,7 +232,9 @@ final class PeerSession {
             }
         }
         while let packet = self.recovery.nextLost() {
-            if !packet.flags.contains(.isProbe) { self.watch.lost(packet) }
+            if !packet.flags.contains(.isProbe) {
+                self.watch.lost(packet, hasQueue: LossWatch.hasQueue(self.recovery))
+            }
             if !packet.flags.contains(.isProbe),
                 self.mtu.packetLost(size: Int(packet.byteCount), at: now)
             {

@@ -104,6 +104,32 @@ public struct EchoBar: Sendable, CustomStringConvertible {
             },
         ]
         list += Self.quiet + Self.deadTimes
+        list += [near, bursty, far].map { path in
+            Self.bar("stream", path, undelivered: 0, lateness: 45) { $0.isStream = true }
+        }
+        var busy = bursty
+        busy.impairment.bitsPerSecond = 50_000_000
+        var link = Impairment()
+        link.bitsPerSecond = 50_000_000
+        list.append(
+            Self.bar("beside bulk", ("60 ms, clean", 60, link), undelivered: 0, lateness: 20) {
+                $0.hasBulk = true
+                $0.warmUp = 5
+            }
+        )
+        list.append(
+            Self.bar("beside bulk", busy, undelivered: 0.5, lateness: 30) {
+                $0.hasBulk = true
+                $0.warmUp = 5
+            }
+        )
+        list.append(
+            Self.bar("stream beside bulk", busy, undelivered: 0, lateness: 45) {
+                $0.hasBulk = true
+                $0.warmUp = 5
+                $0.isStream = true
+            }
+        )
         return list
     }
 

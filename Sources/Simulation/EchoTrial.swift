@@ -17,6 +17,12 @@ public struct EchoSettings: Sendable {
     public var delivery = Delivery.datagram
     public var maximumAge = Instant.Interval.milliseconds(150)
     public var trafficClass = TrafficClass.auto
+    /// A TCP connection for each flow instead of datagrams.
+    public var isStream = false
+    /// A download beside it that takes all the link has.
+    public var hasBulk = false
+    /// Seconds at the start whose messages are not looked at.
+    public var warmUp: UInt64 = 0
 
     public init() {}
 }
@@ -33,6 +39,8 @@ public struct EchoResult: Sendable {
     /// What the engines counted as redundancy, both ways.
     public var redundancyBytes: UInt64 = 0
     public var flowSeconds: UInt64 = 0
+    /// What the download brought.
+    public var bulkBytes: UInt64 = 0
     /// Undelivered messages that were sent in the first five seconds.
     public var earlyLosses = 0
 
@@ -47,6 +55,11 @@ public struct EchoResult: Sendable {
 
     /// Packets per message and direction.
     public var packetsPerMessage: Double { Double(self.packets) / Double(max(1, 2 * self.sent)) }
+
+    /// The download, in Mbit/s of one flow's time.
+    public var bulkRate: Double {
+        Double(self.bulkBytes) * 8 / 1e6 / Double(max(1, self.flowSeconds))
+    }
 
     /// Redundancy of a flow and direction, in kbit/s.
     public var redundancyRate: Double {
@@ -84,6 +97,7 @@ public struct EchoResult: Sendable {
         self.bytes += other.bytes
         self.redundancyBytes += other.redundancyBytes
         self.flowSeconds += other.flowSeconds
+        self.bulkBytes += other.bulkBytes
         self.earlyLosses += other.earlyLosses
     }
 }
@@ -103,6 +117,11 @@ public final class EchoTrial {
     private let down: Link
     private var now = Instant(nanoseconds: 1_000_000_000)
     private var handles: [FlowHandle] = []
+    private var streams: [StreamHandle] = []
+    /// Bytes of each stream that have come back.
+    private var echoedBytes: [Int] = []
+    private var download: StreamHandle?
+    private var upload: StreamHandle?
     private var sentAt: [[Instant]] = []
     private var hasEcho: [[Bool]] = []
     private var result = EchoResult()
@@ -119,10 +138,11 @@ public final class EchoTrial {
             services: [
                 .init(
                     name: "game",
-                    serviceProtocol: .udp,
+                    serviceProtocol: settings.isStream ? .tcp : .udp,
                     allowsCompression: false,
                     redundancy: settings.redundancy
-                )
+                ),
+                .init(name: "bulk", serviceProtocol: .tcp, allowsCompression: false),
             ]
         )
         var serverSettings = ServerSettings(privateKey: serverKey, directory: directory)
@@ -182,14 +202,26 @@ public final class EchoTrial {
     }
 
     private func openFlows() {
+        if self.settings.hasBulk {
+            let request = OpenRequest(service: "bulk", serviceProtocol: .tcp)
+            self.download = self.client.openStream(request, at: self.now)
+        }
         for _ in 0..<self.settings.flows {
             var request = OpenRequest(service: "game", serviceProtocol: .udp)
             request.delivery = self.settings.delivery
             request.maximumAge = self.settings.maximumAge
             request.trafficClass = self.settings.trafficClass
             request.redundancy = self.settings.redundancy
-            guard let handle = self.client.openFlow(request, at: self.now) else { continue }
-            self.handles.append(handle)
+            if self.settings.isStream {
+                request.serviceProtocol = .tcp
+                request.delivery = .datagram
+                guard let stream = self.client.openStream(request, at: self.now) else { continue }
+                self.streams.append(stream)
+                self.echoedBytes.append(0)
+            } else {
+                guard let handle = self.client.openFlow(request, at: self.now) else { continue }
+                self.handles.append(handle)
+            }
             self.sentAt.append([])
             self.hasEcho.append([])
         }
@@ -204,21 +236,43 @@ public final class EchoTrial {
         message.storeBytes(of: UInt32(self.sentAt[flow].count), toByteOffset: 4, as: UInt32.self)
         self.sentAt[flow].append(self.now)
         self.hasEcho[flow].append(false)
-        self.result.sent += 1
-        self.client.send(UnsafeRawBufferPointer(message), on: self.handles[flow], at: self.now)
+        if self.isMeasured(self.sentAt[flow].count - 1) { self.result.sent += 1 }
+        if self.settings.isStream {
+            var start = 0
+            while start < message.count {
+                let room = self.client.writableRegion(of: self.streams[flow])
+                let end = min(message.count, start + room.count)
+                guard end > start else { break }
+                room.copyMemory(from: UnsafeRawBufferPointer(rebasing: message[start..<end]))
+                self.client.wrote(end - start, to: self.streams[flow], at: self.now)
+                start = end
+            }
+        } else {
+            let bytes = UnsafeRawBufferPointer(message)
+            self.client.send(bytes, on: self.handles[flow], at: self.now)
+        }
         self.drain()
     }
 
     private func echoed(_ bytes: UnsafeRawBufferPointer) {
         let flow = Int(bytes.loadUnaligned(as: UInt32.self))
         let number = Int(bytes.loadUnaligned(fromByteOffset: 4, as: UInt32.self))
+        self.echoed(flow, number)
+    }
+
+    private func echoed(_ flow: Int, _ number: Int) {
         guard !self.hasEcho[flow][number] else {
             self.result.duplicates += 1
             return
         }
         self.hasEcho[flow][number] = true
+        guard self.isMeasured(number) else { return }
         let roundTrip = self.now.since(self.sentAt[flow][number])
         self.result.roundTrips.append(UInt32(clamping: roundTrip.microseconds))
+    }
+
+    private func isMeasured(_ number: Int) -> Bool {
+        UInt64(number) >= self.settings.warmUp * self.settings.messagesPerSecond
     }
 
     // MARK: Time
@@ -255,14 +309,68 @@ public final class EchoTrial {
     }
 
     private func drain() {
-        while self.server.nextEvent() != nil {}
+        while let event = self.server.nextEvent() {
+            if case .streamOpened(let stream, _, let request) = event, request.service == "bulk" {
+                self.upload = stream
+            }
+        }
         while let (flow, bytes) = self.server.nextDatagram() {
             self.server.send(bytes, on: flow, at: self.now)
         }
         while self.client.nextEvent() != nil {}
+        if self.settings.isStream || self.settings.hasBulk { self.drainStreams() }
         while let (_, bytes) = self.client.nextDatagram() { self.echoed(bytes) }
         self.transmit(self.client, to: self.up)
         self.transmit(self.server, to: self.down)
+    }
+
+    /// The server sends back what it reads; the client counts what has come back.
+    private func drainStreams() {
+        self.fillDownload()
+        while let stream = self.server.nextReadyStream() {
+            while stream != self.upload {
+                let region = self.server.readableRegion(of: stream)
+                let room = self.server.writableRegion(of: stream)
+                let count = min(region.count, room.count)
+                guard count > 0 else { break }
+                room.copyMemory(from: UnsafeRawBufferPointer(rebasing: region[..<count]))
+                self.server.wrote(count, to: stream, at: self.now)
+                self.server.consumed(count, from: stream, at: self.now)
+            }
+        }
+        while let stream = self.client.nextReadyStream() {
+            if stream == self.download {
+                while true {
+                    let count = self.client.readableRegion(of: stream).count
+                    guard count > 0 else { break }
+                    self.client.consumed(count, from: stream, at: self.now)
+                    self.result.bulkBytes += UInt64(count)
+                }
+            }
+            guard let flow = self.streams.firstIndex(of: stream) else { continue }
+            while true {
+                let count = self.client.readableRegion(of: stream).count
+                guard count > 0 else { break }
+                self.client.consumed(count, from: stream, at: self.now)
+                self.echoedBytes[flow] += count
+            }
+            let size = max(8, self.settings.messageByteCount)
+            var number = self.hasEcho[flow].firstIndex(of: false) ?? 0
+            while number < self.hasEcho[flow].count, (number + 1) * size <= self.echoedBytes[flow] {
+                self.echoed(flow, number)
+                number += 1
+            }
+        }
+    }
+
+    private func fillDownload() {
+        guard let upload = self.upload else { return }
+        while true {
+            let room = self.server.writableRegion(of: upload)
+            guard !room.isEmpty else { return }
+            room.initializeMemory(as: UInt8.self, repeating: 0)
+            self.server.wrote(room.count, to: upload, at: self.now)
+        }
     }
 
     private func transmit(_ engine: Engine, to link: Link) {

@@ -18,9 +18,9 @@ enum EchoBars {
         let only = Self.text("--only")
         print(
             "| path | undelivered % | in 5 s | p50 | p99 | p99.9 | past age % "
-                + "| kbit/s | packets/msg | B/msg | x UDP | missed |"
+                + "| kbit/s | packets/msg | B/msg | x UDP | bulk Mbit/s | missed |"
         )
-        print("|---|---|---|---|---|---|---|---|---|---|---|---|")
+        print("|---|---|---|---|---|---|---|---|---|---|---|---|---|")
         var failed = 0
         for bar in EchoBar.all {
             guard only.map({ bar.name.hasPrefix($0) }) ?? true else { continue }
@@ -52,6 +52,7 @@ enum EchoBars {
             Self.text(result.packetsPerMessage, 2),
             Self.text(result.bytesPerMessage, 0),
             Self.text(bar.expansion(result), 2),
+            Self.text(result.bulkRate, 1),
             misses.joined(separator: ", "),
         ]
         print("| " + columns.joined(separator: " | ") + " |")

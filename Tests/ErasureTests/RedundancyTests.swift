@@ -32,7 +32,6 @@ struct ControlledFlow {
         loss: Double,
         rate: UInt64 = 60,
         size: Int = 100,
-        hasQueue: Bool = false,
         roundTrip: UInt64 = 60
     ) {
         for _ in 0..<Int(seconds * 10) {
@@ -45,7 +44,7 @@ struct ControlledFlow {
             self.owed += Double(packets) * loss
             self.counters.missing += UInt64(self.owed)
             self.owed -= self.owed.rounded(.down)
-            self.meter.received(self.counters, hasQueue: hasQueue, at: self.now)
+            self.meter.received(self.counters, at: self.now)
             let isChanged = self.controller.update(
                 self.meter.report,
                 traffic: self.traffic,
@@ -174,13 +173,6 @@ struct ControlledFlow {
             flow.run(seconds: 120, loss: loss)
             #expect(flow.plans.count <= 5, "\(loss): \(flow.plans.count) changes")
         }
-    }
-
-    @Test func lossWithAQueueIsCongestion() {
-        var flow = ControlledFlow()
-        flow.run(seconds: 60, loss: 0.05, hasQueue: true)
-        #expect(flow.plans.isEmpty)
-        #expect(flow.meter.queuedRate > 0.04)
     }
 
     @Test func shortRoundTripsLeaveItToRetransmission() {
