@@ -31,7 +31,8 @@ public struct BurstMeter: ~Copyable {
     private let bothLost: UnsafeMutablePointer<Double>
     /// exp(-d / b) for each length and bin.
     private let curves: UnsafeMutablePointer<Double>
-    /// Milliseconds below are settled.
+    /// Milliseconds below are counted; below `settled` also looked at for bursts, and forgotten.
+    private var counted: UInt64 = 0
     private var settled: UInt64 = 0
     private var newest: UInt64 = 0
     private var isStarted = false
@@ -82,31 +83,34 @@ public struct BurstMeter: ~Copyable {
     // MARK: Fates
 
     public mutating func arrived(sentAt: Instant) {
-        guard let slot = self.slot(sentAt) else {
-            self.expected += 1
-            return
-        }
+        let slot = self.slot(sentAt)
+        if self.isCounted(sentAt) { self.expected += 1 }
+        guard let slot else { return }
         slot.pointee.arrived &+= slot.pointee.arrived < 60_000 ? 1 : 0
     }
 
     public mutating func lost(sentAt: Instant) {
-        guard let slot = self.slot(sentAt) else {
+        let slot = self.slot(sentAt)
+        if self.isCounted(sentAt) {
             self.expected += 1
             self.missing += 1
-            return
         }
+        guard let slot else { return }
         slot.pointee.lost &+= slot.pointee.lost < 60_000 ? 1 : 0
     }
 
     /// A packet that was called lost has arrived.
     public mutating func cameBack(sentAt: Instant) {
-        guard let slot = self.slot(sentAt) else {
-            self.missing -= min(1, self.missing)
-            return
-        }
-        guard slot.pointee.lost > 0 else { return }
+        let slot = self.slot(sentAt)
+        if let slot, slot.pointee.lost == 0 { return }
+        if self.isCounted(sentAt) { self.missing -= min(1, self.missing) }
+        guard let slot else { return }
         slot.pointee.lost -= 1
         slot.pointee.arrived &+= slot.pointee.arrived < 60_000 ? 1 : 0
+    }
+
+    private func isCounted(_ sentAt: Instant) -> Bool {
+        sentAt.nanoseconds / 1_000_000 < self.counted
     }
 
     /// Where the packets of that time are counted; `nil` if that is settled.
@@ -114,7 +118,9 @@ public struct BurstMeter: ~Copyable {
         let time = sentAt.nanoseconds / 1_000_000
         if !self.isStarted {
             self.isStarted = true
-            self.settled = time
+            // Fates of earlier packets may still come.
+            self.settled = time - min(time, Self.slotCount / 2)
+            self.counted = self.settled
             self.newest = time
         }
         guard time >= self.settled else { return nil }
@@ -128,18 +134,26 @@ public struct BurstMeter: ~Copyable {
 
     // MARK: Settling
 
-    /// How long after a packet the fates of others still say something about it.
-    public static let reachTime = Instant.Interval.milliseconds(UInt64(reach))
-
-    /// What left before `instant`, and within ``reachTime`` after it, has its final fate; then looks
-    /// for the length of bursts.
+    /// What left before `instant` has its final fate; looks for the length of bursts.
     public mutating func settle(before instant: Instant) {
         guard self.isStarted else { return }
-        let end = instant.nanoseconds / 1_000_000
-        guard end > self.settled else { return }
-        self.settle(to: min(end, self.newest + 1))
+        let end = min(instant.nanoseconds / 1_000_000, self.newest + 1)
+        guard end > self.counted else { return }
+        while self.counted < end { self.count() }
+        // What followed a loss has to be certain too.
+        let reach = UInt64(Self.reach)
+        if end > self.settled + reach { self.settle(to: end - reach) }
         self.fade()
         self.fit()
+    }
+
+    private mutating func count() {
+        let slot = self.slots[Int(self.counted % Self.slotCount)]
+        self.expected += UInt64(slot.arrived) + UInt64(slot.lost)
+        self.missing += UInt64(slot.lost)
+        self.recent += Double(slot.arrived) + Double(slot.lost)
+        self.recentLost += Double(slot.lost)
+        self.counted += 1
     }
 
     private mutating func settle(to end: UInt64) {
@@ -147,14 +161,12 @@ public struct BurstMeter: ~Copyable {
             // A silence longer than the ring leaves nothing to look at.
             if self.settled > self.newest {
                 self.settled = end
+                self.counted = max(self.counted, end)
                 return
             }
+            if self.counted == self.settled { self.count() }
             let slot = self.slots + Int(self.settled % Self.slotCount)
             if slot.pointee.lost > 0 { self.pair(slot.pointee.lost, at: self.settled) }
-            self.expected += UInt64(slot.pointee.arrived) + UInt64(slot.pointee.lost)
-            self.missing += UInt64(slot.pointee.lost)
-            self.recent += Double(slot.pointee.arrived) + Double(slot.pointee.lost)
-            self.recentLost += Double(slot.pointee.lost)
             slot.pointee = Slot()
             self.settled += 1
         }

@@ -141,6 +141,8 @@ public struct RedundancyController: Sendable {
 
     /// Copies for small, slow messages, repairs for the others, without flapping at the border.
     private mutating func chooseCode(_ traffic: FlowTraffic) {
+        // Streams have no repairs, and theirs is the rate of all together.
+        guard !self.isOrdered else { return }
         let limit = Double(CopySchedule.messageByteLimit)
         let size = traffic.messageByteCount
         if self.usesRepairs {

@@ -53,17 +53,17 @@ struct LossWatch: ~Copyable {
         self.runLength = 0
     }
 
-    /// Looks at what was counted, ten times a second.
+    /// Looks at what was counted, ten times a second, and more often while there was no loss.
     mutating func update(_ recovery: borrowing LossRecovery, at now: Instant) {
-        guard now.since(self.meteredAt) >= Self.interval else { return }
+        let interval = self.hasSeenLoss ? Self.interval : Self.interval / 4
+        guard now.since(self.meteredAt) >= interval else { return }
         self.meteredAt = now
         let patience = min(
-            recovery.smoothedRTT + recovery.smoothedRTT / 4 + .milliseconds(40),
+            recovery.smoothedRTT + recovery.smoothedRTT / 4 + .milliseconds(60),
             .milliseconds(800)
         )
-        let age = patience + BurstMeter.reachTime
-        guard now.nanoseconds > age.nanoseconds else { return }
-        self.bursts.settle(before: Instant(nanoseconds: now.nanoseconds - age.nanoseconds))
+        guard now.nanoseconds > patience.nanoseconds else { return }
+        self.bursts.settle(before: Instant(nanoseconds: now.nanoseconds - patience.nanoseconds))
         self.counters.expected = self.bursts.expected
         self.counters.missing = self.bursts.missing
         self.counters.burstMilliseconds = self.bursts.burstMilliseconds

@@ -17,7 +17,8 @@ struct SegmentCopies: ~Copyable {
     }
 
     static let segmentByteLimit = CopySchedule.messageByteLimit
-    private static let budget: UInt64 = 500_000
+    /// Of all streams of a session together, in bits per second.
+    private static let budget: UInt64 = 2_000_000
     private static let capacity: UInt64 = 256
 
     /// Entries in the order in which they fall due; the oldest gives way when it is full.
