@@ -4,7 +4,8 @@ public import Primitives
 ///
 /// Contract: call ``sent(number:byteCount:firstFrame:frameCount:flags:largestAcked:at:)`` for every
 /// packet number that is used, ACK-only packets included. After ``receivedAck(_:at:)`` and
-/// ``wake(at:)`` take ``nextAcknowledged()``, ``nextLost()`` and ``nextLate()`` until `nil`. Sleep until
+/// ``wake(at:)`` take ``nextAcknowledged()``, ``nextLost()`` and ``nextLate()``
+/// until `nil`. Sleep until
 /// ``deadline``, and until ``pacingDeadline`` while there is something to send.
 public struct LossRecovery: ~Copyable {
     var log = SentLog()

@@ -30,12 +30,12 @@ final class DatagramRetention {
     /// Counted from when a datagram was given to the engine.
     var maximumAge: Instant.Interval
     private var bytes = ByteRing()
-    private var entries = IndexedRing<Entry>(capacity: 16)
+    private var entries = IndexedRing<Entry>(capacity: 4)
     private var head: UInt64 = 0
     private var tail: UInt64 = 0
     private var readOffset: UInt64 = 0
     private var writeOffset: UInt64 = 0
-    private var resends = IndexedRing<Resend>(capacity: 16)
+    private var resends = IndexedRing<Resend>(capacity: 2)
     private var resendHead: UInt64 = 0
     private var resendTail: UInt64 = 0
 
@@ -67,7 +67,7 @@ final class DatagramRetention {
         self.bytes.grow(
             toHold: Int(self.writeOffset - self.readOffset) + byteCount,
             keeping: self.readOffset..<self.writeOffset,
-            beginningAt: 1024
+            beginningAt: 256
         )
         self.entries.grow(toHold: Int(self.tail - self.head) + 1, keeping: self.head..<self.tail)
         self.entries[self.tail] = Entry(
