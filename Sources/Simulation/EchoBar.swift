@@ -38,7 +38,7 @@ public struct EchoBar: Sendable, CustomStringConvertible {
         return result.quantile(0.99) - Double(self.settings.roundTrip.microseconds) / 1000
     }
 
-    /// A paths's name, round trip, and what it does.
+    /// A path's name, round trip, and what it does.
     private typealias Path = (name: String, roundTrip: UInt64, impairment: Impairment)
 
     private static func random(_ roundTrip: UInt64, percent: UInt32) -> Path {
@@ -105,7 +105,10 @@ public struct EchoBar: Sendable, CustomStringConvertible {
         ]
         list += Self.quiet + Self.deadTimes
         list += [near, bursty, far].map { path in
-            Self.bar("stream", path, undelivered: 0, lateness: 45) { $0.isStream = true }
+            Self.bar("stream", path, undelivered: 0, lateness: 45) {
+                $0.isStream = true
+                $0.warmUp = 5
+            }
         }
         var busy = bursty
         busy.impairment.bitsPerSecond = 50_000_000
