@@ -69,7 +69,7 @@ let package = Package(
         ),
 
         // Layer 3t: the engine in a simulated internet.
-        module("Simulation", ["Netem", "Primitives", "Sealing", "Session"]),
+        module("Simulation", ["Erasure", "Netem", "Primitives", "Sealing", "Session"]),
 
         // Layer 4: the kernel.
         module("LinuxIO", ["CLinuxShims", "Primitives"]),
@@ -111,6 +111,7 @@ let package = Package(
 
         // Tools and peers of the tests.
         program("fairlead-budgets", ["CMallocCount", "Primitives", "Sealing", "Session"]),
+        program("fairlead-echo", ["Primitives", "Simulation"]),
         program("fairlead-kernels", ["Erasure"]),
         program("fairlead-relay", ["LinuxIO", "Netem", "Primitives"]),
         program("fairlead-soak", ["Primitives", "Simulation"]),
@@ -135,7 +136,7 @@ let package = Package(
         tests("Runtime", ["Configuration", "LinuxIO", "Origin", "Sealing", "Session"]),
         tests("Sealing", ["CSodium"]),
         tests("Session", ["Erasure", "Recovery", "Sealing"]),
-        tests("Simulation"),
+        tests("Simulation", ["Erasure"]),
 
         // The tree itself: lengths, layers, links. Reads files, so it depends on nothing.
         .testTarget(name: "TidyTests", swiftSettings: strict),

@@ -11,45 +11,42 @@ public import Primitives
 public struct CopyBatch {
     private let schedule: CopySchedule
     private let first: UInt64
-    public let count: Int
+    /// Which messages, counted from `first`.
+    private var members: UInt64
 
-    init(schedule: CopySchedule, first: UInt64, count: Int) {
+    init(schedule: CopySchedule, first: UInt64, members: UInt64, byteCount: Int) {
         self.schedule = schedule
         self.first = first
-        self.count = count
+        self.members = members
+        self.byteCount = byteCount
     }
 
-    public subscript(index: Int) -> (number: UInt32, bytes: UnsafeRawBufferPointer) {
-        precondition(index >= 0 && index < self.count)
-        return self.schedule.message(self.first + UInt64(index))
+    public var count: Int { self.members.nonzeroBitCount }
+
+    /// Takes out the oldest message.
+    public mutating func popFirst() -> (number: UInt32, bytes: UnsafeRawBufferPointer)? {
+        guard self.members != 0 else { return nil }
+        let place = self.members.trailingZeroBitCount
+        self.members &= self.members - 1
+        return self.schedule.message(self.first + UInt64(place))
     }
 
-    /// Bytes that ``write(to:)`` takes at most.
-    public var byteCount: Int {
-        var sum = 4
-        for index in 0..<self.count { sum += 3 + self[index].bytes.count }
-        return sum
+    private var newest: UInt32 {
+        self.schedule.message(self.first + UInt64(63 - self.members.leadingZeroBitCount)).number
     }
 
-    /// Appends as many of the messages as there is room for, newest first choice.
+    /// Bytes that ``write(to:)`` takes.
+    public let byteCount: Int
+
+    /// Appends the messages; the writer must have room for ``byteCount``.
     public func write(to writer: inout ByteWriter) {
-        precondition(self.count > 0 && writer.room >= 4)
-        let newest = self[self.count - 1].number
-        var first = self.count
-        var room = writer.room - 4
-        while first > 0 {
-            let message = self[first - 1]
-            let steps = newest &- message.number
-            room -= 3 + message.bytes.count
-            guard room >= 0, steps <= UInt32(UInt8.max) else { break }
-            first -= 1
-        }
+        let newest = self.newest
         writer.write(newest)
-        for index in first..<self.count {
-            let message = self[index]
-            writer.write(UInt8(newest &- message.number))
-            writer.write(UInt16(message.bytes.count))
-            writer.write(message.bytes)
+        var left = self
+        while let (number, bytes) = left.popFirst() {
+            writer.write(UInt8(truncatingIfNeeded: newest &- number))
+            writer.write(UInt16(bytes.count))
+            writer.write(bytes)
         }
     }
 }

@@ -2,23 +2,23 @@ public import Primitives
 
 /// The newest small messages of one flow, and when which of them go out again.
 ///
-/// Contract: tell it every datagram with ``sent(_:_:at:)``; when ``deadline`` has come, take
-/// batches with ``nextBatch(at:)`` until `nil`. Without a plan it keeps nothing.
+/// Contract: tell it every datagram with ``sent(_:_:at:)`` and which of them have arrived with
+/// ``acknowledged(_:)``; when ``deadline`` has come, or a packet leaves anyway after
+/// ``earliest``, take batches with ``nextBatch(at:)`` until `nil`. Without a plan it keeps nothing.
 ///
 /// Memory is ``messageCapacity`` messages of ``messageByteLimit``, taken at the start: make one for
-/// a flow when it gets its first plan. No call allocates. A flow faster than that ring (about 300
-/// messages a second) loses copies of the oldest messages, and belongs to the sliding window.
+/// a flow when it gets its first plan. No call allocates. A flow that sends more than the ring
+/// holds before its copies are due loses copies of the oldest messages.
 public final class CopySchedule {
     /// A larger message is not copied: one repair is cheaper than its copies.
     public static let messageByteLimit = 400
     /// Messages remembered.
-    public static let messageCapacity = 16
-    /// A message older than this is of no use to an interactive flow.
-    public static let ageLimit = Instant.Interval.milliseconds(150)
+    public static let messageCapacity = 32
 
     struct Entry {
         var number: UInt32
-        var byteCount: Int
+        var byteCount: Int32
+        var isAcknowledged: Bool
         var sentAt: Instant
     }
 
@@ -27,7 +27,7 @@ public final class CopySchedule {
     /// The index after the newest message.
     private var end: UInt64 = 0
     /// For each copy, the first message it has not followed yet.
-    private var next: (UInt64, UInt64) = (0, 0)
+    private var next = SIMD4<UInt64>(repeating: 0)
     /// How messages are copied; `nil` for not at all.
     public private(set) var plan: CopyPlan?
 
@@ -43,53 +43,107 @@ public final class CopySchedule {
 
     /// Changes the plan; copies that are due by the old one and not yet sent follow the new one.
     public func follow(_ plan: CopyPlan?) {
-        if self.plan == nil || plan == nil { self.next = (self.end, self.end) }
-        if (self.plan?.copies ?? 0) < 2 { self.next.1 = self.end }
+        let kept = plan == nil ? 0 : self.plan?.copies ?? 0
+        for copy in kept..<CopyPlan.copyLimit { self.next[copy] = self.end }
         self.plan = plan
     }
 
     /// A datagram went out.
     public func sent(_ number: UInt32, _ message: UnsafeRawBufferPointer, at now: Instant) {
         guard self.plan != nil, message.count <= Self.messageByteLimit else { return }
-        self.entries[self.end] = Entry(number: number, byteCount: message.count, sentAt: now)
+        self.entries[self.end] = Entry(
+            number: number,
+            byteCount: Int32(message.count),
+            isAcknowledged: false,
+            sentAt: now
+        )
         if let source = message.baseAddress {
             self.place(self.end).copyMemory(from: source, byteCount: message.count)
         }
         self.end += 1
         // What the ring has lost cannot be copied any more.
-        self.next.0 = max(self.next.0, self.start)
-        self.next.1 = max(self.next.1, self.start)
+        self.next.replace(with: self.start, where: self.next .< self.start)
     }
 
-    /// When the next copy is due; ``Instant/never`` if none is.
+    /// A message has arrived: no further copy of it is of use.
+    public func acknowledged(_ number: UInt32) {
+        var index = self.end
+        while index > self.start {
+            index -= 1
+            let ahead = Int32(bitPattern: number &- self.entries[index].number)
+            guard ahead < 0 else {
+                if ahead == 0 { self.entries.pointer(index).pointee.isAcknowledged = true }
+                return
+            }
+        }
+    }
+
+    /// When the next copy is due at the latest; ``Instant/never`` if none is.
     public var deadline: Instant {
         guard let plan = self.plan else { return .never }
-        let first = self.due(self.next.0, after: plan.firstDelay)
-        return plan.copies < 2 ? first : min(first, self.due(self.next.1, after: plan.secondDelay))
+        var earliest = Instant.never
+        for copy in 0..<plan.copies {
+            earliest = min(earliest, self.due(self.skip(copy), after: plan.latest(copy)))
+        }
+        return earliest
     }
 
-    /// What the next copy packet carries; `nil` when nothing is due.
-    ///
-    /// Messages that fell due together share a packet as far as the plan lets them.
-    public func nextBatch(at now: Instant) -> CopyBatch? {
-        guard let plan = self.plan else { return nil }
+    /// When the next copy may ride along; ``Instant/never`` if none is to be sent.
+    public var earliest: Instant {
+        guard let plan = self.plan else { return .never }
+        var earliest = Instant.never
         for copy in 0..<plan.copies {
-            let first = copy == 0 ? self.next.0 : self.next.1
-            let delay = plan.delay(copy)
-            var last = first
-            let limit = min(self.end, first + UInt64(plan.messages))
-            while last < limit, self.due(last, after: delay) <= now { last += 1 }
-            guard last > first else { continue }
-            if copy == 0 { self.next.0 = last } else { self.next.1 = last }
-            let reach = last - min(last, UInt64(plan.messages))
-            var oldest = max(self.start, reach)
-            while oldest < first, self.entries[oldest].sentAt + Self.ageLimit < now { oldest += 1 }
-            return CopyBatch(schedule: self, first: oldest, count: Int(last - oldest))
+            earliest = min(earliest, self.due(self.skip(copy), after: plan.earliest(copy)))
         }
-        return nil
+        return earliest
+    }
+
+    /// Messages whose copies may leave now and that `room` bytes hold; `nil` when there are none.
+    ///
+    /// What finds no room stays due.
+    public func nextBatch(at now: Instant, room: Int) -> CopyBatch? {
+        guard let plan = self.plan else { return nil }
+        let start = self.start
+        var members: UInt64 = 0
+        var byteCount = 4
+        for copy in 0..<plan.copies {
+            while self.due(self.skip(copy), after: plan.earliest(copy)) <= now {
+                let index = self.next[copy]
+                let member: UInt64 = 1 << (index - start)
+                if members & member == 0 {
+                    let size = 3 + Int(self.entries[index].byteCount)
+                    guard byteCount + size <= room,
+                        self.isNear(index, to: members, from: start)
+                    else { break }
+                    members |= member
+                    byteCount += size
+                }
+                self.next[copy] += 1
+            }
+        }
+        guard members != 0 else { return nil }
+        return CopyBatch(schedule: self, first: start, members: members, byteCount: byteCount)
+    }
+
+    /// Steps back from the newest number of a batch have one byte.
+    private func isNear(_ index: UInt64, to members: UInt64, from start: UInt64) -> Bool {
+        guard members != 0 else { return true }
+        let number = self.entries[index].number
+        let oldest = self.entries[start + UInt64(members.trailingZeroBitCount)].number
+        let newest = self.entries[start + UInt64(63 - members.leadingZeroBitCount)].number
+        return index > start + UInt64(members.trailingZeroBitCount)
+            ? number &- oldest <= UInt32(UInt8.max) : newest &- number <= UInt32(UInt8.max)
     }
 
     private var start: UInt64 { self.end - min(self.end, UInt64(Self.messageCapacity)) }
+
+    /// The first message to be copied that is not known to have arrived.
+    private func skip(_ copy: Int) -> UInt64 {
+        while self.next[copy] < self.end, self.entries[self.next[copy]].isAcknowledged {
+            self.next[copy] += 1
+        }
+        return self.next[copy]
+    }
 
     private func due(_ index: UInt64, after delay: Instant.Interval) -> Instant {
         index < self.end ? self.entries[index].sentAt + delay : .never
@@ -103,7 +157,7 @@ public final class CopySchedule {
         let entry = self.entries[index]
         return (
             entry.number,
-            UnsafeRawBufferPointer(start: self.place(index), count: entry.byteCount)
+            UnsafeRawBufferPointer(start: self.place(index), count: Int(entry.byteCount))
         )
     }
 }

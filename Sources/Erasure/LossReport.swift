@@ -7,10 +7,8 @@ public struct LossCounters: Hashable, Sendable {
     public var expected: UInt64 = 0
     /// Of those, packets not seen; falls when one comes late.
     public var missing: UInt64 = 0
-    /// Mean length of a run of missing packets.
-    public var meanBurstPackets = 0.0
-    /// Mean silence around such a run.
-    public var meanBurstMilliseconds = 0.0
+    /// Mean length of a silence, in milliseconds; 0 if losses come alone.
+    public var burstMilliseconds = 0.0
     /// What 95 of 100 runs stay below.
     public var highBurstPackets = 0.0
 
@@ -19,8 +17,8 @@ public struct LossCounters: Hashable, Sendable {
 
 /// What redundancy is decided on: the loss of one direction, as far as redundancy can cure it.
 ///
-/// Loss while the bottleneck's queue stands is congestion. More packets make it worse, so it is not
-/// part of the rates here; see ``LossMeter``.
+/// Loss while the bottleneck's queue stands is congestion. More packets make it worse, so whoever
+/// counts leaves it out.
 @frozen
 public struct LossReport: Hashable, Sendable {
     /// Share of packets lost lately: over about a second.
@@ -29,7 +27,7 @@ public struct LossReport: Hashable, Sendable {
     public var longTerm = 0.0
     /// Packets behind ``longTerm``: few mean that nobody can say.
     public var sampleCount = 0.0
-    /// Packets lost without a queue since the beginning.
+    /// Packets lost since the beginning.
     public var lossCount: UInt64 = 0
     /// Mean length of a burst in time, in milliseconds; 0 if losses come alone.
     public var burstMilliseconds = 0.0
@@ -43,7 +41,7 @@ public struct LossReport: Hashable, Sendable {
     public var rate: Double { max(self.shortTerm, self.longTerm) }
 }
 
-/// Turns the reports of one direction into rates, with and without a queue.
+/// Turns the reports of one direction into rates.
 public struct LossMeter: Sendable {
     private struct Average {
         var lost = 0.0
@@ -65,19 +63,12 @@ public struct LossMeter: Sendable {
     private var lastAt: Instant?
     private var short = Average(seconds: 1)
     private var long = Average(seconds: 10)
-    private var queued = Average(seconds: 10)
     public private(set) var report = LossReport()
-    /// Share of packets lost while a queue stood, over about ten seconds; congestion control's
-    /// affair.
-    public var queuedRate: Double { self.queued.rate }
 
     public init() {}
 
     /// A report came in.
-    ///
-    /// `hasQueue`: the round trip was above its floor by more than the congestion
-    /// controller's target since the last one.
-    public mutating func received(_ counters: LossCounters, hasQueue: Bool, at now: Instant) {
+    public mutating func received(_ counters: LossCounters, at now: Instant) {
         let elapsed = self.lastAt.map { Double(now.since($0).microseconds) / 1e6 } ?? 0
         // A report that goes back is an old one that was overtaken.
         guard counters.expected >= self.last.expected else { return }
@@ -85,21 +76,18 @@ public struct LossMeter: Sendable {
         let lost = Double(counters.missing) - Double(self.last.missing)
         self.last = counters
         self.lastAt = now
-        if hasQueue {
-            self.queued.add(lost: lost, expected: expected, elapsed: elapsed)
-            return
-        }
         self.short.add(lost: lost, expected: expected, elapsed: elapsed)
         self.long.add(lost: lost, expected: expected, elapsed: elapsed)
         self.report.shortTerm = self.short.rate
         self.report.longTerm = self.long.rate
         self.report.sampleCount = self.long.expected
-        if lost > 0 { self.report.lossCount += UInt64(min(lost, 1e9)) }
-        // Around n missing packets lie n + 1 gaps, and n - 1 of them were certainly bad.
-        let length = Self.plausible(counters.meanBurstPackets, in: 1...1e4)
-        let share = (length - 1) / (length + 1)
-        let silence = Self.plausible(counters.meanBurstMilliseconds, in: 0...1e4)
-        self.report.burstMilliseconds = silence * share
+        if lost > 0 {
+            self.report.lossCount += UInt64(min(lost, 1e9))
+        } else {
+            // They were late and not lost.
+            self.report.lossCount -= min(self.report.lossCount, UInt64(min(-lost, 1e9)))
+        }
+        self.report.burstMilliseconds = Self.plausible(counters.burstMilliseconds, in: 0...1e4)
         self.report.highBurstPackets = Self.plausible(counters.highBurstPackets, in: 1...1e4)
     }
 

@@ -3,16 +3,17 @@ public import Primitives
 /// Decides what one flow, in the direction this end sends, adds to its messages.
 ///
 /// Nothing on a clean path, whatever the level: redundancy starts with a loss. It follows the
-/// measured loss upward at once and downward only after ``hold``, stays within the flow's budget,
-/// and ignores loss that comes with a queue (``LossMeter``).
+/// measured loss upward at once and downward only after ``hold``, stays within the flow's budget.
 ///
 /// Contract: ``update(_:traffic:roundTrip:at:)`` with every report, and about every 100 ms while
 /// the flow sends; then follow ``plan``.
 public struct RedundancyController: Sendable {
     /// How long a plan outlives its reason.
     public static let hold = Instant.Interval.seconds(10)
-    /// The share of messages that may stay lost.
-    static let target = 0.001
+    /// How long one does that was made before there was a measurement, once there is one.
+    static let guessHold = Instant.Interval.seconds(2)
+    /// The share of messages for which no copy may come in time.
+    static let lateShare = 0.004
     /// Loss above this starts copies, below half of it ends them.
     static let copyThreshold = 0.0005
     static let repairThreshold = 0.003
@@ -27,6 +28,10 @@ public struct RedundancyController: Sendable {
     public let budget: UInt64
     /// Lost messages are sent again (`delivery` other than `datagram`).
     public let hasRetransmission: Bool
+    /// A message that is late keeps those after it waiting.
+    public let isOrdered: Bool
+    /// Until when a question and its answer are of use, if somebody said so.
+    public let maximumAge: Instant.Interval?
     public private(set) var plan = RedundancyPlan.off
 
     private var seenLosses: UInt64 = 0
@@ -36,13 +41,20 @@ public struct RedundancyController: Sendable {
     private var weakerSince: Instant?
     private var changedAt = Instant(nanoseconds: 0)
     private var usesRepairs = false
+    private var isMeasured = false
+    /// When ``plan`` was adopted.
+    private var wasMeasured = false
 
     public init(
         kind: RedundancyClass,
         level: RedundancyLevel = .auto,
         budget: UInt64,
-        hasRetransmission: Bool = false
+        hasRetransmission: Bool = false,
+        isOrdered: Bool = false,
+        maximumAge: Instant.Interval? = nil
     ) {
+        self.isOrdered = isOrdered
+        self.maximumAge = maximumAge
         self.kind = kind
         self.level = level
         self.budget = budget
@@ -61,8 +73,8 @@ public struct RedundancyController: Sendable {
         self.chooseCode(traffic)
         let hasNewLoss = report.lossCount > self.seenLosses
         self.seenLosses = report.lossCount
-        let isMeasured = report.sampleCount >= Self.sampleMinimum
-        if hasNewLoss, self.plan == .off || !isMeasured {
+        self.isMeasured = report.sampleCount >= Self.sampleMinimum
+        if hasNewLoss, self.plan == .off || !self.isMeasured {
             self.provisionalUntil = now + Self.hold
         }
         var wanted = self.wanted(report, traffic: traffic, roundTrip: roundTrip, at: now)
@@ -88,13 +100,16 @@ public struct RedundancyController: Sendable {
         case .weaker:
             let since = self.weakerSince ?? now
             self.weakerSince = since
-            guard now.since(since) >= Self.hold else { return false }
+            guard now.since(since) >= (self.wasMeasured ? Self.hold : Self.guessHold) else {
+                return false
+            }
             return self.adopt(wanted, at: now)
         }
     }
 
     private mutating func adopt(_ wanted: RedundancyPlan, at now: Instant) -> Bool {
         self.plan = wanted
+        self.wasMeasured = self.isMeasured
         self.changedAt = now
         self.weakerSince = nil
         return true
@@ -111,9 +126,10 @@ public struct RedundancyController: Sendable {
         case (_, .off):
             return .weaker
         case (.copies(let old), .copies(let new)):
-            let before = old.copies * old.messages
-            let after = new.copies * new.messages
-            return after == before ? .alike : after > before ? .stronger : .weaker
+            if new.copies != old.copies { return new.copies > old.copies ? .stronger : .weaker }
+            // A copy that rides instead of travelling alone is cheaper, and later.
+            let isLater = new.latest(0) > old.latest(0) + .milliseconds(4)
+            return isLater && new.slack > .milliseconds(8) ? .weaker : .alike
         case (.repairs(let old), .repairs(let new)):
             if new.interval < old.interval || new.window > old.window * 2 { return .stronger }
             // A quarter rarer is not worth a change.
@@ -125,6 +141,8 @@ public struct RedundancyController: Sendable {
 
     /// Copies for small, slow messages, repairs for the others, without flapping at the border.
     private mutating func chooseCode(_ traffic: FlowTraffic) {
+        // Streams have no repairs, and theirs is the rate of all together.
+        guard !self.isOrdered else { return }
         let limit = Double(CopySchedule.messageByteLimit)
         let size = traffic.messageByteCount
         if self.usesRepairs {
@@ -143,7 +161,7 @@ public struct RedundancyController: Sendable {
         let isProvisional = now < self.provisionalUntil
         if self.hasRetransmission, roundTrip < Self.shortRoundTrip { return .off }
         let threshold = self.usesRepairs ? Self.repairThreshold : Self.copyThreshold
-        let isMeasured = report.sampleCount >= Self.sampleMinimum
+        let isMeasured = self.isMeasured
         let isLossy = isMeasured && report.rate >= (self.plan == .off ? threshold : threshold / 2)
         if self.usesRepairs {
             // Fast flows are measured within a second: a stray loss is no reason.
@@ -158,45 +176,91 @@ public struct RedundancyController: Sendable {
             )
         }
         guard isLossy || isProvisional else { return .off }
-        return .copies(self.copies(report, traffic: traffic, isMeasured: isLossy && !isProvisional))
+        return .copies(self.copies(report, traffic: traffic, roundTrip: roundTrip))
     }
 
     private func copies(
         _ report: LossReport,
         traffic: FlowTraffic,
-        isMeasured: Bool
+        roundTrip: Instant.Interval
     ) -> CopyPlan {
+        let gap = traffic.gapMilliseconds
+        let burst = report.burstMilliseconds
+        let delay = Self.patience(roundTrip)
         switch self.level {
-        case .low, .off: return Self.copies(1, of: 2, at: 8, 8)
-        case .high: return Self.copies(2, of: 3, at: 8, 16)
-        case .auto: break
+        case .low, .off:
+            // In the next message's packet, unless that is long in coming.
+            return Self.copy(
+                at: min(max(gap * 1.3, 8), 40),
+                from: min(max(2 * burst, 2), gap * 0.9)
+            )
+        case .high:
+            let step = max(8, min(burst, 40))
+            return Self.copy(at: 8, from: 4, then: 8 + step, 8 + 2 * step)
+        case .auto:
+            break
         }
-        guard isMeasured else { return Self.copies(2, of: 2, at: 6, 12) }
-        // A copy that comes `d` after a burst of mean length `b` began is lost with it with
-        // probability exp(-d / b): the span to cover follows from rate and target.
-        let doublings = Self.logarithm(report.rate / Self.target)
-        let span = report.burstMilliseconds * max(0, doublings * 0.693)
-        let gap = min(traffic.gapMilliseconds, 50)
-        if report.rate <= 0.02, span <= 16 + gap {
-            return Self.copies(1, of: 2, at: span - gap, 16)
+        let rate = self.guarded(report)
+        // Where sending again comes too late, or others wait for it, copies have to do it all.
+        let isTight = self.maximumAge.map { $0 < roundTrip * 2 + .milliseconds(20) } ?? false
+        // What bursts take, they take from neighbours at once: their share varies more.
+        let share = burst > 4 ? Self.lateShare * 0.75 : Self.lateShare
+        let target = self.isOrdered || isTight ? share / 5 : share
+        /// The share of messages that are lost together with what leaves so much later.
+        func residue(_ distance: Double) -> Double {
+            rate + (1 - rate) * BurstMeter.decay(distance, burst)
         }
-        if report.rate <= 0.05, span <= 12 + gap { return Self.copies(2, of: 2, at: 6, 12) }
-        return Self.copies(2, of: 3, at: 8, max(16, span - 2 * gap))
+        // Beside fast streams copies cost next to nothing, and their queue makes them later.
+        let isBusy = report.sampleCount > 300 * max(traffic.rate, 5)
+        if isBusy, rate * residue(delay / 3) > target {
+            let third = delay / 3
+            return Self.copy(at: third, from: third - 2, then: 2 * third, 3 * third)
+        }
+        var nearest = 2.0
+        while nearest <= delay, rate * residue(nearest) > target { nearest += 1 }
+        if nearest <= delay {
+            // With the next message if that comes in time, else alone and early.
+            let ride = gap * 1.3
+            let isRider = nearest <= gap && ride <= delay
+            let latest = max(nearest + 1, isRider ? ride : min(delay, 8))
+            return Self.copy(at: latest, from: nearest)
+        }
+        var half = 4.0
+        while 2 * half < delay, rate * residue(half) * residue(half) > target { half += 0.5 }
+        if rate * residue(half) * residue(half) <= target {
+            return Self.copy(at: half, from: half - 2, then: 2 * half)
+        }
+        // Nothing in time would do: the last ones come late, but outlive the silence.
+        let step = min(max(half, burst * 0.8), 45)
+        return Self.copy(at: half, from: half - 2, then: half + step, half + 2 * step)
     }
 
-    /// Delays in milliseconds, brought to what makes sense for a game.
-    private static func copies(
-        _ copies: Int,
-        of messages: Int,
-        at first: Double,
-        _ second: Double
+    /// What is not measured yet might be worse than it looks, and one bad second is not the rule.
+    private func guarded(_ report: LossReport) -> Double {
+        let rate = max(report.longTerm, report.shortTerm / 2)
+        return min(self.isMeasured ? rate : max(rate, 0.02), 0.5)
+    }
+
+    /// Milliseconds within which a copy is almost as good as the message.
+    private static func patience(_ roundTrip: Instant.Interval) -> Double {
+        min(max(Double(roundTrip.microseconds) / 1000 * 0.4, 6), 24)
+    }
+
+    /// Milliseconds after the message: when the first copy leaves at the latest, from when on it
+    /// rides along, and when the others leave.
+    private static func copy(
+        at latest: Double,
+        from earliest: Double,
+        then second: Double? = nil,
+        _ third: Double? = nil
     ) -> CopyPlan {
-        CopyPlan(
-            copies: copies,
-            messages: messages,
-            firstDelay: .milliseconds(UInt64(min(max(first, 6), 16))),
-            secondDelay: .milliseconds(UInt64(min(max(second, 6), 40)))
+        var plan = CopyPlan(
+            at: .microseconds(UInt64(latest * 1000)),
+            slack: .microseconds(UInt64(max(0, latest - earliest) * 1000))
         )
+        if let second { plan.add(at: .microseconds(UInt64(second * 1000))) }
+        if let third { plan.add(at: .microseconds(UInt64(third * 1000))) }
+        return plan
     }
 
     private func repairs(
@@ -210,8 +274,16 @@ public struct RedundancyController: Sendable {
             return self.level == .low
                 ? RepairPlan(interval: 2, window: 8) : RepairPlan(interval: 1, window: 6)
         }
+        // What comes much later than its siblings is of no use.
+        let roundTripSeconds = Double(roundTrip.microseconds) / 1e6
+        let reach = max(traffic.rate * max(1.5 * roundTripSeconds, 0.15), 16)
         var interval = 5.0
-        if isMeasured { interval = Double(Int(min(max(1 / (2.2 * report.rate), 3), 20))) }
+        if isMeasured {
+            interval = min(max(1 / (2.2 * report.rate), 3), 20)
+            // A burst needs as many repairs as it took messages, while those are of use.
+            interval = min(interval, max(reach / (report.highBurstPackets + 1), 5))
+            interval = Double(Int(interval))
+        }
         switch self.level {
         case .low: interval = max(interval, 10)
         case .high: interval = 3
@@ -219,17 +291,11 @@ public struct RedundancyController: Sendable {
         }
         var window = min(max(2.5 * interval * report.highBurstPackets, 16), 128)
         if !isMeasured || self.level == .high { window = max(window, 64) }
+        window = min(window, reach)
         if self.hasRetransmission {
             // What is older than a round trip, retransmission brings.
-            let roundTripSeconds = Double(roundTrip.microseconds) / 1e6
             window = min(window, max(traffic.rate * roundTripSeconds, 2 * interval, 16))
         }
         return RepairPlan(interval: Int(interval), window: Int(window))
-    }
-
-    /// The binary logarithm within 0.09: linear between powers of two, no library asked.
-    private static func logarithm(_ value: Double) -> Double {
-        guard value > 0, value.isFinite else { return 0 }
-        return Double(value.exponent) + value.significand - 1
     }
 }

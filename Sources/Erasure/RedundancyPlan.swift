@@ -3,9 +3,10 @@ public enum RedundancyLevel: UInt8, Sendable, CaseIterable {
     /// As much as the measured loss asks for.
     case auto
     case off
-    /// One copy of two messages, or one repair for ten: less than three times the bytes.
+    /// One copy, in the next message's packet, or one repair for ten: less than three times the
+    /// bytes.
     case low
-    /// Two copies of three messages, or one repair for three.
+    /// Three copies, or one repair for three.
     case high
 }
 
@@ -34,7 +35,7 @@ public enum RedundancyPlan: Hashable, Sendable {
         case .off:
             return 0
         case .copies(let plan):
-            let packet = Self.packetOverhead + 4 + Double(plan.messages) * (3 + size)
+            let packet = Self.packetOverhead + 7 + size
             return traffic.rate * Double(plan.copies) * packet * 8
         case .repairs(let plan):
             let symbol = Double(RepairHeader.byteCount + SymbolShape.prefix) + size
@@ -51,21 +52,14 @@ public enum RedundancyPlan: Hashable, Sendable {
         return plan
     }
 
-    /// The next cheaper plan: fewer messages in a copy before fewer copies, rarer repairs.
+    /// The next cheaper plan: fewer copies, rarer repairs.
     private var weaker: Self {
         switch self {
         case .off:
             return .off
         case .copies(var plan):
-            if plan.messages > 2 {
-                plan.messages -= 1
-            } else if plan.copies > 1 {
-                plan.copies -= 1
-            } else if plan.messages > 1 {
-                plan.messages -= 1
-            } else {
-                return .off
-            }
+            guard plan.copies > 1 else { return .off }
+            plan.removeLast()
             return .copies(plan)
         case .repairs(var plan):
             guard plan.interval < 20 else { return .off }

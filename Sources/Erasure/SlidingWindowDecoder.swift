@@ -1,4 +1,4 @@
-import Primitives
+public import Primitives
 
 /// The receiving side of ``SlidingWindowEncoder``: takes datagrams and repairs in any order, and
 /// gives out each message that only repairs could save, once.
@@ -24,6 +24,8 @@ public final class SlidingWindowDecoder {
         var state = State.missing
         var column: UInt8 = 0
         var byteCount: UInt16 = 0
+        /// When its datagram came; never for a message that was recovered.
+        var arrivedAt = Instant.never
     }
 
     private enum State: UInt8 {
@@ -51,8 +53,9 @@ public final class SlidingWindowDecoder {
     /// Ids from `oldest` to `newest` have slots.
     private var oldest: UInt32
     private var newest: UInt32
-    /// Messages recovered so far.
+    /// Messages recovered so far, and of those the ones that were too late.
     public private(set) var recoveredTotal: UInt64 = 0
+    public private(set) var outlivedTotal: UInt64 = 0
 
     /// A decoder of a flow whose next datagram has the number `first`.
     ///
@@ -97,7 +100,11 @@ public final class SlidingWindowDecoder {
     ///
     /// Duplicates and stragglers are ignored here; whether to deliver the message is for a
     /// ``DuplicateFilter`` to say, which sees recovered messages too.
-    public func received(_ number: UInt32, _ message: UnsafeRawBufferPointer) {
+    public func received(
+        _ number: UInt32,
+        _ message: UnsafeRawBufferPointer,
+        at now: Instant = Instant(nanoseconds: 0)
+    ) {
         guard message.count <= self.maximumMessageByteCount, self.reach(number) else { return }
         let slot = self.slots + self.index(number)
         guard slot.pointee.state == .missing || slot.pointee.state == .unknown else { return }
@@ -109,6 +116,7 @@ public final class SlidingWindowDecoder {
         let wasUnknown = slot.pointee.state == .unknown
         slot.pointee.state = .known
         slot.pointee.byteCount = UInt16(message.count)
+        slot.pointee.arrivedAt = now
         guard wasUnknown else { return }
         let column = Int(slot.pointee.column)
         self.system.substitute(column, self.symbol(number), byteCount: byteCount)
@@ -138,7 +146,11 @@ public final class SlidingWindowDecoder {
     }
 
     /// The next message that repairs gave back, valid until the next call that takes something.
-    public func nextRecovered() -> (number: UInt32, message: UnsafeRawBufferPointer)? {
+    ///
+    /// Messages whose next sibling came before `oldest` are too late to be of use, and left out.
+    public func nextRecovered(
+        siblingsSince oldest: Instant = Instant(nanoseconds: 0)
+    ) -> (number: UInt32, message: UnsafeRawBufferPointer)? {
         while self.recoveredCount > 0 {
             let number = self.recovered[self.recoveredStart]
             self.recoveredStart = (self.recoveredStart + 1) & (self.slotCount - 1)
@@ -147,6 +159,10 @@ public final class SlidingWindowDecoder {
             let slot = self.slots + self.index(number)
             guard slot.pointee.state == .recovered else { continue }
             slot.pointee.state = .known
+            guard self.siblingArrival(number) >= oldest else {
+                self.outlivedTotal += 1
+                continue
+            }
             let message = UnsafeRawBufferPointer(
                 start: self.symbol(number) + SymbolShape.prefix,
                 count: Int(slot.pointee.byteCount)
@@ -154,6 +170,17 @@ public final class SlidingWindowDecoder {
             return (number, message)
         }
         return nil
+    }
+
+    /// When the first datagram after `number` came that was not recovered.
+    private func siblingArrival(_ number: UInt32) -> Instant {
+        var next = number
+        while Self.distance(next, self.newest) > 0 {
+            next &+= 1
+            let slot = self.slots[self.index(next)]
+            if slot.arrivedAt != .never { return slot.arrivedAt }
+        }
+        return .never
     }
 
     // MARK: Window

@@ -78,6 +78,7 @@ extension LossRecovery {
         _ result: inout AckResult
     ) {
         self.totalSpuriouslyLost += 1
+        self.late.append(packet)
         if packet.flags.contains(.countsInFlight), !packet.flags.contains(.isProbe) {
             let bytes = UInt64(packet.byteCount)
             self.lostBytes -= min(self.lostBytes, bytes)

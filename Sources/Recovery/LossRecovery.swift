@@ -4,7 +4,8 @@ public import Primitives
 ///
 /// Contract: call ``sent(number:byteCount:firstFrame:frameCount:flags:largestAcked:at:)`` for every
 /// packet number that is used, ACK-only packets included. After ``receivedAck(_:at:)`` and
-/// ``wake(at:)`` take ``nextAcknowledged()`` and ``nextLost()`` until `nil`. Sleep until
+/// ``wake(at:)`` take ``nextAcknowledged()``, ``nextLost()`` and ``nextLate()``
+/// until `nil`. Sleep until
 /// ``deadline``, and until ``pacingDeadline`` while there is something to send.
 public struct LossRecovery: ~Copyable {
     var log = SentLog()
@@ -15,6 +16,7 @@ public struct LossRecovery: ~Copyable {
     let overheadPerPacket: Int
     var acknowledged = Ring<SentPacket>(capacity: 16)
     var lost = Ring<SentPacket>(capacity: 16)
+    var late = Ring<SentPacket>(capacity: 16)
     let ranges: UnsafeMutablePointer<NumberRange>
 
     /// A number no packet has used yet.
@@ -114,6 +116,9 @@ public struct LossRecovery: ~Copyable {
 
     /// A packet that was declared lost: what it carried goes back to whom it came from.
     public mutating func nextLost() -> SentPacket? { self.lost.popFirst() }
+
+    /// A packet that was declared lost and has been acknowledged after all.
+    public mutating func nextLate() -> SentPacket? { self.late.popFirst() }
 
     /// A packet left.
     ///

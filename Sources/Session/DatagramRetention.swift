@@ -1,7 +1,9 @@
 import Primitives
 
-/// The newest datagrams of a flow whose delivery is `deadline`, kept for as long as sending them
-/// again still makes sense.
+/// The newest datagrams of a flow, kept for as long as sending them again still makes sense.
+///
+/// Where delivery is `deadline`, all of them; otherwise those of a slow flow, so that what
+/// redundancy did not save, or was lost before there was any, comes a round trip later.
 final class DatagramRetention {
     struct Entry: BitwiseCopyable {
         var number: UInt32
@@ -10,6 +12,7 @@ final class DatagramRetention {
         var queuedAt: Instant
         /// Bytes of each fragment but the last; 0 for a datagram that went out whole.
         var fragmentByteCount: Int
+        var isAcknowledged = false
     }
 
     /// A datagram, or one fragment of it, to be sent again.
@@ -18,21 +21,29 @@ final class DatagramRetention {
         var fragment: UInt8
     }
 
-    private static let byteLimit = 1 << 20
-    private static let entryLimit = 4096
+    /// Above these rates, in bits per second, nothing is kept unless delivery is `deadline`.
+    static let slowFlow = 250_000
+    static let realtimeFlow = 8_000_000
 
-    private let maximumAge: Instant.Interval
+    private let byteLimit: Int
+    private let entryLimit: Int
+    /// Counted from when a datagram was given to the engine.
+    var maximumAge: Instant.Interval
     private var bytes = ByteRing()
-    private var entries = IndexedRing<Entry>(capacity: 16)
+    private var entries = IndexedRing<Entry>(capacity: 4)
     private var head: UInt64 = 0
     private var tail: UInt64 = 0
     private var readOffset: UInt64 = 0
     private var writeOffset: UInt64 = 0
-    private var resends = IndexedRing<Resend>(capacity: 16)
+    private var resends = IndexedRing<Resend>(capacity: 2)
     private var resendHead: UInt64 = 0
     private var resendTail: UInt64 = 0
 
-    init(maximumAge: Instant.Interval) { self.maximumAge = maximumAge }
+    init(maximumAge: Instant.Interval, byteLimit: Int = 1 << 20, entryLimit: Int = 4096) {
+        self.maximumAge = maximumAge
+        self.byteLimit = byteLimit
+        self.entryLimit = entryLimit
+    }
 
     var hasResends: Bool { self.resendHead != self.resendTail }
 
@@ -45,8 +56,8 @@ final class DatagramRetention {
         at now: Instant
     ) {
         while self.head < self.tail,
-            Int(self.writeOffset - self.readOffset) + byteCount > Self.byteLimit
-                || Int(self.tail - self.head) >= Self.entryLimit
+            Int(self.writeOffset - self.readOffset) + byteCount > self.byteLimit
+                || Int(self.tail - self.head) > self.entryLimit - 1
                 || now.since(self.entries[self.head].queuedAt) > self.maximumAge
         {
             let oldest = self.entries[self.head]
@@ -55,7 +66,8 @@ final class DatagramRetention {
         }
         self.bytes.grow(
             toHold: Int(self.writeOffset - self.readOffset) + byteCount,
-            keeping: self.readOffset..<self.writeOffset
+            keeping: self.readOffset..<self.writeOffset,
+            beginningAt: 256
         )
         self.entries.grow(toHold: Int(self.tail - self.head) + 1, keeping: self.head..<self.tail)
         self.entries[self.tail] = Entry(
@@ -75,9 +87,19 @@ final class DatagramRetention {
         self.bytes.place(part, at: self.entries[self.tail - 1].offset + UInt64(start))
     }
 
+    /// A packet with the whole of this datagram has arrived.
+    func acknowledged(_ number: UInt32) {
+        self.find(number)?.pointee.isAcknowledged = true
+    }
+
     /// A packet with this datagram, or a fragment of it, is lost.
+    ///
+    /// Copies may be under way, and nearly always one of them arrives; but waiting to hear of it
+    /// would cost more than sending those few again.
     func lost(_ number: UInt32, fragment: UInt8) {
-        guard self.find(number) != nil, self.resendTail - self.resendHead < 4096 else { return }
+        guard let entry = self.find(number), !entry.pointee.isAcknowledged,
+            self.resendTail - self.resendHead < 4096
+        else { return }
         let live = self.resendHead..<self.resendTail
         self.resends.grow(toHold: live.count + 1, keeping: live)
         self.resends[self.resendTail] = Resend(number: number, fragment: fragment)
@@ -88,7 +110,7 @@ final class DatagramRetention {
     func firstResend(at now: Instant) -> (Resend, Entry)? {
         while self.resendHead < self.resendTail {
             let resend = self.resends[self.resendHead]
-            if let entry = self.find(resend.number),
+            if let entry = self.find(resend.number)?.pointee, !entry.isAcknowledged,
                 now.since(entry.queuedAt) <= self.maximumAge
             {
                 return (resend, entry)
@@ -105,13 +127,13 @@ final class DatagramRetention {
     }
 
     /// Numbers are kept in order but may have gaps, where datagrams were given up.
-    private func find(_ number: UInt32) -> Entry? {
+    private func find(_ number: UInt32) -> UnsafeMutablePointer<Entry>? {
         var low = self.head
         var high = self.tail
         while low < high {
             let middle = (low + high) / 2
             let ahead = Int32(bitPattern: number &- self.entries[middle].number)
-            if ahead == 0 { return self.entries[middle] }
+            if ahead == 0 { return self.entries.pointer(middle) }
             if ahead > 0 { low = middle + 1 } else { high = middle }
         }
         return nil

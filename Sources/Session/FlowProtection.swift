@@ -1,6 +1,13 @@
 import Erasure
 import Primitives
 
+/// How long the path takes to answer.
+struct AnswerTime {
+    var roundTrip: Instant.Interval
+    /// Within which the acknowledgement of a message has come, unless something was lost.
+    var latest: Instant.Interval
+}
+
 /// The redundancy of one UDP flow in the direction this end sends.
 ///
 /// Made when the path has lost something and the flow may be protected, so that a flow on a clean
@@ -9,6 +16,7 @@ final class FlowProtection {
     /// What redundancy may add to one flow, in bits per second.
     static let budget: UInt64 = 500_000
     private static let interval = Instant.Interval.milliseconds(100)
+    private static let lastChance = Instant.Interval.milliseconds(140)
 
     private var controller: RedundancyController
     private var budget: ByteBudget
@@ -33,7 +41,8 @@ final class FlowProtection {
             kind: kind,
             level: request.redundancy,
             budget: budget,
-            hasRetransmission: request.delivery != .datagram
+            hasRetransmission: request.delivery != .datagram,
+            maximumAge: request.delivery == .deadline ? request.maximumAge : nil
         )
     }
 
@@ -43,20 +52,31 @@ final class FlowProtection {
         return min(self.copies?.deadline ?? .never, self.repairs.deadline)
     }
 
+    /// From when on a copy may ride along in a packet that leaves anyway.
+    var earliest: Instant { self.copies?.earliest ?? .never }
+
+    /// A datagram has arrived: it needs no more copies.
+    func acknowledged(_ number: UInt32) { self.copies?.acknowledged(number) }
+
     /// A datagram went out.
     func sent(
         _ number: UInt32,
         _ message: UnsafeRawBufferPointer,
         traffic: FlowTraffic,
         report: LossReport,
-        roundTrip: Instant.Interval,
+        answer: AnswerTime,
         at now: Instant
     ) {
         if now.since(self.checkedAt) >= Self.interval {
             self.checkedAt = now
-            if self.controller.update(report, traffic: traffic, roundTrip: roundTrip, at: now) {
-                self.follow(self.controller.plan)
-            }
+            let roundTrip = answer.roundTrip
+            let isNew = self.controller.update(
+                report,
+                traffic: traffic,
+                roundTrip: roundTrip,
+                at: now
+            )
+            if isNew || self.copies?.plan != nil { self.follow(self.controller.plan, answer) }
         }
         self.copies?.sent(number, message, at: now)
         guard let encoder = self.encoder, self.repairs.plan != nil else { return }
@@ -64,12 +84,17 @@ final class FlowProtection {
         self.repairs.sent(at: now)
     }
 
-    private func follow(_ plan: RedundancyPlan) {
+    private func follow(_ plan: RedundancyPlan, _ answer: AnswerTime) {
         self.repairs.plan = nil
         switch plan {
         case .off:
             self.copies?.follow(nil)
-        case .copies(let plan):
+        case .copies(var plan):
+            // One more for what ought to have been acknowledged by then: it nearly always was.
+            if self.controller.level != .low {
+                // Behind long silences, as late as it is of any use.
+                plan.add(at: max(answer.latest, plan.copies > 2 ? Self.lastChance : .zero))
+            }
             let copies = self.copies ?? CopySchedule()
             copies.follow(plan)
             self.copies = copies
@@ -81,30 +106,27 @@ final class FlowProtection {
         }
     }
 
-    /// Writes the frame that is due, if the budget has room for it; false when nothing is due.
-    func write(flow: UInt32, to packet: inout PacketBuilder, at now: Instant) -> Bool {
-        if let batch = self.copies?.nextBatch(at: now) {
-            guard self.budget.take(batch.byteCount, at: now) else { return true }
-            var body = packet.frameBody
-            body.write(flow)
-            batch.write(to: &body)
-            packet.append(FrameType.copies, body)
-            return true
-        }
+    /// The copies that may leave now, as far as there is room in the packet and the budget.
+    func nextCopies(room: Int, at now: Instant) -> CopyBatch? {
+        guard let batch = self.copies?.nextBatch(at: now, room: room),
+            self.budget.take(batch.byteCount, at: now)
+        else { return nil }
+        return batch
+    }
+
+    /// Writes the repair that is due, if there is room for it in the packet and the budget.
+    func writeRepair(flow: UInt32, to packet: inout PacketBuilder, at now: Instant) {
         guard self.repairs.isDue(at: now), let plan = self.repairs.plan,
             let encoder = self.encoder
-        else { return false }
+        else { return }
         self.repairs.repaired()
         let count = encoder.repairByteCount(window: plan.window)
         var body = packet.frameBody
-        guard count > 0, body.room >= count + 4, self.budget.take(count, at: now) else {
-            return true
-        }
+        guard count > 0, body.room >= count + 4, self.budget.take(count, at: now) else { return }
         body.write(flow)
         let target = UnsafeMutableRawBufferPointer(start: body.cursor, count: count)
-        guard let written = encoder.repair(window: plan.window, into: target) else { return true }
+        guard let written = encoder.repair(window: plan.window, into: target) else { return }
         body.count += written
         packet.append(FrameType.repair, body)
-        return true
     }
 }

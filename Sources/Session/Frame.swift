@@ -22,9 +22,10 @@ enum FrameType {
     static let copies: UInt8 = 14
     static let repair: UInt8 = 15
 
-    /// Frames that say nothing new need no acknowledgement.
+    /// Frames that say nothing new need no acknowledgement; copies are told of with the next one.
     static func isAckEliciting(_ type: UInt8) -> Bool {
         type != Self.padding && type != Self.ack && type != Self.closeSession
+            && type != Self.copies
     }
 }
 
@@ -67,7 +68,7 @@ extension ByteWriter {
 /// What a sent packet carried that has to be repeated if it is lost.
 struct FrameRecord: BitwiseCopyable {
     enum Kind: UInt8 {
-        case segment, open, flowOpen, close, reset, window, mtuProbe, datagram
+        case segment, open, flowOpen, close, reset, window, mtuProbe, datagram, copy
     }
 
     var packet: UInt64

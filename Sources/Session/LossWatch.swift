@@ -4,68 +4,77 @@ import Recovery
 
 /// What this end's own packets say about the loss of their direction: every number is
 /// acknowledged or declared lost, so nobody has to report anything.
-struct LossWatch {
+///
+/// A loss counts when it can hardly turn out to be reordering any more: the first ones are made
+/// good by sending again, and redundancy for a path that only reorders would be for nothing.
+struct LossWatch: ~Copyable {
     private static let interval = Instant.Interval.milliseconds(100)
 
     private var counters = LossCounters()
+    private var bursts = BurstMeter()
     private var meter = LossMeter()
     private var meteredAt = Instant(nanoseconds: 0)
     /// The run of lost packets that is being counted.
     private var runLength = 0.0
     private var runNumber: UInt64 = 0
-    private var runFirst = Instant(nanoseconds: 0)
-    private var runLast = Instant(nanoseconds: 0)
 
     var report: LossReport { self.meter.report }
 
     /// Losses have been seen: redundancy may be of use.
     var hasSeenLoss: Bool { self.meter.report.lossCount > 0 }
 
-    mutating func arrived() { self.counters.expected += 1 }
-
-    mutating func lost(_ packet: SentPacket) {
-        self.counters.expected += 1
-        self.counters.missing += 1
-        if packet.number == self.runNumber + 1, self.runLength > 0 {
-            self.runLength += 1
-        } else {
-            self.endRun()
-            self.runLength = 1
-            self.runFirst = packet.sentAt
-        }
-        self.runNumber = packet.number
-        self.runLast = packet.sentAt
+    mutating func arrived(_ packet: SentPacket) {
+        // A lost packet of acknowledgements alone goes unnoticed: counting those that arrive would
+        // make the path look better than it is.
+        guard packet.flags.contains(.countsInFlight) else { return }
+        self.bursts.arrived(sentAt: packet.sentAt)
     }
 
-    /// Means over about sixteen runs.
+    /// Loss that comes with a queue is congestion, which more packets would only make worse: it
+    /// does not count.
+    mutating func lost(_ packet: SentPacket, hasQueue: Bool) {
+        guard !hasQueue else { return }
+        self.bursts.lost(sentAt: packet.sentAt)
+        if packet.number != self.runNumber + 1 { self.endRun() }
+        self.runLength += 1
+        self.runNumber = packet.number
+    }
+
+    /// A packet that was declared lost was only late.
+    mutating func cameBack(_ packet: SentPacket) { self.bursts.cameBack(sentAt: packet.sentAt) }
+
+    /// A quantile that climbs fast and sinks slowly settles where 19 of 20 lie below.
     private mutating func endRun() {
         guard self.runLength > 0 else { return }
-        let length = self.runLength
-        let lasted = Double(self.runLast.since(self.runFirst).microseconds) / 1000
-        // The silence reaches from the packet before the run to the one after it.
-        let silence = length > 1 ? lasted * (length + 1) / (length - 1) : 0
-        let isFirst = self.counters.meanBurstPackets == 0
-        let weight = isFirst ? 1 : 1.0 / 16
-        self.counters.meanBurstPackets += (length - self.counters.meanBurstPackets) * weight
-        self.counters.meanBurstMilliseconds +=
-            (silence - self.counters.meanBurstMilliseconds) * weight
-        // A quantile that climbs fast and sinks slowly settles where 19 of 20 lie below.
         let high = self.counters.highBurstPackets
         self.counters.highBurstPackets =
-            length > high ? high + (length - high) * 0.4 : high - (high - length) * 0.02
+            self.runLength > high
+            ? high + (self.runLength - high) * 0.4 : high - (high - self.runLength) * 0.02
         self.runLength = 0
     }
 
-    /// Looks at what was counted, ten times a second.
+    /// Looks at what was counted, ten times a second, and more often while there was no loss.
     mutating func update(_ recovery: borrowing LossRecovery, at now: Instant) {
-        guard now.since(self.meteredAt) >= Self.interval else { return }
+        let interval = self.hasSeenLoss ? Self.interval : Self.interval / 4
+        guard now.since(self.meteredAt) >= interval else { return }
         self.meteredAt = now
+        let patience = min(
+            recovery.smoothedRTT + recovery.smoothedRTT / 4 + .milliseconds(60),
+            .milliseconds(800)
+        )
+        guard now.nanoseconds > patience.nanoseconds else { return }
+        self.bursts.settle(before: Instant(nanoseconds: now.nanoseconds - patience.nanoseconds))
+        self.counters.expected = self.bursts.expected
+        self.counters.missing = self.bursts.missing
+        self.counters.burstMilliseconds = self.bursts.burstMilliseconds
+        self.meter.received(self.counters, at: now)
+    }
+
+    /// The bottleneck's queue stands: the round trip is above its floor by more than the congestion
+    /// controller's target.
+    static func hasQueue(_ recovery: borrowing LossRecovery) -> Bool {
         let floor = recovery.minimumRTT
         let target = min(max(floor / 10, .milliseconds(3)), .milliseconds(12))
-        self.meter.received(
-            self.counters,
-            hasQueue: recovery.latestRTT > floor + target * 2,
-            at: now
-        )
+        return recovery.latestRTT > floor + target * 2
     }
 }

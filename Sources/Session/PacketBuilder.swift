@@ -34,8 +34,13 @@ struct PacketBuilder {
     }
 
     /// Adds the frame whose body was written to ``frameBody``.
-    mutating func append(_ type: UInt8, _ body: ByteWriter) {
-        self.begin(type, count: body.count)
+    mutating func append(
+        _ type: UInt8,
+        _ body: ByteWriter,
+        flags: SentPacketFlags = .data
+    ) {
+        self.flags.formUnion(flags)
+        self.writer.writeFrameHeader(type, count: body.count)
         self.writer.count += body.count
     }
 

@@ -35,6 +35,7 @@ extension PeerSession {
         flow.pointee.session = -1
         flow.pointee.channel = nil
         self.protection.set(Int(flow.pointee.slot), to: .never)
+        self.riders.set(Int(flow.pointee.slot), to: .never)
         if flow.pointee.decoder != nil { self.decoderCount -= 1 }
         flow.pointee.decoder = nil
         flow.pointee.protection = nil

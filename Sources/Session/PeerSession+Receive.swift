@@ -219,7 +219,7 @@ extension PeerSession {
             return self.board.drop(.malformed)
         }
         guard let flow = self.flow(id) else { return self.refuseUnknown(id) }
-        flow.pointee.decoder?.received(number, reader.rest)
+        flow.pointee.decoder?.received(number, reader.rest, at: now)
         if flow.pointee.arrivals.isNew(number) { self.deliver(reader.rest, to: flow, at: now) }
         if flow.pointee.decoder != nil { self.deliverRecovered(flow, at: now) }
     }
@@ -241,6 +241,10 @@ extension PeerSession {
         }
         if messages.isMalformed { self.board.drop(.malformed) }
     }
+
+    /// A message that repairs give back so much later than its siblings came is worth nothing, on a
+    /// short path.
+    private static let recoveryLifetime = Instant.Interval.milliseconds(150)
 
     /// Decoders cost half a megabyte each.
     private static let decoderLimit = 32
@@ -267,7 +271,10 @@ extension PeerSession {
     }
 
     private func deliverRecovered(_ flow: FlowPointer, at now: Instant) {
-        while let (number, message) = flow.pointee.decoder?.nextRecovered() {
+        let roundTrip = self.recovery.smoothedRTT
+        let age = max(roundTrip + roundTrip / 2, Self.recoveryLifetime)
+        let oldest = Instant(nanoseconds: now.nanoseconds - min(now.nanoseconds, age.nanoseconds))
+        while let (number, message) = flow.pointee.decoder?.nextRecovered(siblingsSince: oldest) {
             guard flow.pointee.arrivals.isNew(number) else { continue }
             self.board.counters.packetsRecovered &+= 1
             self.deliver(message, to: flow, at: now)

@@ -32,10 +32,22 @@ extension PeerSession {
             message,
             traffic: flow.pointee.traffic,
             report: self.watch.report,
-            roundTrip: self.recovery.smoothedRTT,
+            answer: self.answerTime,
             at: now
         )
+        self.schedule(flow, protection, at: now)
+    }
+
+    private var answerTime: AnswerTime {
+        let roundTrip = self.recovery.smoothedRTT
+        // The peer waits up to 5 ms with its acknowledgement.
+        let spread = max(self.recovery.rttVariance * 2, .milliseconds(2)) + .milliseconds(6)
+        return AnswerTime(roundTrip: roundTrip, latest: roundTrip + spread)
+    }
+
+    private func schedule(_ flow: FlowPointer, _ protection: FlowProtection, at now: Instant) {
         self.protection.set(Int(flow.pointee.slot), to: protection.deadline(at: now))
+        self.riders.set(Int(flow.pointee.slot), to: protection.earliest)
     }
 
     /// A small segment of a message stream was written for the first time.
@@ -46,6 +58,7 @@ extension PeerSession {
         self.segmentCopies.sent(
             SegmentCopies.Entry(
                 dueAt: now,
+                readyAt: now,
                 slot: stream.pointee.slot,
                 conversation: stream.pointee.conversation,
                 number: segment.number
@@ -59,29 +72,92 @@ extension PeerSession {
 
     /// Writes the redundancy that is due.
     func writeRedundancy(_ packet: inout PacketBuilder, at now: Instant) {
-        let before = packet.writer.count
-        while let slot = self.protection.due(at: now), packet.room > 128 {
-            guard let flow = self.board.flows.live(UInt32(slot)),
-                flow.pointee.session == Int32(self.slot), let protection = flow.pointee.protection
-            else {
-                self.protection.set(slot, to: .never)
-                continue
-            }
-            _ = protection.write(flow: flow.pointee.id, to: &packet, at: now)
-            self.protection.set(slot, to: protection.deadline(at: now))
+        while let slot = self.protection.due(at: now), packet.room > Self.redundancyRoom {
+            guard let flow = self.protectedFlow(slot), let protection = flow.pointee.protection
+            else { continue }
+            let before = packet.writer.count
+            self.writeCopies(of: flow, protection, to: &packet, at: now)
+            protection.writeRepair(flow: flow.pointee.id, to: &packet, at: now)
+            self.countRedundancy(packet.writer.count - before, in: &packet)
+            self.schedule(flow, protection, at: now)
+            // What finds no room here leaves in the next packet.
+            if protection.deadline(at: now) <= now { break }
         }
-        while self.segmentCopies.deadline <= now,
-            packet.room >= FrameSize.streamHeader + SegmentCopies.segmentByteLimit,
-            let entry = self.segmentCopies.next(at: now)
-        {
-            self.writeCopies(of: entry, to: &packet, at: now)
+        guard self.segmentCopies.deadline <= now else { return }
+        self.writeSegmentCopies(&packet, at: now)
+    }
+
+    /// Copies that need not leave yet, but cost the least in a packet that leaves anyway.
+    func writeRiders(_ packet: inout PacketBuilder, at now: Instant) {
+        while let slot = self.riders.due(at: now), packet.room > Self.redundancyRoom {
+            guard let flow = self.protectedFlow(slot), let protection = flow.pointee.protection
+            else { continue }
+            let before = packet.writer.count
+            self.writeCopies(of: flow, protection, to: &packet, at: now)
+            self.countRedundancy(packet.writer.count - before, in: &packet)
+            self.schedule(flow, protection, at: now)
+            // What finds no room here leaves in the next packet, or in one of its own.
+            if protection.earliest <= now { break }
         }
-        let spent = packet.writer.count - before
-        if spent > 0 { packet.flags.insert(.isInteractive) }
-        self.board.counters.redundancyBytes &+= UInt64(spent)
+        guard self.segmentCopies.earliest <= now else { return }
+        self.writeSegmentCopies(&packet, at: now)
+    }
+
+    /// Room that a packet needs for a look at redundancy to be worth it.
+    private static let redundancyRoom = 128
+
+    private func protectedFlow(_ slot: Int) -> FlowPointer? {
+        guard let flow = self.board.flows.live(UInt32(slot)),
+            flow.pointee.session == Int32(self.slot), flow.pointee.protection != nil
+        else {
+            self.protection.set(slot, to: .never)
+            self.riders.set(slot, to: .never)
+            return nil
+        }
+        return flow
+    }
+
+    private func countRedundancy(_ byteCount: Int, in packet: inout PacketBuilder) {
+        guard byteCount > 0 else { return }
+        packet.flags.insert(.isInteractive)
+        self.board.counters.redundancyBytes &+= UInt64(byteCount)
     }
 
     private func writeCopies(
+        of flow: FlowPointer,
+        _ protection: FlowProtection,
+        to packet: inout PacketBuilder,
+        at now: Instant
+    ) {
+        var body = packet.frameBody
+        guard body.room > 4, var batch = protection.nextCopies(room: body.room - 4, at: now) else {
+            return
+        }
+        body.write(flow.pointee.id)
+        batch.write(to: &body)
+        packet.append(FrameType.copies, body, flags: .countsInFlight)
+        while let (number, _) = batch.popFirst() {
+            self.note(
+                .copy,
+                slot: flow.pointee.slot,
+                id: flow.pointee.id,
+                value: number,
+                in: packet
+            )
+        }
+    }
+
+    private func writeSegmentCopies(_ packet: inout PacketBuilder, at now: Instant) {
+        let before = packet.writer.count
+        while packet.room >= FrameSize.streamHeader + SegmentCopies.segmentByteLimit,
+            let entry = self.segmentCopies.next(at: now)
+        {
+            self.writeCopy(of: entry, to: &packet, at: now)
+        }
+        self.countRedundancy(packet.writer.count - before, in: &packet)
+    }
+
+    private func writeCopy(
         of entry: SegmentCopies.Entry,
         to packet: inout PacketBuilder,
         at now: Instant
@@ -89,16 +165,31 @@ extension PeerSession {
         guard let stream = self.board.streams.live(entry.slot),
             stream.pointee.conversation == entry.conversation,
             stream.pointee.session == Int32(self.slot), !stream.pointee.isReset,
-            stream.pointee.isOpenAcknowledged || !self.isClient
+            stream.pointee.isOpenAcknowledged || !self.isClient,
+            let segment = stream.pointee.sender.outstanding(entry.number),
+            segment.byteCount <= SegmentCopies.segmentByteLimit,
+            packet.room >= FrameSize.streamHeader + segment.byteCount,
+            self.segmentCopies.spend(segment.byteCount + FrameSize.streamHeader, at: now)
         else { return }
-        // The newest first: it is the one the copy is for.
-        for step in 0..<UInt32(self.segmentCopies.messages) {
-            guard let segment = stream.pointee.sender.outstanding(entry.number &- step),
-                segment.byteCount <= SegmentCopies.segmentByteLimit,
-                packet.room >= FrameSize.streamHeader + segment.byteCount,
-                self.segmentCopies.spend(segment.byteCount + FrameSize.streamHeader, at: now)
-            else { return }
-            self.write(segment, of: stream, to: &packet)
-        }
+        self.write(segment, of: stream, to: &packet)
+    }
+
+    // MARK: - What has arrived and what has not
+
+    /// A datagram or its copy has arrived: nothing more need be done for it.
+    func datagramArrived(_ frame: FrameRecord, in flow: FlowPointer, at now: Instant) {
+        guard frame.kind == .copy || frame.part.first == Self.wholeDatagram else { return }
+        flow.pointee.retention?.acknowledged(frame.value)
+        guard let protection = flow.pointee.protection else { return }
+        protection.acknowledged(frame.value)
+        self.schedule(flow, protection, at: now)
+    }
+
+    /// A datagram or its copy is lost: it goes out again if that is of use.
+    func datagramLost(_ frame: FrameRecord, in flow: FlowPointer) {
+        guard let retention = flow.pointee.retention else { return }
+        let isWhole = frame.kind == .copy || frame.part.first == Self.wholeDatagram
+        retention.lost(frame.value, fragment: isWhole ? Self.wholeDatagram : frame.part.first)
+        self.scheduleDatagrams(flow)
     }
 }

@@ -87,6 +87,7 @@ extension PeerSession {
         if hasDatagrams { self.writeDatagrams(&packet, at: now) }
         if isProbe, self.rounds.isEmpty { self.repeatOldest() }
         if mayStream || mayHurry { self.writeStreams(&packet, includingOthers: mayStream, at: now) }
+        if packet.isTraffic { self.writeRiders(&packet, at: now) }
         if isProbe {
             if packet.flags.isEmpty { packet.begin(FrameType.ping, count: 0) }
             self.recovery.probeSent()

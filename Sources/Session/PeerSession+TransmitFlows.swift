@@ -1,3 +1,4 @@
+import Erasure
 import KCP
 import Primitives
 import Recovery
@@ -87,7 +88,7 @@ extension PeerSession {
                 UnsafeRawBufferPointer(start: packet.writer.cursor, count: total),
                 at: now
             )
-            if flow.pointee.retention != nil {
+            if self.keeps(flow, total) {
                 self.retain(flow, part: total, fragmentByteCount: 0, in: packet, at: now)
             }
             packet.writer.count += total
@@ -138,7 +139,7 @@ extension PeerSession {
         packet.writer.write(UInt16(offset))
         packet.writer.write(UInt16(total))
         flow.pointee.queue.copyFirst(from: offset, count: length, to: packet.writer.cursor)
-        if flow.pointee.retention != nil {
+        if flow.pointee.request.delivery == .deadline {
             self.retain(flow, part: length, fragmentByteCount: chunk, in: packet, at: now)
         }
         packet.writer.count += length
@@ -151,10 +152,41 @@ extension PeerSession {
         return true
     }
 
-    // MARK: - Delivery by deadline
+    // MARK: - Sending again
 
     /// Stands for "whole" where a fragment's index goes.
     static let wholeDatagram = UInt8.max
+
+    /// Whether a whole datagram is kept to be sent again: always where delivery is `deadline`, else
+    /// where that costs little: a slow flow's small messages, and what a real-time flow of moderate
+    /// rate sends.
+    private func keeps(_ flow: FlowPointer, _ byteCount: Int) -> Bool {
+        let request = flow.pointee.request
+        if request.delivery == .deadline { return true }
+        guard request.redundancy != .off, request.trafficClass != .bulk else { return false }
+        let traffic = flow.pointee.traffic
+        let bitsPerSecond = traffic.rate * traffic.messageByteCount * 8
+        let isSlow =
+            byteCount <= CopySchedule.messageByteLimit
+            && bitsPerSecond <= Double(DatagramRetention.slowFlow)
+        let isRealtime = request.trafficClass == .realtime
+        guard isSlow || isRealtime && bitsPerSecond <= Double(DatagramRetention.realtimeFlow)
+        else { return false }
+        let patience = max(Self.lifetime, self.recovery.smoothedRTT + Self.lifetime * 2 / 3)
+        if let retention = flow.pointee.retention {
+            retention.maximumAge = patience
+        } else {
+            flow.pointee.retention = DatagramRetention(
+                maximumAge: patience,
+                byteLimit: request.trafficClass == .realtime ? 1 << 17 : 1 << 14,
+                entryLimit: 256
+            )
+        }
+        return true
+    }
+
+    /// How old a datagram may get before sending it again is of no use, on a short path.
+    private static let lifetime = Instant.Interval.milliseconds(150)
 
     /// Keeps the part of a datagram that stands at the packet's cursor, in case it is lost.
     private func retain(

@@ -76,6 +76,8 @@ final class PeerSession {
     var watch = LossWatch()
     /// When the redundancy of which flow is due, by the flow's slot.
     var protection = DeadlineHeap()
+    /// From when on copies of which flow may ride along.
+    var riders = DeadlineHeap()
     var segmentCopies: SegmentCopies
     /// Flows with a decoder, whose memory is bounded.
     var decoderCount = 0
@@ -219,7 +221,7 @@ final class PeerSession {
         while let packet = self.recovery.nextAcknowledged() {
             self.mtu.packetArrived(size: Int(packet.byteCount))
             self.unansweredProbes = 0
-            self.watch.arrived()
+            self.watch.arrived(packet)
             if packet.flags.contains(.ackCarrier) {
                 self.received.ackWasAcknowledged(largest: packet.largestAcked)
             }
@@ -230,7 +232,9 @@ final class PeerSession {
             }
         }
         while let packet = self.recovery.nextLost() {
-            if !packet.flags.contains(.isProbe) { self.watch.lost(packet) }
+            if !packet.flags.contains(.isProbe) {
+                self.watch.lost(packet, hasQueue: LossWatch.hasQueue(self.recovery))
+            }
             if !packet.flags.contains(.isProbe),
                 self.mtu.packetLost(size: Int(packet.byteCount), at: now)
             {
@@ -240,6 +244,14 @@ final class PeerSession {
                 let place = packet.firstFrame + index
                 guard place >= self.log.head else { continue }
                 self.lost(self.log[place], at: now)
+            }
+        }
+        while let packet = self.recovery.nextLate() {
+            self.watch.cameBack(packet)
+            for index in 0..<UInt64(packet.frameCount) {
+                let place = packet.firstFrame + index
+                guard place >= self.log.head else { continue }
+                self.cameBack(self.log[place], at: now)
             }
         }
         self.watch.update(self.recovery, at: now)
@@ -272,19 +284,27 @@ final class PeerSession {
             self.finishIfDone(stream)
         case .reset:
             if let stream = self.stream(frame), stream.pointee.isReset { self.release(stream) }
-        case .window, .datagram:
+        case .datagram, .copy:
+            if let flow = self.flow(frame) { self.datagramArrived(frame, in: flow, at: now) }
+        case .window:
             return
         }
+    }
+
+    /// Given up for lost and acknowledged after all.
+    private func cameBack(_ frame: FrameRecord, at now: Instant) {
+        guard frame.kind == .datagram || frame.kind == .copy, let flow = self.flow(frame) else {
+            return
+        }
+        self.datagramArrived(frame, in: flow, at: now)
     }
 
     private func lost(_ frame: FrameRecord, at now: Instant) {
         switch frame.kind {
         case .mtuProbe: self.mtu.probeLost(size: Int(frame.value), at: now)
         case .flowOpen: return
-        case .datagram:
-            guard let flow = self.flow(frame) else { return }
-            flow.pointee.retention?.lost(frame.value, fragment: frame.part.first)
-            self.scheduleDatagrams(flow)
+        case .datagram, .copy:
+            if let flow = self.flow(frame) { self.datagramLost(frame, in: flow) }
         case .segment:
             guard let stream = self.stream(frame), !stream.pointee.isReset else { return }
             if stream.pointee.sender.lose(frame.value) { self.scheduleData(stream) }

@@ -1,5 +1,6 @@
 import CMallocCount
 import Glibc
+import Session
 
 /// Counts how often the engine's steady state asks for memory; the budget is never.
 ///
@@ -21,6 +22,8 @@ enum Budgets {
             ("datagrams of 64 bytes", { Self.datagrams(of: 64, turns: 5_000) }),
             ("datagrams of 1,200 bytes", { Self.datagrams(of: 1_200, turns: 5_000) }),
             ("datagrams of 9,000 bytes", { Self.datagrams(of: 9_000, turns: 2_000) }),
+            ("datagrams with copies", { Self.lossy(of: 100, .auto, every: 16) }),
+            ("datagrams with repairs", { Self.lossy(of: 1_000, .realtime, every: 4) }),
             ("idle", { Self.idle(turns: 60_000) }),
         ]
         for (name, measure) in rows {
@@ -91,6 +94,25 @@ enum Budgets {
         guard let flow = pair.openFlow() else { return nil }
         let result = Self.measure(pair, turns: turns) { pair.send(count, on: flow) }
         return pair.datagrams > UInt64(turns) ? result : nil
+    }
+
+    /// A game's or a video's datagrams on a path that loses, with all that follows from it.
+    private static func lossy(
+        of count: Int,
+        _ trafficClass: TrafficClass,
+        every interval: Int
+    ) -> (packets: UInt64, mallocs: UInt64)? {
+        let pair = Pair()
+        guard let flow = pair.openFlow(trafficClass) else { return nil }
+        pair.send(count, on: flow)
+        pair.lossInterval = 37
+        var step = 0
+        let result = Self.measure(pair, turns: 40_000) {
+            step += 1
+            if step % interval == 0 { pair.send(count, on: flow) } else { pair.turn() }
+        }
+        let redundancy = pair.client.snapshot(at: pair.now).counters.redundancyBytes
+        return redundancy > 0 ? result : nil
     }
 
     private static func idle(turns: Int) -> (packets: UInt64, mallocs: UInt64)? {

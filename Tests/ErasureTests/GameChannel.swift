@@ -66,17 +66,25 @@ struct CopiedFlow {
             let next = Instant(nanoseconds: UInt64(number) * Self.gap.nanoseconds)
             while schedule.deadline < next {
                 now = schedule.deadline
-                while let batch = schedule.nextBatch(at: now) {
+                while var batch = schedule.nextBatch(at: now, room: 1200) {
                     wireBytes += 64 + batch.byteCount
                     guard channel.passes(at: now) else { continue }
-                    for index in 0..<batch.count { arrived(batch[index].number, &self.duplicates) }
+                    while let (number, _) = batch.popFirst() { arrived(number, &self.duplicates) }
                 }
             }
             now = next
             sentAt.append(now)
+            // Copies that may ride leave with this message.
+            var riders: [UInt32] = []
+            if var batch = schedule.nextBatch(at: now, room: 1200) {
+                wireBytes += 7 + batch.byteCount
+                while let (number, _) = batch.popFirst() { riders.append(number) }
+            }
             body.withUnsafeBytes { schedule.sent(number, $0, at: now) }
             wireBytes += 64 + body.count
-            if channel.passes(at: now) { arrived(number, &self.duplicates) }
+            guard channel.passes(at: now) else { continue }
+            for number in riders { arrived(number, &self.duplicates) }
+            arrived(number, &self.duplicates)
         }
         let settled = latenesses.dropLast(10).sorted()
         self.residual = Double(settled.count { $0.isInfinite }) / Double(settled.count)
