@@ -1,0 +1,7 @@
+import Testing
+
+@testable import Trials
+
+@Suite struct BarTests {
+    @Test func placeholder() { #expect(!Bar.all.isEmpty) }
+}
