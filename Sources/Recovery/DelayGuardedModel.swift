@@ -42,6 +42,12 @@ struct DelayGuardedModel: Sendable {
     private var roundLost = 0
     private var roundBest = 0.0
     private var previousBest = 0.0
+    /// Some of the round's packets left when the application had no more.
+    private var roundIsAppLimited = false
+    /// Rounds that say something about the path, which is what the bandwidth filter ages by.
+    private var tellingRounds = 0
+    /// Telling rounds of startup in which the bandwidth did not grow.
+    private var flatRounds = 0
 
     private var phaseStartedAt: UInt64
     private var phaseRounds = 0
@@ -95,8 +101,13 @@ struct DelayGuardedModel: Sendable {
         self.learnBase(event)
         self.roundAcked += event.acked
         self.roundLost += event.lost
+        self.roundIsAppLimited = self.roundIsAppLimited || event.isAppLimited
         if event.bandwidth > 0, !event.isAppLimited || event.bandwidth >= self.filter.value {
-            self.filter.update(event.bandwidth, round: self.round, window: Self.filterRounds)
+            self.filter.update(
+                event.bandwidth,
+                round: self.tellingRounds,
+                window: Self.filterRounds
+            )
             self.roundBest = max(self.roundBest, event.bandwidth)
         }
         if event.priorDelivered >= self.roundEnd,
@@ -174,13 +185,14 @@ struct DelayGuardedModel: Sendable {
         if self.phase == .cruise, self.queue > 2 * self.target, !event.isAppLimited {
             let best = max(self.roundBest, self.previousBest)
             if best > 0, best < 0.8 * self.filter.value {
-                self.filter.reset(to: best, round: self.round)
+                self.filter.reset(to: best, round: self.tellingRounds)
             }
         }
         self.calmRounds =
             loss > self.base + 0.01 && self.roundLost > 4 * event.packetSize
             ? 32 : max(0, self.calmRounds - 1)
         self.round += 1
+        if !self.roundIsAppLimited { self.tellingRounds += 1 }
         self.phaseRounds += 1
         self.stepRounds += 1
         self.roundEnd = event.delivered
@@ -194,12 +206,14 @@ struct DelayGuardedModel: Sendable {
         if self.phase == .startup {
             self.checkFull(event, isOverrun: loss > 0.3 && sent > 100_000)
         }
+        self.roundIsAppLimited = false
     }
 
     private mutating func checkFull(_ event: AckEvent, isOverrun: Bool) {
         if self.filter.value >= 1.25 * self.stepBandwidth {
             self.stepBandwidth = self.filter.value
             self.stepRounds = 0
+            self.flatRounds = 0
             return
         }
         // That half of what is sent gets lost needs no more data to be believed: an overrun path
@@ -208,9 +222,12 @@ struct DelayGuardedModel: Sendable {
             self.enter(.drain, at: event.now)
             return
         }
-        if event.isAppLimited { return }
+        // What an application did not ask for says nothing about the path: messages that wait for a
+        // moment behind a loss do not make it a full one.
+        if self.roundIsAppLimited { return }
+        self.flatRounds += 1
         let crowded = self.queue > 2 * self.target + self.minimum / 4
-        if self.stepRounds >= 3 || (self.stepRounds >= 1 && crowded) {
+        if self.flatRounds >= 3 || (self.flatRounds >= 1 && crowded) {
             self.enter(.drain, at: event.now)
         }
     }

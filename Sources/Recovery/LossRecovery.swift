@@ -46,6 +46,8 @@ public struct LossRecovery: ~Copyable {
     var deliveredAt: UInt64
     var flightStartedAt: UInt64
     var appLimitedUntil: UInt64 = 0
+    /// The application has nothing that waits; only ``wasHeldBack(at:)`` ends that.
+    var isApplicationIdle = false
     var lostBytes: UInt64 = 0
     var lastSentAt: UInt64
 
@@ -150,7 +152,7 @@ public struct LossRecovery: ~Copyable {
             frameCount: UInt16(truncatingIfNeeded: frameCount),
             flags: flags,
             lostBefore: UInt32(truncatingIfNeeded: self.lostBytes),
-            isAppLimited: self.appLimitedUntil > self.delivered,
+            isAppLimited: self.isApplicationIdle || self.appLimitedUntil > self.delivered,
             isGentle: self.isGentle,
             wasLost: false
         )
@@ -171,7 +173,15 @@ public struct LossRecovery: ~Copyable {
     /// had, not what the path can do.
     public mutating func becameApplicationLimited(at now: Instant) {
         guard self.bytesInFlight < self.congestionWindow else { return }
-        self.appLimitedUntil = max(self.delivered + UInt64(self.bytesInFlight), 1)
+        self.isApplicationIdle = true
+    }
+
+    /// Window or pacer made something wait: what leaves from now on says what the path can do, as
+    /// soon as what is in flight has made way.
+    public mutating func wasHeldBack(at now: Instant) {
+        guard self.isApplicationIdle else { return }
+        self.isApplicationIdle = false
+        self.appLimitedUntil = max(self.delivered + UInt64(max(self.bytesInFlight, 0)), 1)
     }
 
     /// The peer is reached another way: forget what was learned of the old path.
@@ -185,6 +195,7 @@ public struct LossRecovery: ~Copyable {
         self.probeCount = 0
         self.newestRoundTrip = 0
         self.appLimitedUntil = 0
+        self.isApplicationIdle = false
         // Samples must not span the change.
         self.pathStart = self.log.tail
         self.deliveredAt = time

@@ -174,6 +174,27 @@ extension Bar {
         }
     }()
 
+    /// The game beside our own bulk on a lossy link; with short dead times, and with random loss.
+    static let lossy: [Self] = [true, false].map { isBursty in
+        let loads: [Trial.Load] = [.download, .game(over: nil), .game(over: .datagram)]
+        var trial = Trial(
+            "echo beside \(isBursty ? "8 ms bursts" : "random") 3 %",
+            path: .link(megabits: 50, roundTrip: 60, lossPerMille: isBursty ? 0 : 30),
+            tunnels: [.init(.auto, loads)]
+        )
+        if isBursty {
+            trial.path.bursts = .averaging(
+                lossPartsPerMillion: 30_000,
+                meanLength: .milliseconds(8)
+            )
+        }
+        trial.duration = .seconds(30)
+        var checks = Self.echoes(base: 60, over: 45, 30)
+        checks.append(.most("tcp max", 600) { $0.tallies[0][1].quantile(1) })
+        checks.append(.least("share", 0.86) { $0.share() })
+        return Self(group: "lossy", trial: trial, checks: checks)
+    }
+
     static let crowd: [Self] = ([0, 30] as [UInt32]).map { perMille in
         let isClean = perMille == 0
         var loads: [Trial.Load] = [.download, .game(over: nil), .game(over: .datagram)]

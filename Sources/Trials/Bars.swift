@@ -43,7 +43,7 @@ extension Bar {
     /// All bars, in the order of the table.
     public static var all: [Self] {
         Self.bulk + Self.beside + Self.jitter + Self.rivals + Self.steps + Self.narrowing
-            + Self.policers + Self.video + Self.crowd
+            + Self.policers + Self.video + Self.lossy + Self.crowd
     }
 
     /// What the wire may carry for a byte that arrives, where a packet is lost with `loss`.
