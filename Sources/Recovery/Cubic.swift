@@ -26,15 +26,26 @@ struct Cubic: Sendable {
         self.pacingRate = Double(packetSize) * 32 / 0.02
     }
 
-    /// Starts in congestion avoidance at `window` bytes.
-    init(packetSize: Int, window: Double) {
+    /// Starts at `window` bytes: in slow start if it is only `searching` for its share, else in
+    /// congestion avoidance.
+    init(packetSize: Int, window: Double, searching: Bool = false) {
         self.init(packetSize: packetSize)
         self.size = window
-        self.threshold = window
+        if !searching { self.threshold = window }
         self.plateau = window / Double(packetSize)
     }
 
     var window: Int { Int(min(self.size, 1e9)) }
+
+    /// How long this window, alone or beside its like, grows from one loss to the next: up the
+    /// cubic curve, or faster by Reno's line where the window is small. Nanoseconds.
+    func epoch(roundTrip: UInt64) -> UInt64 {
+        let packets = self.size / self.packetSize
+        let cubic = Self.cubeRoot(packets * (1 - Self.beta) / Self.growth) * 1e9
+        let step = 3 * (1 - Self.beta) / (1 + Self.beta)
+        let reno = packets * (1 - Self.beta) / step * Double(roundTrip)
+        return UInt64(min(cubic, reno))
+    }
 
     mutating func restart(afterIdle idle: UInt64) {
         // RFC 9438 §5.8: time away is not time of growth.

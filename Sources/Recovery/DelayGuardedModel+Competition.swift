@@ -10,10 +10,12 @@ extension DelayGuardedModel {
     mutating func updateCompetition(_ event: AckEvent) {
         let now = event.now
         guard self.isCompeting else {
-            if self.phase == .cruise,
-                now &- self.lowQueueAt > max(5 * self.minimum, 300_000_000)
-            {
-                self.startCompeting(event)
+            // The guard would have emptied a queue of our making by then.
+            let isForeign = now &- self.lowQueueAt > max(5 * self.minimum, 300_000_000)
+            let patience = min(max(16 * self.minimum, 1_000_000_000), 2_000_000_000)
+            let isStanding = now &- self.clearQueueAt > patience
+            if self.phase == .cruise, isForeign || isStanding {
+                self.startCompeting(event, isForeign: isForeign)
             }
             return
         }
@@ -38,6 +40,7 @@ extension DelayGuardedModel {
             self.isYielding = false
             self.competeEndedAt = now
             self.lowQueueAt = now
+            self.clearQueueAt = now
             self.enter(.cruise, at: now)
             // A queue that comes back now must not be of our making.
             self.cruiseRounds += 12
@@ -46,33 +49,52 @@ extension DelayGuardedModel {
         {
             self.drainedAt = now
         } else if now &- self.drainedAt > 3 * self.response {
-            self.isYielding = false
-            self.queueLevel = 0
+            self.fight(event)
         }
     }
 
-    private mutating func startCompeting(_ event: AckEvent) {
+    private mutating func startCompeting(_ event: AckEvent, isForeign: Bool) {
         let now = event.now
         self.isCompeting = true
         self.competeSince = now
-        // First see whether the queue is not our own; but not again and again, when it comes back.
-        self.returns = now &- self.competeEndedAt < 6_000_000_000 ? self.returns + 1 : 0
-        self.isYielding = self.returns < 2
         self.yieldedAt = now
         self.drainedAt = now
+        self.hasFought = false
+        // First see whether the queue is not our own; but not again and again, when it comes back.
+        let isRecent = now &- self.competeEndedAt < 6_000_000_000
+        if !isRecent { self.returns = 0 }
+        self.isYielding = true
+        if isForeign, isRecent, self.returns >= 2 { self.fight(event) }
+    }
+
+    /// The queue is somebody else's: ends yielding, for the first time or again.
+    private mutating func fight(_ event: AckEvent) {
+        self.isYielding = false
         self.queueLevel = 0
-        if self.returns == 0 {
-            self.lossyRounds = 0
+        guard !self.hasFought else { return }
+        self.hasFought = true
+        let isNew = self.returns == 0
+        self.returns += 1
+        if isNew {
             self.isBlind = false
+            self.rivalLosses = 0
         }
-        let window = self.bandwidth * Double(max(event.smoothedRoundTrip, self.minimum)) * 1e-9
-        self.rival = Cubic(packetSize: event.packetSize, window: window)
-        self.blind.resume(bandwidth: self.bandwidth, minimum: self.minimum, at: now)
+        // What the guard has given way to since is taken back. Who came later than the queue never
+        // had its share and has to find it.
+        let round = Double(max(event.smoothedRoundTrip, self.minimum)) * 1e-9
+        let known = max(self.bandwidth, self.clearBandwidth)
+        self.rival = Cubic(
+            packetSize: event.packetSize,
+            window: known * round,
+            searching: isNew && self.clearBandwidth < 1.6 * self.bandwidth
+        )
+        self.blind.resume(bandwidth: known, minimum: self.minimum, at: event.now)
     }
 
     /// The queue fell by more than a loss-based flow's reduction explains.
     private mutating func seesYield(_ event: AckEvent) -> Bool {
-        guard event.roundTrip > 0, !self.isBlind else { return false }
+        guard event.roundTrip > 0, !self.isBlind, event.now &- self.lossAt > 3 * self.response
+        else { return false }
         let queue = Double(event.roundTrip - self.minimum)
         self.queueLevel = max(self.queueLevel * 0.999, queue)
         let floor = Double(self.minimum)
@@ -83,12 +105,6 @@ extension DelayGuardedModel {
     /// The path's own losses are none of CUBIC's business.
     private mutating func feedRivals(_ event: AckEvent) {
         self.blind.update(event)
-        if self.isBlind ? self.lossyRounds < 0.2 : self.lossyRounds > 0.6 {
-            self.isBlind.toggle()
-            let round = Double(max(event.smoothedRoundTrip, self.minimum)) * 1e-9
-            let window = self.bandwidth * round
-            self.rival = Cubic(packetSize: event.packetSize, window: window)
-        }
         guard !self.isYielding else { return }
         var event = event
         if self.base > 0.005 {
@@ -96,7 +112,31 @@ extension DelayGuardedModel {
             let expected = (1.5 * self.base + 0.02) * Double(max(sent, 64 * event.packetSize))
             if Double(self.roundLost) < expected { event.lost = 0 }
         }
+        if event.lost > 0 { self.noteRivalLoss(event) }
+        if self.isBlind, event.now &- self.blindSince > 15_000_000_000 { self.setBlind(false, event) }
         self.rival.update(event)
+    }
+
+    /// Losses much closer together than CUBIC's own growth would bring them are not of CUBIC's
+    /// making: whoever else is there takes no notice of loss.
+    private mutating func noteRivalLoss(_ event: AckEvent) {
+        let interval = event.now &- self.rivalLossAt
+        guard interval > event.smoothedRoundTrip else { return }
+        self.rivalLossAt = event.now
+        self.rivalLosses += 1
+        let weight = self.rivalLosses <= 2 ? 1 : 0.25
+        self.lossInterval += (Double(interval) - self.lossInterval) * weight
+        guard self.rivalLosses > 4, !self.isBlind else { return }
+        let epoch = self.rival.epoch(roundTrip: event.smoothedRoundTrip)
+        if self.lossInterval < 0.8 * Double(epoch) { self.setBlind(true, event) }
+    }
+
+    private mutating func setBlind(_ isBlind: Bool, _ event: AckEvent) {
+        self.isBlind = isBlind
+        self.blindSince = event.now
+        self.rivalLosses = 0
+        let round = Double(max(event.smoothedRoundTrip, self.minimum)) * 1e-9
+        self.rival = Cubic(packetSize: event.packetSize, window: self.bandwidth * round)
     }
 
     var rivalWindow: Int { self.isBlind ? self.blind.window : self.rival.window }

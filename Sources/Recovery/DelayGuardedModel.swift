@@ -35,6 +35,7 @@ struct DelayGuardedModel: Sendable {
     private var cap = Double.infinity
     var minimum: UInt64 = 0
     var minimumAt: UInt64 = 0
+    private var variance: UInt64 = 0
 
     private var round = 0
     private var roundEnd: UInt64 = 0
@@ -73,6 +74,10 @@ struct DelayGuardedModel: Sendable {
     private var slowBest = 0.0
 
     var lowQueueAt: UInt64
+    /// When the queue was last about as short as the guard wants it, and the bandwidth then.
+    var clearQueueAt: UInt64
+    var clearBandwidth = 0.0
+    var lossAt: UInt64 = 0
     var competeSince: UInt64 = 0
     var competeEndedAt: UInt64 = 0
     /// How often the queue came back soon after it had been emptied.
@@ -87,8 +92,13 @@ struct DelayGuardedModel: Sendable {
     /// Competes as BBR does, because the rival does not mind loss.
     var isBlind = false
     var blind: BottleneckModel
-    /// The share of late rounds that lost more than the path itself does.
-    var lossyRounds = 0.0
+    var blindSince: UInt64 = 0
+    /// When competing last cost packets, and the mean time between such losses.
+    var rivalLossAt: UInt64 = 0
+    var lossInterval = 0.0
+    var rivalLosses = 0
+    /// The queue stayed when we yielded.
+    var hasFought = false
     private var dice: UInt64 = 0x9E37_79B9_7F4A_7C15
 
     init(packetSize: Int, at now: UInt64) {
@@ -100,6 +110,7 @@ struct DelayGuardedModel: Sendable {
         self.roundStartedAt = now
         self.phaseStartedAt = now
         self.lowQueueAt = now
+        self.clearQueueAt = now
         self.minimumAt = now
     }
 
@@ -109,7 +120,7 @@ struct DelayGuardedModel: Sendable {
     /// The standing queue aimed at.
     private var target: UInt64 { min(max(self.minimum / 10, 3_000_000), 12_000_000) }
     /// A queue which others must be filling.
-    var foreignQueue: UInt64 { max(15_000_000, self.minimum / 4) }
+    var foreignQueue: UInt64 { min(max(15_000_000, self.minimum / 4), 25_000_000) }
     /// The bytes in flight that fill the path without a queue, lost ones included.
     var product: Double {
         self.bandwidth / (1 - self.base) * Double(self.minimum) * 1e-9
@@ -117,11 +128,13 @@ struct DelayGuardedModel: Sendable {
 
     mutating func update(_ event: AckEvent) {
         self.packetSize = Double(event.packetSize)
+        self.variance = event.roundTripVariance
         if event.roundTrip > 0 { self.sampleRoundTrip(event.roundTrip, at: event.now) }
         self.watchRate(event)
         self.learnBase(event)
         self.roundAcked += event.acked
         self.roundLost += event.lost
+        if event.lost > 0 { self.lossAt = event.now }
         self.roundIsAppLimited = self.roundIsAppLimited || event.isAppLimited
         if event.bandwidth > 0, !event.isAppLimited || event.bandwidth >= self.filter.value {
             self.filter.update(
@@ -147,6 +160,7 @@ struct DelayGuardedModel: Sendable {
 
     mutating func restart(afterIdle idle: UInt64, at now: UInt64) {
         self.lowQueueAt = now
+        self.clearQueueAt = now
         self.minimumAt = min(now, self.minimumAt + idle)
         guard idle > 1_000_000_000, self.filter.value > 0 else { return }
         self.isRestarting = true
@@ -161,6 +175,10 @@ struct DelayGuardedModel: Sendable {
         }
         if self.phase == .probeRTT { self.probeMinimum = min(self.probeMinimum, sample) }
         if sample <= self.minimum + self.foreignQueue { self.lowQueueAt = now }
+        if sample <= self.minimum + self.target * 3 / 2 {
+            self.clearQueueAt = now
+            if !self.isCompeting { self.clearBandwidth = self.bandwidth }
+        }
         if self.phase == .startup { self.watchStart(sample, at: now) }
     }
 
@@ -232,9 +250,6 @@ struct DelayGuardedModel: Sendable {
         let sent = self.roundAcked + self.roundLost
         let loss = sent > 0 ? Double(self.roundLost) / Double(sent) : 0
         self.overallLoss += (min(loss, 0.3) - self.overallLoss) / 16
-        if self.isCompeting, !self.isYielding {
-            self.lossyRounds += ((loss > self.base + 0.01 ? 1 : 0) - self.lossyRounds) / 8
-        }
         if self.queue < self.target {
             if self.phase == .up, loss > self.base + 0.05, self.roundLost > 3 * event.packetSize {
                 self.cap = 0.95 * self.bandwidth
@@ -398,17 +413,20 @@ struct DelayGuardedModel: Sendable {
         }
     }
 
-    /// Bytes a round trip by which probing grows besides its gain: three or four packets, less on a
-    /// slow path, where that would be a queue.
+    /// Bytes a round trip by which probing grows besides its gain: four packets, more where round
+    /// trips are long and therefore few, less on a slow path, where that would be a queue.
     private var additiveStep: Double {
+        let packets = 4 * min(max(Double(self.minimum) / 40_000_000, 1), 4)
         let step = max(self.product / 8, 3 * self.packetSize)
-        return min(step, 4 * self.packetSize, self.product / 5)
+        return min(step, packets * self.packetSize, self.product / 5)
     }
 
     private mutating func setRates() {
         let sending = self.bandwidth / (1 - self.base)
         // Room for ACKs that come late or in clumps; all of it becomes queue when the path slows.
-        let patience = max(self.minimum / 4, min(self.minimum / 2, 10_000_000))
+        let least = max(self.minimum / 4, min(self.minimum / 2, 10_000_000))
+        let most = max(self.minimum / 2, min(self.minimum, 20_000_000))
+        let patience = min(max(4 * self.variance, least), most)
         let slack = sending * Double(max(patience, Self.shortestRound)) * 1e-9
         let product = self.product
         self.pacingRate = max(self.gain * sending, self.packetSize * 10)

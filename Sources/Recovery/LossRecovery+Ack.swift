@@ -139,6 +139,7 @@ extension LossRecovery {
     /// Hands an event to the controller and takes over what it decides.
     mutating func finish(_ event: inout AckEvent) {
         event.smoothedRoundTrip = self.roundTrip.smoothed
+        event.roundTripVariance = self.roundTrip.variance
         event.delivered = self.delivered
         event.inFlight = self.bytesInFlight
         event.packetSize = self.maximumPacketSize

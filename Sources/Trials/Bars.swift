@@ -78,8 +78,9 @@ extension Bar {
             path: .link(megabits: megabits, roundTrip: roundTrip, lossPerMille: perMille),
             tunnels: [.init(.auto, [isUpload ? .upload : .download])]
         )
-        trial.warmUp = .seconds(2)
-        trial.duration = .seconds(10)
+        // What is lost several times is late by as many round trips: the start lasts longer far away.
+        trial.warmUp = .milliseconds(max(2_000, 20 * roundTrip))
+        trial.duration = .seconds(12)
         let checks: [Check] = [
             .least("share", least) { $0.share() },
             Self.wire(Double(perMille) / 1000, isUpload: isUpload),
