@@ -1,5 +1,8 @@
 /// Sharing a bottleneck with those who fill its queue.
 extension DelayGuardedModel {
+    /// More than CUBIC keeps, to make up for the times when the guard or a question gives way.
+    private static let rivalBeta = 0.8
+
     /// Others that fill the queue whatever the delay would leave a delay-guarded flow nothing:
     /// while the queue never empties, compete as CUBIC does; or as BBR, where losses come round
     /// after round, because then nobody else heeds them.
@@ -15,7 +18,8 @@ extension DelayGuardedModel {
             let patience = min(max(16 * self.minimum, 1_000_000_000), 2_000_000_000)
             let isStanding = now &- self.clearQueueAt > patience
             if self.phase == .cruise, isForeign || isStanding {
-                self.startCompeting(event, isForeign: isForeign)
+                let isKnown = isForeign && self.returns >= 2 && self.isRecent(now)
+                self.startCompeting(event, hasYielded: isKnown)
             }
             return
         }
@@ -30,8 +34,8 @@ extension DelayGuardedModel {
         }
     }
 
-    /// The more often the queue came back, the rarer the question whose it is.
-    private var yieldInterval: UInt64 { 3_000_000_000 << UInt64(min(self.returns, 2)) }
+    /// The more often the queue stayed or came back, the rarer the question whose it is.
+    private var yieldInterval: UInt64 { 2_000_000_000 << UInt64(max(0, min(self.returns, 4) - 1)) }
 
     private mutating func yield(_ event: AckEvent) {
         let now = event.now
@@ -53,28 +57,32 @@ extension DelayGuardedModel {
         }
     }
 
-    private mutating func startCompeting(_ event: AckEvent, isForeign: Bool) {
+    private func isRecent(_ now: UInt64) -> Bool {
+        self.competeEndedAt > 0 && now &- self.competeEndedAt < 6_000_000_000
+    }
+
+    /// First sees whether the queue is not our own, unless that is known: because it comes back
+    /// again and again, or because it outlived the drain.
+    mutating func startCompeting(_ event: AckEvent, hasYielded: Bool) {
         let now = event.now
         self.isCompeting = true
         self.competeSince = now
         self.yieldedAt = now
         self.drainedAt = now
         self.hasFought = false
-        // First see whether the queue is not our own; but not again and again, when it comes back.
-        let isRecent = now &- self.competeEndedAt < 6_000_000_000
-        if !isRecent { self.returns = 0 }
+        if !self.isRecent(now) { self.returns = 0 }
         self.isYielding = true
-        if isForeign, isRecent, self.returns >= 2 { self.fight(event) }
+        if hasYielded { self.fight(event) }
     }
 
     /// The queue is somebody else's: ends yielding, for the first time or again.
     private mutating func fight(_ event: AckEvent) {
         self.isYielding = false
         self.queueLevel = 0
-        guard !self.hasFought else { return }
-        self.hasFought = true
         let isNew = self.returns == 0
         self.returns += 1
+        guard !self.hasFought else { return }
+        self.hasFought = true
         if isNew {
             self.isBlind = false
             self.rivalLosses = 0
@@ -86,7 +94,8 @@ extension DelayGuardedModel {
         self.rival = Cubic(
             packetSize: event.packetSize,
             window: known * round,
-            searching: isNew && self.clearBandwidth < 1.6 * self.bandwidth
+            searching: isNew && self.clearBandwidth < 1.6 * self.bandwidth,
+            beta: Self.rivalBeta
         )
         self.blind.resume(bandwidth: known, minimum: self.minimum, at: event.now)
     }
@@ -136,7 +145,11 @@ extension DelayGuardedModel {
         self.blindSince = event.now
         self.rivalLosses = 0
         let round = Double(max(event.smoothedRoundTrip, self.minimum)) * 1e-9
-        self.rival = Cubic(packetSize: event.packetSize, window: self.bandwidth * round)
+        self.rival = Cubic(
+            packetSize: event.packetSize,
+            window: self.bandwidth * round,
+            beta: Self.rivalBeta
+        )
     }
 
     var rivalWindow: Int { self.isBlind ? self.blind.window : self.rival.window }

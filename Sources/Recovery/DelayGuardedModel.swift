@@ -99,6 +99,8 @@ struct DelayGuardedModel: Sendable {
     var rivalLosses = 0
     /// The queue stayed when we yielded.
     var hasFought = false
+    /// The queue that ended startup may be somebody else's: then it is still there afterwards.
+    private var isStartInDoubt = false
     private var dice: UInt64 = 0x9E37_79B9_7F4A_7C15
 
     init(packetSize: Int, at now: UInt64) {
@@ -188,15 +190,18 @@ struct DelayGuardedModel: Sendable {
         self.recentMinimum = min(self.recentMinimum, sample)
         self.recentCount += 1
         guard self.recentCount >= 8 else { return }
-        let rise = min(max(self.minimum / 8, 3_000_000), 10_000_000)
-        if self.minimum >= 3_000_000, self.recentMinimum > self.minimum + rise,
+        if self.minimum >= 3_000_000, self.recentMinimum > self.minimum + self.startRise,
             self.filter.value > 0
         {
+            self.isStartInDoubt = true
             self.enter(.drain, at: now)
         }
         self.recentMinimum = .max
         self.recentCount = 0
     }
+
+    /// How much of a queue ends startup.
+    private var startRise: UInt64 { min(max(self.minimum / 20, 2_000_000), 8_000_000) }
 
     /// Notices within a round trip or two that the path has become slower: what arrives falls behind
     /// while a queue stands.
@@ -286,6 +291,12 @@ struct DelayGuardedModel: Sendable {
         self.previousBest = self.roundBest
         self.roundBest = 0
         self.isRestarting = false
+        if self.isStartInDoubt, self.phase == .cruise, self.phaseRounds >= 3 {
+            self.isStartInDoubt = false
+            if self.queue > max(self.startRise, self.target) {
+                self.startCompeting(event, hasYielded: true)
+            }
+        }
         if self.phase == .startup {
             self.checkFull(event, isOverrun: loss > 0.3 && sent > 100_000)
         }
