@@ -122,7 +122,9 @@ extension DelayGuardedModel {
             if Double(self.roundLost) < expected { event.lost = 0 }
         }
         if event.lost > 0 { self.noteRivalLoss(event) }
-        if self.isBlind, event.now &- self.blindSince > 15_000_000_000 { self.setBlind(false, event) }
+        if self.isBlind, event.now &- self.blindSince > 15_000_000_000 {
+            self.setBlind(false, event)
+        }
         self.rival.update(event)
     }
 

@@ -35,6 +35,8 @@ extension LossRecovery {
         self.finish(&result.event)
         self.probeCount = 0
         self.probesDue = 0
+        self.acknowledgedAt = time
+        if self.overdueTime != .never { self.watchAwaited() }
         return true
     }
 

@@ -8,10 +8,10 @@ extension LossRecovery {
     static var longestProbeInterval: UInt64 { 4_000_000_000 }
 
     /// When ``wake(at:)`` has something to do.
-    public var deadline: Instant { min(self.lossTime, self.probeTime) }
+    public var deadline: Instant { min(self.lossTime, self.probeTime, self.overdueTime) }
 
     /// When the peer, by its own rules, must have acknowledged at the latest.
-    private var acknowledgementDelay: UInt64 {
+    var acknowledgementDelay: UInt64 {
         min(max(self.roundTrip.smoothed / 8, 1_000_000), 5_000_000)
     }
 
@@ -34,6 +34,7 @@ extension LossRecovery {
     ///
     /// The window stays: after a stall of this process the ACKs may only be waiting in the socket.
     public mutating func wake(at now: Instant) {
+        if self.overdueTime <= now { self.collectOverdue(at: now) }
         if self.lossTime <= now {
             var event = AckEvent()
             event.now = now.nanoseconds

@@ -15,6 +15,7 @@ public struct LossRecovery: ~Copyable {
     let overheadPerPacket: Int
     var acknowledged = Ring<SentPacket>(capacity: 16)
     var lost = Ring<SentPacket>(capacity: 16)
+    var overdue = Ring<SentPacket>(capacity: 16)
     let ranges: UnsafeMutablePointer<NumberRange>
 
     /// A number no packet has used yet.
@@ -38,6 +39,10 @@ public struct LossRecovery: ~Copyable {
     var lastElicitingAt = Instant(nanoseconds: 0)
     var elicitingInFlight = 0
     var interactiveInFlight = 0
+    /// When the oldest awaited packet will be overdue; below `overdueNext` none is any more.
+    var overdueTime = Instant.never
+    var overdueNext: UInt64 = 0
+    var acknowledgedAt: UInt64
     /// Packets to be sent at once, whatever window and pacer say, so that the peer answers.
     public internal(set) var probesDue = 0
 
@@ -82,6 +87,7 @@ public struct LossRecovery: ~Copyable {
         )
         self.overheadPerPacket = self.controller.overheadPerPacket
         self.ranges = .allocate(capacity: AckBody.rangeLimit)
+        self.acknowledgedAt = now.nanoseconds
         self.deliveredAt = now.nanoseconds
         self.flightStartedAt = now.nanoseconds
         self.lastSentAt = now.nanoseconds
@@ -163,6 +169,7 @@ public struct LossRecovery: ~Copyable {
             self.lastElicitingAt = now
             self.elicitingInFlight += 1
             if flags.contains(.isInteractive) { self.interactiveInFlight += 1 }
+            if flags.contains(.isAwaited), self.overdueTime == .never { self.watchAwaited() }
         }
     }
 
