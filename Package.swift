@@ -138,7 +138,7 @@ let package = Package(
         tests("Sealing", ["CSodium"]),
         tests("Session", ["Erasure", "Recovery", "Sealing"]),
         tests("Simulation"),
-        tests("Trials"),
+        tests("Trials", ["Netem", "Recovery", "Session"]),
 
         // The tree itself: lengths, layers, links. Reads files, so it depends on nothing.
         .testTarget(name: "TidyTests", swiftSettings: strict),

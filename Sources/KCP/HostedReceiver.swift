@@ -175,8 +175,8 @@ public struct HostedReceiver: ~Copyable {
     /// The credit the peer should have by now, if telling it is worth a frame.
     ///
     /// Worth it when a quarter of the window has been consumed since the last time. A window used
-    /// up within two round trips is too small for the path and becomes four times as large, up to its
-    /// limit and up to `growth` more bytes (what the session's budget still has): behind a lost
+    /// up within two round trips is too small for the path and becomes four times as large, up to
+    /// its limit and up to `growth` more bytes (what the session's budget still has): behind a lost
     /// segment nothing is consumed, so that on a lossy path a window that only doubled would lag
     /// behind the sender's start for seconds.
     public mutating func creditUpdate(

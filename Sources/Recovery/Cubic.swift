@@ -41,8 +41,9 @@ struct Cubic: Sendable {
 
     var window: Int { Int(min(self.size, 1e9)) }
 
-    /// How long this window, alone or beside its like, grows from one loss to the next: up the
-    /// cubic curve, or faster by Reno's line where the window is small. Nanoseconds.
+    /// Nanoseconds for which this window, alone or beside its like, grows from one loss to the next.
+    ///
+    /// Up the cubic curve, or faster by Reno's line where the window is small.
     func epoch(roundTrip: UInt64) -> UInt64 {
         let packets = self.size / self.packetSize
         let cubic = Self.cubeRoot(packets * (1 - self.beta) / Self.growth) * 1e9

@@ -184,8 +184,8 @@ struct DelayGuardedModel: Sendable {
         if self.phase == .startup { self.watchStart(sample, at: now) }
     }
 
-    /// Leaves startup as soon as eight round trips in a row show a queue (the idea of RFC 9406), not
-    /// a round later: by then it would have grown by as much again.
+    /// Leaves startup as soon as eight round trips in a row show a queue (the idea of RFC 9406),
+    /// not a round later: by then it would have grown by as much again.
     private mutating func watchStart(_ sample: UInt64, at now: UInt64) {
         self.recentMinimum = min(self.recentMinimum, sample)
         self.recentCount += 1
@@ -203,8 +203,8 @@ struct DelayGuardedModel: Sendable {
     /// How much of a queue ends startup.
     private var startRise: UInt64 { min(max(self.minimum / 20, 2_000_000), 8_000_000) }
 
-    /// Notices within a round trip or two that the path has become slower: what arrives falls behind
-    /// while a queue stands.
+    /// Notices within a round trip or two that the path has become slower: what arrives falls
+    /// behind while a queue stands.
     ///
     /// The filter alone would believe the old rate for ten rounds, each as long as the queue that
     /// this builds.
@@ -294,7 +294,7 @@ struct DelayGuardedModel: Sendable {
         if self.isStartInDoubt, self.phase == .cruise, self.phaseRounds >= 3 {
             self.isStartInDoubt = false
             if self.queue > max(self.startRise, self.target) {
-                self.startCompeting(event, hasYielded: true)
+                self.startCompeting(event, hasYielded: false)
             }
         }
         if self.phase == .startup {

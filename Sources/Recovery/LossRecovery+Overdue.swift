@@ -3,9 +3,9 @@ import Primitives
 /// Repeating what somebody waits for before anything proves it lost.
 ///
 /// Where a path goes dead for some milliseconds, packets tell of the loss of earlier ones only when
-/// it lives again, and a round trip later. A packet whose ACK is overdue by itself is repeated then:
-/// KCP's retransmission timer, but only for packets that end what their stream has to say. Nothing
-/// is declared lost by it, and the congestion controller does not hear of it.
+/// it lives again, and a round trip later. A packet whose ACK is overdue by itself is repeated
+/// then: KCP's retransmission timer, but only for packets that end what their stream has to say.
+/// Nothing is declared lost by it, and the congestion controller does not hear of it.
 extension LossRecovery {
     /// An awaited packet whose ACK is overdue; it is reported once and stays in flight.
     public mutating func nextOverdue() -> SentPacket? { self.overdue.popFirst() }

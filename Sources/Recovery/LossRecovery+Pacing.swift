@@ -29,8 +29,8 @@ extension LossRecovery {
     ///
     /// It does not wait for the bulk bucket but leaves it in debt; it has a quarter of the rate,
     /// and a tenth of the window more. Whoever has lately used less than half of that need not mind
-    /// the window at all: a window that shrinks makes nobody wait who did not fill it. Never 0 on an
-    /// idle path.
+    /// the window at all: a window that shrinks makes nobody wait who did not fill it. Never 0 on
+    /// an idle path.
     public mutating func interactiveAllowance(at now: Instant) -> Int {
         if self.bytesInFlight == 0 {
             return max(Int(self.police.tokens), 2 * self.maximumPacketSize)

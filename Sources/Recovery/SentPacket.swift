@@ -19,8 +19,9 @@ public struct SentPacketFlags: OptionSet, Sendable, Hashable {
     /// Carries an ACK frame, whose largest number is ``SentPacket/largestAcked``.
     public static let ackCarrier = Self(rawValue: 16)
 
-    /// The last its stream has to say for now: whoever reads it waits for just this packet. See
-    /// ``LossRecovery/nextOverdue()``.
+    /// The last its stream has to say for now: whoever reads it waits for just this packet.
+    ///
+    /// See ``LossRecovery/nextOverdue()``.
     public static let isAwaited = Self(rawValue: 32)
 
     /// An ordinary data packet.

@@ -20,24 +20,37 @@ extension Bar {
                 }
             }
         }
-        bars += paths.map { Self.twoOfOurs($0, $1) }
+        bars += paths.map { Self.ofOurs(2, $0, $1, queue: $1 * 3 / 2) }
+        bars.append(Self.ofOurs(2, 20, 60, queue: 100))
+        bars.append(Self.ofOurs(5, 40, 40, queue: 100))
         return bars
     }()
 
-    private static func twoOfOurs(_ megabits: UInt64, _ roundTrip: UInt64) -> Self {
-        var second = Trial.Load.download
-        second.startsAt = .seconds(1)
+    /// Flows of ours alone, half a second apart.
+    private static func ofOurs(
+        _ count: UInt64,
+        _ megabits: UInt64,
+        _ roundTrip: UInt64,
+        queue: UInt64
+    ) -> Self {
+        let tunnels = (0..<count).map { number in
+            var download = Trial.Load.download
+            download.startsAt = .milliseconds(500 * number)
+            return Trial.Tunnel(.auto, [download])
+        }
         var trial = Trial(
-            "two of ours \(megabits) \(roundTrip) ms",
-            path: .link(megabits: megabits, roundTrip: roundTrip, queue: roundTrip * 3 / 2),
-            tunnels: [.init(.auto, [.download]), .init(.auto, [second])]
+            "\(count) of ours \(megabits) \(roundTrip) ms, queue \(queue) ms",
+            path: .link(megabits: megabits, roundTrip: roundTrip, queue: queue),
+            tunnels: tunnels
         )
         trial.warmUp = .seconds(5)
         trial.duration = .seconds(20)
         let checks: [Check] = [
             .least("Jain", 0.95) { $0.fairness },
             .most("mean queue", 20) { $0.meanQueue[1] },
-            .least("together", 0.9) { $0.share(tunnel: 0) + $0.share(tunnel: 1) },
+            .least("together", 0.9) { outcome in
+                outcome.tallies.indices.reduce(0) { $0 + outcome.share(tunnel: $1) }
+            },
         ]
         return Self(group: "rivals", trial: trial, checks: checks)
     }

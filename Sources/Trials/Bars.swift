@@ -39,6 +39,10 @@ public struct Bar: Sendable {
     public var checks: [Check]
 }
 
+extension Bar: CustomStringConvertible {
+    public var description: String { self.trial.name }
+}
+
 extension Bar {
     /// All bars, in the order of the table.
     public static var all: [Self] {
@@ -78,7 +82,7 @@ extension Bar {
             path: .link(megabits: megabits, roundTrip: roundTrip, lossPerMille: perMille),
             tunnels: [.init(.auto, [isUpload ? .upload : .download])]
         )
-        // What is lost several times is late by as many round trips: the start lasts longer far away.
+        // What is lost several times is late by as many round trips: a far start lasts longer.
         trial.warmUp = .milliseconds(max(2_000, 20 * roundTrip))
         trial.duration = .seconds(12)
         let checks: [Check] = [
