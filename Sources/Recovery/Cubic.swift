@@ -41,7 +41,7 @@ struct Cubic: Sendable {
 
     var window: Int { Int(min(self.size, 1e9)) }
 
-    /// Nanoseconds for which this window, alone or beside its like, grows from one loss to the next.
+    /// Nanoseconds for which this window, alone or beside its like, grows between two losses.
     ///
     /// Up the cubic curve, or faster by Reno's line where the window is small.
     func epoch(roundTrip: UInt64) -> UInt64 {

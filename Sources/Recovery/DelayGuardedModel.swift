@@ -424,11 +424,11 @@ struct DelayGuardedModel: Sendable {
         }
     }
 
-    /// Bytes a round trip by which probing grows besides its gain: six packets, more where round
+    /// Bytes a round trip by which probing grows besides its gain: five packets, more where round
     /// trips are long and therefore few, less on a slow path, where that would be a queue.
     private var additiveStep: Double {
-        let packets = 6 * min(max(Double(self.minimum) / 40_000_000, 1), 4)
-        let step = max(self.product / 6, 3 * self.packetSize)
+        let packets = 5 * min(max(Double(self.minimum) / 40_000_000, 1), 4)
+        let step = max(self.product / 8, 3 * self.packetSize)
         return min(step, packets * self.packetSize, self.product / 5)
     }
 

@@ -86,8 +86,9 @@ struct Stream: ~Copyable {
         }
     }
 
-    /// Goes before others now: an interactive stream, or one that waits for nothing but what was
-    /// lost, because all it was given has been sent. Its reader waits with it.
+    /// Goes before others now: an interactive stream, or one that waits only for what was lost.
+    ///
+    /// All the other has been given has been sent; its reader waits with it.
     var isUrgent: Bool {
         self.isInteractive || self.sender.hasLost && self.sender.unsentByteCount == 0
     }
