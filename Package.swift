@@ -70,6 +70,7 @@ let package = Package(
 
         // Layer 3t: the engine in a simulated internet.
         module("Simulation", ["Erasure", "Netem", "Primitives", "Sealing", "Session"]),
+        module("Trials", ["Netem", "Primitives", "Recovery", "Sealing", "Session"]),
 
         // Layer 4: the kernel.
         module("LinuxIO", ["CLinuxShims", "Primitives"]),
@@ -115,6 +116,7 @@ let package = Package(
         program("fairlead-kernels", ["Erasure"]),
         program("fairlead-relay", ["LinuxIO", "Netem", "Primitives"]),
         program("fairlead-soak", ["Primitives", "Simulation"]),
+        program("fairlead-trials", ["Primitives", "Trials"]),
         program("kcp-peer", ["KCP", "Primitives"]),
         program("player-swarm", ["LinuxIO", "Primitives"]),
         program("return-path-peer", ["LinuxIO", "Primitives", "ReturnPath"]),
@@ -137,6 +139,7 @@ let package = Package(
         tests("Sealing", ["CSodium"]),
         tests("Session", ["Erasure", "Recovery", "Sealing"]),
         tests("Simulation", ["Erasure"]),
+        tests("Trials", ["Netem", "Recovery", "Session"]),
 
         // The tree itself: lengths, layers, links. Reads files, so it depends on nothing.
         .testTarget(name: "TidyTests", swiftSettings: strict),

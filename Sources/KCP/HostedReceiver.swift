@@ -175,8 +175,10 @@ public struct HostedReceiver: ~Copyable {
     /// The credit the peer should have by now, if telling it is worth a frame.
     ///
     /// Worth it when a quarter of the window has been consumed since the last time. A window used
-    /// up within two round trips is too small for the path and doubles, up to its limit and up to
-    /// `growth` more bytes (what the session's budget still has).
+    /// up within two round trips is too small for the path and becomes four times as large, up to
+    /// its limit and up to `growth` more bytes (what the session's budget still has): behind a lost
+    /// segment nothing is consumed, so that on a lossy path a window that only doubled would lag
+    /// behind the sender's start for seconds.
     public mutating func creditUpdate(
         roundTrip: Instant.Interval,
         growth: Int,
@@ -186,7 +188,7 @@ public struct HostedReceiver: ~Copyable {
         guard target >= self.creditLimit + UInt64(self.window / 4), self.finalNumber == nil
         else { return nil }
         if let last = self.lastUpdate, now.since(last) < roundTrip * 2 {
-            self.window += min(self.windowLimit - self.window, self.window, max(0, growth))
+            self.window += min(self.windowLimit - self.window, 3 * self.window, max(0, growth))
         }
         self.lastUpdate = now
         self.creditLimit = self.consumedOffset + UInt64(self.window)

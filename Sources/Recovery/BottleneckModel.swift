@@ -32,6 +32,15 @@ struct BottleneckModel: Sendable {
 
     private var product: Double { self.filter.value * Double(self.minimum) * 1e-9 }
 
+    /// Goes on from what somebody else learned of the path.
+    mutating func resume(bandwidth: Double, minimum: UInt64, at now: UInt64) {
+        self.filter.reset(to: bandwidth, round: self.round)
+        self.minimum = minimum
+        self.minimumAt = now
+        self.phase = .probeBandwidth
+        self.slotStartedAt = now
+    }
+
     mutating func restart(at now: UInt64) {
         self.minimumAt = max(self.minimumAt, now > 5_000_000_000 ? now - 5_000_000_000 : 0)
     }

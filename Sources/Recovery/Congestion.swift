@@ -27,6 +27,8 @@ struct AckEvent {
     /// The round-trip sample without the peer's delay; 0 if there is none.
     var roundTrip: UInt64 = 0
     var smoothedRoundTrip: UInt64 = 0
+    /// The mean deviation of the samples.
+    var roundTripVariance: UInt64 = 0
     /// The delivery-rate sample; 0 if there is none.
     var bandwidth = 0.0
     var isAppLimited = false

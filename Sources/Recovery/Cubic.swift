@@ -1,6 +1,7 @@
 /// CUBIC (RFC 9438) with a delay-based exit from slow start after HyStart++ (RFC 9406).
 struct Cubic: Sendable {
-    private static let beta = 0.7
+    /// What is kept of the window after a loss.
+    private var beta = 0.7
     private static let growth = 0.4
 
     private(set) var pacingRate: Double
@@ -26,15 +27,30 @@ struct Cubic: Sendable {
         self.pacingRate = Double(packetSize) * 32 / 0.02
     }
 
-    /// Starts in congestion avoidance at `window` bytes.
-    init(packetSize: Int, window: Double) {
+    /// Starts at `window` bytes: in slow start if it is only `searching` for its share, else in
+    /// congestion avoidance.
+    ///
+    /// - Parameter beta: What it keeps of its window after a loss.
+    init(packetSize: Int, window: Double, searching: Bool = false, beta: Double) {
         self.init(packetSize: packetSize)
+        self.beta = beta
         self.size = window
-        self.threshold = window
+        if !searching { self.threshold = window }
         self.plateau = window / Double(packetSize)
     }
 
     var window: Int { Int(min(self.size, 1e9)) }
+
+    /// Nanoseconds for which this window, alone or beside its like, grows between two losses.
+    ///
+    /// Up the cubic curve, or faster by Reno's line where the window is small.
+    func epoch(roundTrip: UInt64) -> UInt64 {
+        let packets = self.size / self.packetSize
+        let cubic = Self.cubeRoot(packets * (1 - self.beta) / Self.growth) * 1e9
+        let step = 3 * (1 - self.beta) / (1 + self.beta)
+        let reno = packets * (1 - self.beta) / step * Double(roundTrip)
+        return UInt64(min(cubic, reno))
+    }
 
     mutating func restart(afterIdle idle: UInt64) {
         // RFC 9438 §5.8: time away is not time of growth.
@@ -70,8 +86,8 @@ struct Cubic: Sendable {
         self.recoveryAt = now
         let packets = self.size / self.packetSize
         // RFC 9438 §4.7: fast convergence.
-        self.plateau = packets < self.plateau ? packets * (1 + Self.beta) / 2 : packets
-        self.size = max(self.size * Self.beta, 2 * self.packetSize)
+        self.plateau = packets < self.plateau ? packets * (1 + self.beta) / 2 : packets
+        self.size = max(self.size * self.beta, 2 * self.packetSize)
         self.threshold = self.size
         self.epochAt = 0
     }
@@ -88,7 +104,7 @@ struct Cubic: Sendable {
         let curve = self.plateau + Self.growth * time * time * time
         let goal = min(max(curve, packets), 1.5 * packets)
         let acked = Double(event.acked) / self.packetSize
-        let step = 3 * (1 - Self.beta) / (1 + Self.beta)
+        let step = 3 * (1 - self.beta) / (1 + self.beta)
         self.reno += step * acked / packets
         let next = max(packets + (goal - packets) / packets * acked, self.reno)
         self.size = next * self.packetSize

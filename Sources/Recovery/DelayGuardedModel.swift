@@ -10,6 +10,8 @@ struct DelayGuardedModel: Sendable {
     /// Rounds and silences shorter than this carry no information: schedulers stall for longer.
     static let shortestRound: UInt64 = 5_000_000
     static let filterRounds = 10
+    /// Doubling a round trip; more would only make the queue longer that ends it.
+    static let startupGain = 2.0
     static let minimumWindow: UInt64 = 10_000_000_000
 
     private(set) var phase = Phase.startup
@@ -21,7 +23,7 @@ struct DelayGuardedModel: Sendable {
     private var overallLoss = 0.0
     /// The least round trip of the last round above the path's minimum.
     private(set) var queue: UInt64 = 0
-    private(set) var isCompeting = false
+    var isCompeting = false
 
     /// How many gentle packets `base` rests on.
     private var gentlePackets = 0.0
@@ -31,49 +33,86 @@ struct DelayGuardedModel: Sendable {
     private var filter = MaximumFilter()
     /// A ceiling on the bandwidth after congestion loss.
     private var cap = Double.infinity
-    private var minimum: UInt64 = 0
-    private var minimumAt: UInt64 = 0
+    var minimum: UInt64 = 0
+    var minimumAt: UInt64 = 0
+    private var variance: UInt64 = 0
 
     private var round = 0
     private var roundEnd: UInt64 = 0
     private var roundStartedAt: UInt64
     private var roundMinimum: UInt64 = .max
-    private var roundAcked = 0
-    private var roundLost = 0
+    var roundAcked = 0
+    var roundLost = 0
     private var roundBest = 0.0
     private var previousBest = 0.0
+    /// Some of the round's packets left when the application had no more.
+    private var roundIsAppLimited = false
+    /// Rounds that say something about the path, which is what the bandwidth filter ages by.
+    private var tellingRounds = 0
+    /// Telling rounds of startup in which the bandwidth did not grow.
+    private var flatRounds = 0
 
     private var phaseStartedAt: UInt64
     private var phaseRounds = 0
-    private var cruiseRounds = 4
+    var cruiseRounds = 4
     /// The bandwidth when the present step of growth began.
     private var stepBandwidth = 0.0
     private var stepRounds = 0
     private var excess = 0.1
     private var probeMinimum: UInt64 = .max
 
-    private var lowQueueAt: UInt64
-    private var competeSince: UInt64 = 0
-    private var competeEndedAt: UInt64 = 0
+    /// The least of the newest round trips, eight at a time, and how many there were.
+    private var recentMinimum: UInt64 = .max
+    private var recentCount = 0
+    /// Bytes acknowledged, and the least round trip, since ``spanStartedAt``.
+    private var spanAcked = 0
+    private var spanMinimum: UInt64 = .max
+    private var spanStartedAt: UInt64 = 0
+    /// Spans in a row in which less arrived than the model believes, behind a standing queue, and
+    /// the most of any of them.
+    private var slowSpans = 0
+    private var slowBest = 0.0
+
+    var lowQueueAt: UInt64
+    /// When the queue was last about as short as the guard wants it, and the bandwidth then.
+    var clearQueueAt: UInt64
+    var clearBandwidth = 0.0
+    var lossAt: UInt64 = 0
+    var competeSince: UInt64 = 0
+    var competeEndedAt: UInt64 = 0
     /// How often the queue came back soon after it had been emptied.
-    private var returns = 0
-    private var isYielding = false
+    var returns = 0
+    var isYielding = false
     /// The highest queue seen lately.
-    private var queueLevel = 0.0
-    private var rival: Cubic
-    private var yieldedAt: UInt64 = 0
-    private var drainedAt: UInt64 = 0
+    var queueLevel = 0.0
+    var rival: Cubic
+    var yieldedAt: UInt64 = 0
+    var drainedAt: UInt64 = 0
     private var isRestarting = false
+    /// Competes as BBR does, because the rival does not mind loss.
+    var isBlind = false
+    var blind: BottleneckModel
+    var blindSince: UInt64 = 0
+    /// When competing last cost packets, and the mean time between such losses.
+    var rivalLossAt: UInt64 = 0
+    var lossInterval = 0.0
+    var rivalLosses = 0
+    /// The queue stayed when we yielded.
+    var hasFought = false
+    /// The queue that ended startup may be somebody else's: then it is still there afterwards.
+    private var isStartInDoubt = false
     private var dice: UInt64 = 0x9E37_79B9_7F4A_7C15
 
     init(packetSize: Int, at now: UInt64) {
         self.packetSize = Double(packetSize)
         self.rival = Cubic(packetSize: packetSize)
+        self.blind = BottleneckModel(packetSize: packetSize, at: now)
         self.window = packetSize * 32
         self.pacingRate = Double(packetSize) * 32 / 0.02
         self.roundStartedAt = now
         self.phaseStartedAt = now
         self.lowQueueAt = now
+        self.clearQueueAt = now
         self.minimumAt = now
     }
 
@@ -83,20 +122,28 @@ struct DelayGuardedModel: Sendable {
     /// The standing queue aimed at.
     private var target: UInt64 { min(max(self.minimum / 10, 3_000_000), 12_000_000) }
     /// A queue which others must be filling.
-    private var foreignQueue: UInt64 { max(15_000_000, self.minimum / 4) }
+    var foreignQueue: UInt64 { min(max(15_000_000, self.minimum / 4), 25_000_000) }
     /// The bytes in flight that fill the path without a queue, lost ones included.
-    private var product: Double {
+    var product: Double {
         self.bandwidth / (1 - self.base) * Double(self.minimum) * 1e-9
     }
 
     mutating func update(_ event: AckEvent) {
         self.packetSize = Double(event.packetSize)
+        self.variance = event.roundTripVariance
         if event.roundTrip > 0 { self.sampleRoundTrip(event.roundTrip, at: event.now) }
+        self.watchRate(event)
         self.learnBase(event)
         self.roundAcked += event.acked
         self.roundLost += event.lost
+        if event.lost > 0 { self.lossAt = event.now }
+        self.roundIsAppLimited = self.roundIsAppLimited || event.isAppLimited
         if event.bandwidth > 0, !event.isAppLimited || event.bandwidth >= self.filter.value {
-            self.filter.update(event.bandwidth, round: self.round, window: Self.filterRounds)
+            self.filter.update(
+                event.bandwidth,
+                round: self.tellingRounds,
+                window: Self.filterRounds
+            )
             self.roundBest = max(self.roundBest, event.bandwidth)
         }
         if event.priorDelivered >= self.roundEnd,
@@ -115,6 +162,7 @@ struct DelayGuardedModel: Sendable {
 
     mutating func restart(afterIdle idle: UInt64, at now: UInt64) {
         self.lowQueueAt = now
+        self.clearQueueAt = now
         self.minimumAt = min(now, self.minimumAt + idle)
         guard idle > 1_000_000_000, self.filter.value > 0 else { return }
         self.isRestarting = true
@@ -129,6 +177,57 @@ struct DelayGuardedModel: Sendable {
         }
         if self.phase == .probeRTT { self.probeMinimum = min(self.probeMinimum, sample) }
         if sample <= self.minimum + self.foreignQueue { self.lowQueueAt = now }
+        if sample <= self.minimum + self.target * 3 / 2 {
+            self.clearQueueAt = now
+            if !self.isCompeting { self.clearBandwidth = self.bandwidth }
+        }
+        if self.phase == .startup { self.watchStart(sample, at: now) }
+    }
+
+    /// Leaves startup as soon as eight round trips in a row show a queue (the idea of RFC 9406),
+    /// not a round later: by then it would have grown by as much again.
+    private mutating func watchStart(_ sample: UInt64, at now: UInt64) {
+        self.recentMinimum = min(self.recentMinimum, sample)
+        self.recentCount += 1
+        guard self.recentCount >= 8 else { return }
+        if self.minimum >= 3_000_000, self.recentMinimum > self.minimum + self.startRise,
+            self.filter.value > 0
+        {
+            self.isStartInDoubt = true
+            self.enter(.drain, at: now)
+        }
+        self.recentMinimum = .max
+        self.recentCount = 0
+    }
+
+    /// How much of a queue ends startup.
+    private var startRise: UInt64 { min(max(self.minimum / 20, 2_000_000), 8_000_000) }
+
+    /// Notices within a round trip or two that the path has become slower: what arrives falls
+    /// behind while a queue stands.
+    ///
+    /// The filter alone would believe the old rate for ten rounds, each as long as the queue that
+    /// this builds.
+    private mutating func watchRate(_ event: AckEvent) {
+        self.spanAcked += event.acked
+        if event.roundTrip > 0 { self.spanMinimum = min(self.spanMinimum, event.roundTrip) }
+        let span = event.now &- self.spanStartedAt
+        guard span >= max(self.minimum / 3, 20_000_000) else { return }
+        let rate = Double(self.spanAcked) * 1e9 / Double(span)
+        let isSlow =
+            self.spanMinimum != .max && self.spanMinimum > self.minimum + 2 * self.target
+            && rate < 0.8 * self.filter.value && span < 100_000_000 + self.minimum
+            && !event.isAppLimited && !self.isCompeting && self.phase != .startup
+        self.slowBest = isSlow ? max(self.slowBest, rate) : 0
+        self.slowSpans = isSlow ? self.slowSpans + 1 : 0
+        if self.slowSpans >= 3 {
+            self.filter.reset(to: self.slowBest, round: self.tellingRounds)
+            self.slowSpans = 0
+            self.slowBest = 0
+        }
+        self.spanAcked = 0
+        self.spanMinimum = .max
+        self.spanStartedAt = event.now
     }
 
     /// The path's own loss shows in packets that left at a rate below its capacity.
@@ -174,13 +273,14 @@ struct DelayGuardedModel: Sendable {
         if self.phase == .cruise, self.queue > 2 * self.target, !event.isAppLimited {
             let best = max(self.roundBest, self.previousBest)
             if best > 0, best < 0.8 * self.filter.value {
-                self.filter.reset(to: best, round: self.round)
+                self.filter.reset(to: best, round: self.tellingRounds)
             }
         }
         self.calmRounds =
             loss > self.base + 0.01 && self.roundLost > 4 * event.packetSize
             ? 32 : max(0, self.calmRounds - 1)
         self.round += 1
+        if !self.roundIsAppLimited { self.tellingRounds += 1 }
         self.phaseRounds += 1
         self.stepRounds += 1
         self.roundEnd = event.delivered
@@ -191,15 +291,23 @@ struct DelayGuardedModel: Sendable {
         self.previousBest = self.roundBest
         self.roundBest = 0
         self.isRestarting = false
+        if self.isStartInDoubt, self.phase == .cruise, self.phaseRounds >= 3 {
+            self.isStartInDoubt = false
+            if self.queue > max(self.startRise, self.target) {
+                self.startCompeting(event, hasYielded: false)
+            }
+        }
         if self.phase == .startup {
             self.checkFull(event, isOverrun: loss > 0.3 && sent > 100_000)
         }
+        self.roundIsAppLimited = false
     }
 
     private mutating func checkFull(_ event: AckEvent, isOverrun: Bool) {
         if self.filter.value >= 1.25 * self.stepBandwidth {
             self.stepBandwidth = self.filter.value
             self.stepRounds = 0
+            self.flatRounds = 0
             return
         }
         // That half of what is sent gets lost needs no more data to be believed: an overrun path
@@ -208,14 +316,17 @@ struct DelayGuardedModel: Sendable {
             self.enter(.drain, at: event.now)
             return
         }
-        if event.isAppLimited { return }
+        // What an application did not ask for says nothing about the path: messages that wait for a
+        // moment behind a loss do not make it a full one.
+        if self.roundIsAppLimited { return }
+        self.flatRounds += 1
         let crowded = self.queue > 2 * self.target + self.minimum / 4
-        if self.stepRounds >= 3 || (self.stepRounds >= 1 && crowded) {
+        if self.flatRounds >= 3 || (self.flatRounds >= 1 && crowded) {
             self.enter(.drain, at: event.now)
         }
     }
 
-    private mutating func enter(_ phase: Phase, at now: UInt64) {
+    mutating func enter(_ phase: Phase, at now: UInt64) {
         self.phase = phase
         self.phaseStartedAt = now
         self.phaseRounds = 0
@@ -233,7 +344,7 @@ struct DelayGuardedModel: Sendable {
     }
 
     /// A time the path needs to answer.
-    private var response: UInt64 { max(self.minimum, Self.shortestRound) }
+    var response: UInt64 { max(self.minimum, Self.shortestRound) }
 
     private mutating func step(_ event: AckEvent) {
         let now = event.now
@@ -294,91 +405,12 @@ struct DelayGuardedModel: Sendable {
         return false
     }
 
-    /// Others that fill the queue whatever the delay would leave a delay-guarded flow nothing:
-    /// while the queue never empties, compete as CUBIC does.
-    ///
-    /// Every few seconds yield for a moment, and follow when another one seems to yield: if the
-    /// queue empties then, it was our own doing, or that of our like, and the guard takes over
-    /// again.
-    private mutating func updateCompetition(_ event: AckEvent) {
-        let now = event.now
-        guard self.isCompeting else {
-            if self.phase == .cruise,
-                now &- self.lowQueueAt > max(5 * self.minimum, 300_000_000)
-            {
-                self.startCompeting(event)
-            }
-            return
-        }
-        self.minimumAt = now
-        self.feedRival(event)
-        if self.isYielding {
-            if Double(event.inFlight) > 0.6 * self.product,
-                now &- self.yieldedAt < 3 * self.response
-            {
-                self.drainedAt = now
-            } else if now &- self.drainedAt > 3 * self.response {
-                self.isYielding = false
-                self.queueLevel = 0
-            }
-        } else if now &- self.yieldedAt > 3_000_000_000 || self.seesYield(event) {
-            self.isYielding = true
-            self.yieldedAt = now
-            self.drainedAt = now
-        }
-        if self.isYielding || now &- self.competeSince > 1_000_000_000, event.roundTrip > 0,
-            event.roundTrip <= self.minimum + self.foreignQueue / 2
-        {
-            self.isCompeting = false
-            self.isYielding = false
-            self.competeEndedAt = now
-            self.lowQueueAt = now
-            self.enter(.cruise, at: now)
-            // A queue that comes back now must not be of our making.
-            self.cruiseRounds += 12
-        }
-    }
-
-    private mutating func startCompeting(_ event: AckEvent) {
-        let now = event.now
-        self.isCompeting = true
-        self.competeSince = now
-        // First see whether the queue is not our own; but not again and again, when it comes back.
-        self.returns = now &- self.competeEndedAt < 3_000_000_000 ? self.returns + 1 : 0
-        self.isYielding = self.returns < 2
-        self.yieldedAt = now
-        self.drainedAt = now
-        self.queueLevel = 0
-        let window = self.bandwidth * Double(max(event.smoothedRoundTrip, self.minimum)) * 1e-9
-        self.rival = Cubic(packetSize: event.packetSize, window: window)
-    }
-
-    /// The queue fell by more than a loss-based flow's reduction explains.
-    private mutating func seesYield(_ event: AckEvent) -> Bool {
-        guard event.roundTrip > 0 else { return false }
-        let queue = Double(event.roundTrip - self.minimum)
-        self.queueLevel = max(self.queueLevel * 0.999, queue)
-        return queue < 0.55 * self.queueLevel && event.now &- self.yieldedAt > 1_000_000_000
-    }
-
-    /// The path's own losses are none of CUBIC's business.
-    private mutating func feedRival(_ event: AckEvent) {
-        guard !self.isYielding else { return }
-        var event = event
-        if self.base > 0.005 {
-            let sent = self.roundAcked + self.roundLost
-            let expected = (1.5 * self.base + 0.02) * Double(max(sent, 64 * event.packetSize))
-            if Double(self.roundLost) < expected { event.lost = 0 }
-        }
-        self.rival.update(event)
-    }
-
     private var gain: Double {
         if self.isCompeting {
             return self.isYielding ? 0.5 : 1.1
         }
         switch self.phase {
-        case .startup: return 2.77
+        case .startup: return Self.startupGain
         case .drain: return 0.4
         case .up: return 1 + self.excess
         case .down: return 0.85
@@ -392,16 +424,21 @@ struct DelayGuardedModel: Sendable {
         }
     }
 
-    /// Bytes a round trip by which probing grows besides its gain: three or four packets, less on a
-    /// slow path, where that would be a queue.
+    /// Bytes a round trip by which probing grows besides its gain: five packets, more where round
+    /// trips are long and therefore few, less on a slow path, where that would be a queue.
     private var additiveStep: Double {
+        let packets = 5 * min(max(Double(self.minimum) / 40_000_000, 1), 4)
         let step = max(self.product / 8, 3 * self.packetSize)
-        return min(step, 4 * self.packetSize, self.product / 5)
+        return min(step, packets * self.packetSize, self.product / 5)
     }
 
     private mutating func setRates() {
         let sending = self.bandwidth / (1 - self.base)
-        let slack = sending * Double(max(self.minimum / 2, Self.shortestRound)) * 1e-9
+        // Room for ACKs that come late or in clumps; all of it becomes queue when the path slows.
+        let least = max(self.minimum / 4, min(self.minimum / 2, 10_000_000))
+        let most = max(self.minimum / 2, min(self.minimum, 20_000_000))
+        let patience = min(max(4 * self.variance, least), most)
+        let slack = sending * Double(max(patience, Self.shortestRound)) * 1e-9
         let product = self.product
         self.pacingRate = max(self.gain * sending, self.packetSize * 10)
         if self.phase == .up {
@@ -416,16 +453,17 @@ struct DelayGuardedModel: Sendable {
         }
         var window: Double
         switch self.phase {
-        case .startup: window = max(2.77 * product, 32 * self.packetSize) + slack
+        case .startup: window = max(Self.startupGain * product, 32 * self.packetSize) + slack
         case .probeRTT: window = 0.5 * product + 4 * self.packetSize
         case .up:
             window = max(product + slack, (1.25 + self.excess) * product)
             window += self.additiveStep
-        case .drain, .cruise, .down: window = product + slack
+        case .drain: window = product
+        case .cruise, .down: window = product + slack
         }
         if self.isCompeting {
-            window = self.isYielding ? 0.5 * product : Double(self.rival.window)
-            if !self.isYielding { self.pacingRate = self.rival.pacingRate }
+            window = self.isYielding ? 0.5 * product : Double(self.rivalWindow)
+            if !self.isYielding { self.pacingRate = self.rivalPacingRate }
         }
         window += 4 * self.packetSize
         if self.minimum < 1_000_000 { window = max(window, 64 * self.packetSize) }

@@ -35,6 +35,8 @@ extension LossRecovery {
         self.finish(&result.event)
         self.probeCount = 0
         self.probesDue = 0
+        self.acknowledgedAt = time
+        if self.overdueTime != .never { self.watchAwaited() }
         return true
     }
 
@@ -140,6 +142,7 @@ extension LossRecovery {
     /// Hands an event to the controller and takes over what it decides.
     mutating func finish(_ event: inout AckEvent) {
         event.smoothedRoundTrip = self.roundTrip.smoothed
+        event.roundTripVariance = self.roundTrip.variance
         event.delivered = self.delivered
         event.inFlight = self.bytesInFlight
         event.packetSize = self.maximumPacketSize

@@ -28,15 +28,18 @@ extension LossRecovery {
     /// Bytes interactive traffic may send now.
     ///
     /// It does not wait for the bulk bucket but leaves it in debt; it has a quarter of the rate,
-    /// and a tenth of the window more. Never 0 on an idle path.
+    /// and a tenth of the window more. Whoever has lately used less than half of that need not mind
+    /// the window at all: a window that shrinks makes nobody wait who did not fill it. Never 0 on
+    /// an idle path.
     public mutating func interactiveAllowance(at now: Instant) -> Int {
         if self.bytesInFlight == 0 {
             return max(Int(self.police.tokens), 2 * self.maximumPacketSize)
         }
-        guard self.bytesInFlight < self.congestionWindow + self.congestionWindow / 10 else {
-            return 0
-        }
         self.fillBuckets(at: now.nanoseconds)
+        guard self.bytesInFlight < self.congestionWindow + self.congestionWindow / 10 else {
+            let rest = self.police.tokens - self.policeCap / 2
+            return rest > 0 ? max(Int(rest), self.maximumPacketSize) : 0
+        }
         return max(Int(self.police.tokens), 0)
     }
 
@@ -51,9 +54,12 @@ extension LossRecovery {
 
     mutating func fillBuckets(at now: UInt64) {
         self.bucket.fill(rate: self.pacingRate, cap: self.bucketCap, at: now)
-        let rate = max(self.pacingRate / 4, 16_000)
-        let cap = max(rate * 0.05, Double(16 * self.maximumPacketSize))
-        self.police.fill(rate: rate, cap: cap, at: now)
+        self.police.fill(rate: self.policeRate, cap: self.policeCap, at: now)
+    }
+
+    private var policeRate: Double { max(self.pacingRate / 4, 16_000) }
+    private var policeCap: Double {
+        max(self.policeRate * 0.05, Double(16 * self.maximumPacketSize))
     }
 
     /// Charges a packet that left to the buckets.

@@ -8,10 +8,10 @@ extension LossRecovery {
     static var longestProbeInterval: UInt64 { 4_000_000_000 }
 
     /// When ``wake(at:)`` has something to do.
-    public var deadline: Instant { min(self.lossTime, self.probeTime) }
+    public var deadline: Instant { min(self.lossTime, self.probeTime, self.overdueTime) }
 
     /// When the peer, by its own rules, must have acknowledged at the latest.
-    private var acknowledgementDelay: UInt64 {
+    var acknowledgementDelay: UInt64 {
         min(max(self.roundTrip.smoothed / 8, 1_000_000), 5_000_000)
     }
 
@@ -34,6 +34,7 @@ extension LossRecovery {
     ///
     /// The window stays: after a stall of this process the ACKs may only be waiting in the socket.
     public mutating func wake(at now: Instant) {
+        if self.overdueTime <= now { self.collectOverdue(at: now) }
         if self.lossTime <= now {
             var event = AckEvent()
             event.now = now.nanoseconds
@@ -49,9 +50,13 @@ extension LossRecovery {
     }
 
     /// How long after its turn a packet may still come before it is called lost.
+    ///
+    /// As long as nothing was ever late a sixteenth of the round trip is enough: what is sent a few
+    /// milliseconds apart would otherwise wait for three packets more.
     private var reorderingWindow: UInt64 {
+        if self.reordering == 0 { return max(self.roundTrip.minimum / 16, 1_000_000) }
         let quarter = max(self.roundTrip.minimum / 4, 250_000)
-        let window = max(quarter * max(self.reordering, 1), 1_000_000)
+        let window = max(quarter * self.reordering, 1_000_000)
         return min(window, max(self.roundTrip.smoothed, 1_000_000))
     }
 

@@ -17,6 +17,7 @@ public struct LossRecovery: ~Copyable {
     var acknowledged = Ring<SentPacket>(capacity: 16)
     var lost = Ring<SentPacket>(capacity: 16)
     var late = Ring<SentPacket>(capacity: 16)
+    var overdue = Ring<SentPacket>(capacity: 16)
     let ranges: UnsafeMutablePointer<NumberRange>
 
     /// A number no packet has used yet.
@@ -40,6 +41,10 @@ public struct LossRecovery: ~Copyable {
     var lastElicitingAt = Instant(nanoseconds: 0)
     var elicitingInFlight = 0
     var interactiveInFlight = 0
+    /// When the oldest awaited packet will be overdue; below `overdueNext` none is any more.
+    var overdueTime = Instant.never
+    var overdueNext: UInt64 = 0
+    var acknowledgedAt: UInt64
     /// Packets to be sent at once, whatever window and pacer say, so that the peer answers.
     public internal(set) var probesDue = 0
 
@@ -48,6 +53,8 @@ public struct LossRecovery: ~Copyable {
     var deliveredAt: UInt64
     var flightStartedAt: UInt64
     var appLimitedUntil: UInt64 = 0
+    /// The application has nothing that waits; only ``wasHeldBack(at:)`` ends that.
+    var isApplicationIdle = false
     var lostBytes: UInt64 = 0
     var lastSentAt: UInt64
 
@@ -82,6 +89,7 @@ public struct LossRecovery: ~Copyable {
         )
         self.overheadPerPacket = self.controller.overheadPerPacket
         self.ranges = .allocate(capacity: AckBody.rangeLimit)
+        self.acknowledgedAt = now.nanoseconds
         self.deliveredAt = now.nanoseconds
         self.flightStartedAt = now.nanoseconds
         self.lastSentAt = now.nanoseconds
@@ -155,7 +163,7 @@ public struct LossRecovery: ~Copyable {
             frameCount: UInt16(truncatingIfNeeded: frameCount),
             flags: flags,
             lostBefore: UInt32(truncatingIfNeeded: self.lostBytes),
-            isAppLimited: self.appLimitedUntil > self.delivered,
+            isAppLimited: self.isApplicationIdle || self.appLimitedUntil > self.delivered,
             isGentle: self.isGentle,
             wasLost: false
         )
@@ -166,6 +174,7 @@ public struct LossRecovery: ~Copyable {
             self.lastElicitingAt = now
             self.elicitingInFlight += 1
             if flags.contains(.isInteractive) { self.interactiveInFlight += 1 }
+            if flags.contains(.isAwaited), self.overdueTime == .never { self.watchAwaited() }
         }
     }
 
@@ -176,7 +185,15 @@ public struct LossRecovery: ~Copyable {
     /// had, not what the path can do.
     public mutating func becameApplicationLimited(at now: Instant) {
         guard self.bytesInFlight < self.congestionWindow else { return }
-        self.appLimitedUntil = max(self.delivered + UInt64(self.bytesInFlight), 1)
+        self.isApplicationIdle = true
+    }
+
+    /// Window or pacer made something wait: what leaves from now on says what the path can do, as
+    /// soon as what is in flight has made way.
+    public mutating func wasHeldBack(at now: Instant) {
+        guard self.isApplicationIdle else { return }
+        self.isApplicationIdle = false
+        self.appLimitedUntil = max(self.delivered + UInt64(max(self.bytesInFlight, 0)), 1)
     }
 
     /// The peer is reached another way: forget what was learned of the old path.
@@ -190,6 +207,7 @@ public struct LossRecovery: ~Copyable {
         self.probeCount = 0
         self.newestRoundTrip = 0
         self.appLimitedUntil = 0
+        self.isApplicationIdle = false
         // Samples must not span the change.
         self.pathStart = self.log.tail
         self.deliveredAt = time

@@ -19,6 +19,11 @@ public struct SentPacketFlags: OptionSet, Sendable, Hashable {
     /// Carries an ACK frame, whose largest number is ``SentPacket/largestAcked``.
     public static let ackCarrier = Self(rawValue: 16)
 
+    /// The last its stream has to say for now: whoever reads it waits for just this packet.
+    ///
+    /// See ``LossRecovery/nextOverdue()``.
+    public static let isAwaited = Self(rawValue: 32)
+
     /// An ordinary data packet.
     public static let data: Self = [.ackEliciting, .countsInFlight]
 }

@@ -30,7 +30,7 @@ extension PeerSession {
     func scheduleData(_ stream: StreamPointer) {
         guard !stream.pointee.isInDataQueue, stream.pointee.hasDataToSend else { return }
         stream.pointee.isInDataQueue = true
-        stream.pointee.tier = stream.pointee.isInteractive ? .urgent : .fresh
+        stream.pointee.tier = stream.pointee.isUrgent ? .urgent : .fresh
         stream.pointee.deficit = self.mtu.confirmed
         self.rounds.append(stream.pointee.slot, stream.pointee.tier)
     }

@@ -30,7 +30,7 @@ extension PeerSession {
             guard length == size else { break }
         }
         guard count > 0 else {
-            self.noteApplicationLimit(allowance, at: now)
+            self.noteApplicationLimit(at: now)
             return nil
         }
         self.board.countSent(packets: count, bytes: used)
@@ -41,12 +41,14 @@ extension PeerSession {
         )
     }
 
-    private func noteApplicationLimit(_ allowance: Int, at now: Instant) {
+    /// Whether the pacer is in debt does not matter: messages that overdraw it are all there is.
+    private func noteApplicationLimit(at now: Instant) {
+        guard self.rounds.isEmpty, self.flowQueue.isEmpty else {
+            return self.recovery.wasHeldBack(at: now)
+        }
         // Where the driver has bytes that it has not been asked for in time, the application is not
         // what limits.
-        guard allowance > 0, self.rounds.isEmpty, self.flowQueue.isEmpty,
-            now.since(self.starvedAt) > .milliseconds(20)
-        else { return }
+        guard now.since(self.starvedAt) > .milliseconds(20) else { return }
         self.recovery.becameApplicationLimited(at: now)
     }
 

@@ -32,6 +32,7 @@ extension PeerSession {
                 stream.pointee.deficit -= count
                 self.askAhead(stream)
                 if tier == .urgent { packet.flags.insert(.isInteractive) }
+                if stream.pointee.sender.unsentByteCount == 0 { packet.flags.insert(.isAwaited) }
             case .noRoom:
                 return
             case .nothing:

@@ -254,11 +254,25 @@ final class PeerSession {
                 self.cameBack(self.log[place], at: now)
             }
         }
+        self.repeatOverdue()
         self.watch.update(self.recovery, at: now)
         self.log.trim(below: self.recovery.leastUnacknowledged)
         let lost = self.recovery.totalLost
         self.board.counters.packetsLost &+= lost &- self.lostBefore
         self.lostBefore = lost
+    }
+
+    /// Sends again what somebody waits for and should have been acknowledged by now.
+    private func repeatOverdue() {
+        while let packet = self.recovery.nextOverdue() {
+            for index in 0..<UInt64(packet.frameCount) {
+                let place = packet.firstFrame + index
+                guard place >= self.log.head, self.log[place].kind == .segment,
+                    let stream = self.stream(self.log[place]), !stream.pointee.isReset
+                else { continue }
+                if stream.pointee.sender.lose(self.log[place].value) { self.scheduleData(stream) }
+            }
+        }
     }
 
     private func acknowledged(_ frame: FrameRecord, at now: Instant) {

@@ -86,6 +86,13 @@ struct Stream: ~Copyable {
         }
     }
 
+    /// Goes before others now: an interactive stream, or one that waits only for what was lost.
+    ///
+    /// All the other has been given has been sent; its reader waits with it.
+    var isUrgent: Bool {
+        self.isInteractive || self.sender.hasLost && self.sender.unsentByteCount == 0
+    }
+
     /// Judges a write of `count` bytes: messages count slowly up, bulk counts quickly down.
     private mutating func judge(_ count: Int) {
         let isMessage =

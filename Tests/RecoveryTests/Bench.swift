@@ -236,7 +236,11 @@ final class Bench {
                 if flow.sentPackets >= flow.limit { break }
             }
         }
-        if !blocked { flow.sender.becameApplicationLimited(at: time) }
+        if blocked {
+            flow.sender.wasHeldBack(at: time)
+        } else {
+            flow.sender.becameApplicationLimited(at: time)
+        }
         var wake = flow.sender.deadline
         if blocked { wake = min(wake, flow.sender.pacingDeadline) }
         guard wake != .never else {

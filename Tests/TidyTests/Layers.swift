@@ -9,7 +9,7 @@ enum Layers {
         "Balancing", "Compression", "Erasure", "KCP", "Netem", "Origin", "Recovery", "Sealing",
     ]
     /// Everything below the kernel: no clock, no socket, no Foundation.
-    static let pure = Self.words.union(Self.ideas).union(["Session", "Simulation"])
+    static let pure = Self.words.union(Self.ideas).union(["Session", "Simulation", "Trials"])
     static let system: Set<String> = ["Glibc", "Synchronization", "Dispatch", "Logging"]
 
     static let allowed: [String: Set<String>] = {
@@ -20,12 +20,13 @@ enum Layers {
         table["Compression"]?.insert("CZlib")
         table["Session"] = Self.words.union(Self.ideas).subtracting(["Netem"])
         table["Simulation"] = Self.words.union(Self.ideas).union(["Session"])
+        table["Trials"] = table["Simulation"]
         table["LinuxIO"] = Self.words.union(Self.system).union(["CLinuxShims", "SystemPackage"])
         table["Configuration"] = Self.words.union(Self.ideas).union(Self.system)
             .union(["TOMLKit", "Foundation"])
         table["Admin"] = Self.words.union(Self.system).union(["LinuxIO"])
         table["ReturnPath"] = Self.words.union(Self.system).union(["LinuxIO"])
-        let engine = Self.pure.subtracting(["Simulation", "Netem"])
+        let engine = Self.pure.subtracting(["Simulation", "Trials", "Netem"])
         table["Runtime"] = engine.union(Self.system).union([
             "Admin", "CLinuxShims", "Collections", "Configuration", "LinuxIO", "ReturnPath",
             "SystemPackage",
@@ -48,6 +49,7 @@ enum Layers {
         table["fairlead-relay"] = ["Glibc", "LinuxIO", "Netem", "Primitives"]
         table["fairlead-echo"] = ["Glibc", "Primitives", "Simulation"]
         table["fairlead-soak"] = ["Glibc", "Primitives", "Simulation"]
+        table["fairlead-trials"] = ["Glibc", "Primitives", "Trials"]
         table["fairlead-budgets"] = Self.pure.union(["CMallocCount", "Glibc"])
         return table
     }()
