@@ -37,6 +37,28 @@ def place(address: str, port: int) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
+class Refused:
+    """A connection that was made and reset before anybody could look: using it says so."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def __getattr__(self, name: str):
+        def fail(*_):
+            raise ConnectionResetError(name)
+
+        return fail
+
+    def settimeout(self, _):
+        pass
+
+    def close(self):
+        pass
+
+
 class Lab:
     def __init__(self, binaries: str, scratch: str, prefix: str):
         self.binaries = binaries
@@ -88,7 +110,11 @@ class Lab:
         if receive_buffer:
             result.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         result.settimeout(seconds)
-        result.connect((address, port))
+        try:
+            result.connect((address, port))
+        except ConnectionResetError:
+            result.close()
+            return Refused()
         return result
 
     # Programs.
