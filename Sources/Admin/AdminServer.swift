@@ -163,7 +163,7 @@ private final class AdminLoop {
         try self.poller.add(wakeUp.descriptor, token: Token.wakeUp, interest: .readable)
     }
 
-    deinit { for connection in self.connections { Glibc.close(connection.descriptor) } }
+    deinit { for connection in self.connections { Self.end(connection.descriptor) } }
 
     func run() {
         while true {
@@ -242,8 +242,11 @@ private final class AdminLoop {
     }
 
     private func close(at index: Int) {
-        Glibc.close(self.connections.remove(at: index).descriptor)
+        Self.end(self.connections.remove(at: index).descriptor)
     }
+
+    /// A tidy end: what the listener accepts would be reset, and take the page with it.
+    private static func end(_ descriptor: Int32) { TCPSocket(adopting: descriptor).close() }
 
     private func closeLate() {
         let now = self.clock.now()
