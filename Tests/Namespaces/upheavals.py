@@ -192,7 +192,8 @@ def killed_in_mid_stream(lab):
 
     download = peers.TCPBackend(lab, BACKEND4, 8081, serve)
     web = services()[0]
-    both = [web, web._replace(name="down", backend=place(BACKEND4, 8081), listen=place(EDGE4, 8081))]
+    other = {"backend": place(BACKEND4, 8081), "listen": place(EDGE4, 8081)}
+    both = [web, web._replace(name="down", **other)]
     server = lab.start_server(both, peer=RIGHTS)
     client = lab.start_client(both)
     client.wait("session-up", 5)
