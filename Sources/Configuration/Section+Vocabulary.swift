@@ -180,7 +180,7 @@ extension Section {
         limits.maximumFlows = self.integer("max_flows", in: 1...10_000_000) ?? limits.maximumFlows
         limits.sessionBuffer =
             self.size("session_buffer", in: (256 << 10)...(64 << 30)) ?? limits.sessionBuffer
-        // Who bounds a session without a word about its streams gets streams that fit, down to 4 MiB.
+        // Who bounds a session and says nothing of its streams gets ones that fit, down to 4 MiB.
         let fitting = min(limits.streamBuffer, max(4 << 20, limits.sessionBuffer))
         limits.streamBuffer = self.size("stream_buffer", in: (64 << 10)...(1 << 30)) ?? fitting
         if limits.sessionBuffer < limits.streamBuffer {
