@@ -178,10 +178,11 @@ extension Section {
         limits.maximumSessions =
             self.integer("max_sessions", in: 1...1_000_000) ?? limits.maximumSessions
         limits.maximumFlows = self.integer("max_flows", in: 1...10_000_000) ?? limits.maximumFlows
-        limits.streamBuffer =
-            self.size("stream_buffer", in: (64 << 10)...(1 << 30)) ?? limits.streamBuffer
         limits.sessionBuffer =
             self.size("session_buffer", in: (256 << 10)...(64 << 30)) ?? limits.sessionBuffer
+        // Who bounds a session and says nothing of its streams gets ones that fit, down to 4 MiB.
+        let fitting = min(limits.streamBuffer, max(4 << 20, limits.sessionBuffer))
+        limits.streamBuffer = self.size("stream_buffer", in: (64 << 10)...(1 << 30)) ?? fitting
         if limits.sessionBuffer < limits.streamBuffer {
             let stream = Units.text(byteCount: limits.streamBuffer)
             self.complain(

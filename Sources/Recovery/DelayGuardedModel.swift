@@ -435,7 +435,7 @@ struct DelayGuardedModel: Sendable {
     private mutating func setRates() {
         let sending = self.bandwidth / (1 - self.base)
         // Room for ACKs that come late or in clumps; all of it becomes queue when the path slows.
-        let least = max(self.minimum / 4, min(self.minimum / 2, 10_000_000))
+        let least = max(self.minimum / 3, min(self.minimum / 2, 10_000_000))
         let most = max(self.minimum / 2, min(self.minimum, 20_000_000))
         let patience = min(max(4 * self.variance, least), most)
         let slack = sending * Double(max(patience, Self.shortestRound)) * 1e-9

@@ -243,4 +243,66 @@ private final class Pair {
         pair.deliver([30], at: 510_000)
         #expect(pair.sender.minimumRTT <= .milliseconds(11))
     }
+
+    /// What ends a stream's words is repeated without a later ACK, once, and never called lost.
+    @Test func repeatsWhatIsAwaitedWhenItsAckIsOverdue() {
+        let pair = Pair()
+        let awaited: SentPacketFlags = [.ackEliciting, .countsInFlight, .isAwaited]
+        for turn in 0..<20 as Range<UInt64> {
+            pair.send(at: turn * 100_000, flags: awaited)
+            pair.deliver([turn], at: turn * 100_000 + 60_000)
+        }
+        _ = pair.acknowledged
+        let first = pair.send(at: 2_000_000, flags: awaited)
+        pair.send(at: 2_002_000)
+        let due = pair.sender.deadline
+        #expect(due > Instant(nanoseconds: 2_060_000_000))
+        #expect(due < Instant(nanoseconds: 2_085_000_000))
+        let later = Instant(nanoseconds: 2_076_000_000)
+        pair.sender.wake(at: later)
+        let overdue = pair.sender.nextOverdue()
+        #expect(overdue?.number == first)
+        let second = pair.sender.nextOverdue()
+        #expect(second == nil)
+        #expect(pair.lost.isEmpty)
+        pair.sender.wake(at: later + .milliseconds(40))
+        let third = pair.sender.nextOverdue()
+        #expect(third == nil)
+        let inFlight = pair.sender.bytesInFlight
+        #expect(inFlight == 2_000)
+    }
+
+    /// In a long silence repeating would only fill the queue behind it.
+    @Test func repeatsNothingInALongSilence() {
+        let pair = Pair()
+        let awaited: SentPacketFlags = [.ackEliciting, .countsInFlight, .isAwaited]
+        for turn in 0..<20 as Range<UInt64> {
+            pair.send(at: turn * 100_000, flags: awaited)
+            pair.deliver([turn], at: turn * 100_000 + 60_000)
+        }
+        var repeated = 0
+        for turn in 0..<100 as Range<UInt64> {
+            let time = 2_000_000 + turn * 5_000
+            pair.send(at: time, flags: awaited)
+            pair.sender.wake(at: Instant(nanoseconds: time * 1_000))
+            while pair.sender.nextOverdue() != nil { repeated += 1 }
+        }
+        #expect(repeated > 5)
+        #expect(repeated < 30)
+    }
+
+    /// An application's pauses stay marked until something really has to wait.
+    @Test func anApplicationsOwnRateSaysNothingOfThePath() {
+        let pair = Pair()
+        var time: UInt64 = 0
+        for number in 0..<200 as Range<UInt64> {
+            pair.send(at: time)
+            pair.sender.becameApplicationLimited(at: Instant(nanoseconds: time * 1_000))
+            if number >= 3 { pair.deliver([number - 3], at: time + 4_000) }
+            time += 16_000
+        }
+        // Still in startup, at no less than 32 packets a round trip.
+        let rate = pair.sender.pacingRate
+        #expect(rate >= 32 * 1_200 / 0.06)
+    }
 }
