@@ -34,7 +34,7 @@ public enum ForwardedProtocol: String, CaseIterable, Sendable {
 /// Memory and count limits, all per process unless said otherwise.
 public struct Limits: Hashable, Sendable {
     /// Bytes a stream may hold in each direction.
-    public var streamBuffer = 16 << 20
+    public var streamBuffer = 8 << 20
     /// Bytes a session may hold.
     public var sessionBuffer = 64 << 20
     public var maximumSessions = 1024

@@ -107,9 +107,11 @@ extension PeerSession {
     /// The local side consumed bytes: raises the peer's credit when that is worth a frame.
     func updateCredit(_ stream: StreamPointer, at now: Instant) {
         let before = stream.pointee.receiver.window
+        // Half of what is left: streams whose readers stall do not keep the others small.
+        let left = max(0, self.board.limits.sessionBuffer - self.grantedBytes)
         let limit = stream.pointee.receiver.creditUpdate(
             roundTrip: self.recovery.smoothedRTT,
-            growth: self.board.limits.sessionBuffer - self.grantedBytes,
+            growth: left / 2,
             at: now
         )
         guard limit != nil else { return }

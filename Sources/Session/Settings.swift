@@ -6,7 +6,7 @@ public import Sealing
 /// Bounds on what one engine holds, whatever its peers do.
 public struct EngineLimits: Sendable {
     /// Bytes held per stream and direction, a power of two of at least 64 KiB.
-    public var streamBuffer = 16 << 20
+    public var streamBuffer = 8 << 20
     /// Receive windows of one session above the first ``initialWindow`` of each stream.
     public var sessionBuffer = 64 << 20
     public var maximumStreams = 65_536

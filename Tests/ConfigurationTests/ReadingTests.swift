@@ -130,7 +130,7 @@ import Testing
         #expect(!forward.isCompressed)
         let server = try ServerConfiguration.parse(Samples.server(), file: "s")
         #expect(server.routes == .auto)
-        #expect(server.limits.streamBuffer == 16 << 20)
+        #expect(server.limits.streamBuffer == 8 << 20)
         #expect(server.limits.sessionBuffer == 64 << 20)
         #expect(server.services.first?.origin == Service.Origin.none)
         #expect(server.services.first?.allowsCompression == true)
