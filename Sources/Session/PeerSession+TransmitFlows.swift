@@ -75,8 +75,7 @@ extension PeerSession {
         at now: Instant
     ) -> Bool {
         let total = flow.pointee.queue.first.byteCount
-        let largest =
-            self.packetSize - RecordLayout.header - RecordLayout.tag - FrameSize.datagramHeader
+        let largest = self.largestBody(of: flow) - FrameSize.datagramHeader
         if flow.pointee.fragmentOffset == 0, total <= packet.room - FrameSize.datagramHeader {
             packet.begin(FrameType.datagram, count: 8 + total)
             packet.writer.write(flow.pointee.id)
@@ -100,6 +99,14 @@ extension PeerSession {
         return self.writeFragments(flow, total: total, to: &packet, at: now)
     }
 
+    /// What a packet has room for besides the OPEN that goes before every datagram until it is
+    /// acknowledged: what does not fit with it now would not fit the next packet either.
+    private func largestBody(of flow: FlowPointer) -> Int {
+        let needsOpen = self.isClient && !flow.pointee.isOpenAcknowledged
+        let open = needsOpen ? FrameSize.open(flow.pointee.request) : 0
+        return self.packetSize - RecordLayout.header - RecordLayout.tag - open
+    }
+
     private func writeFragments(
         _ flow: FlowPointer,
         total: Int,
@@ -110,10 +117,7 @@ extension PeerSession {
             // All fragments but the last are equally long, so that their number is known from the
             // start; some room is left for what else the packets carry.
             let others = FrameSize.fragmentHeader + 48
-            let needsOpen = self.isClient && !flow.pointee.isOpenAcknowledged
-            let open = needsOpen ? FrameSize.open(flow.pointee.request) : 0
-            flow.pointee.fragmentByteCount =
-                self.packetSize - RecordLayout.header - RecordLayout.tag - others - open
+            flow.pointee.fragmentByteCount = self.largestBody(of: flow) - others
         }
         let chunk = flow.pointee.fragmentByteCount
         guard
@@ -251,7 +255,7 @@ extension PeerSession {
         let length =
             isWhole ? entry.byteCount : min(entry.fragmentByteCount, entry.byteCount - start)
         let header = isWhole ? FrameSize.datagramHeader : FrameSize.fragmentHeader
-        guard header + length <= self.packetSize - RecordLayout.header - RecordLayout.tag else {
+        guard header + length <= self.largestBody(of: flow) else {
             // The path has become too small for it.
             retention.removeFirstResend()
             return flow.pointee.queue.isEmpty ? true : nil
