@@ -63,7 +63,7 @@ extension PeerSession {
         let room = packet.room - FrameSize.streamHeader
         var segment = stream.pointee.sender.takeLost(
             room: room,
-            largest: self.largestSegment,
+            largest: self.largestSegment(of: stream),
             partRoom: packet.room - FrameSize.streamPartHeader
         )
         if segment == nil {
@@ -102,9 +102,12 @@ extension PeerSession {
         )
     }
 
-    /// Bytes of a segment that an otherwise empty packet carries.
-    private var largestSegment: Int {
-        self.packetSize - RecordLayout.header - RecordLayout.tag - FrameSize.streamHeader
+    /// Bytes of a segment that an otherwise empty packet carries, OPEN aside while that goes along.
+    private func largestSegment(of stream: StreamPointer) -> Int {
+        let needsOpen = self.isClient && !stream.pointee.isOpenAcknowledged
+        let open = needsOpen ? FrameSize.open(stream.pointee.request) : 0
+        return self.packetSize - RecordLayout.header - RecordLayout.tag - FrameSize.streamHeader
+            - open
     }
 
     private func writeHeader(
