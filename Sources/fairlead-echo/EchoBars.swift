@@ -1,6 +1,6 @@
 import Glibc
 import Primitives
-import Simulation
+import Trials
 
 /// Measures what a game's messages suffer and cost on bad paths, against the bars.
 ///

@@ -72,6 +72,34 @@ import Testing
         #expect(wire.server.snapshot(at: wire.now).counters.packetsRecovered > 0)
     }
 
+    /// A copy that comes before the flow's OPEN is of no use to anybody, and its acknowledgement
+    /// must not count for the message.
+    @Test(arguments: [Delivery.datagram, .deadline])
+    func singleQuestionsFromNewFlowsAreSavedToo(delivery: Delivery) {
+        let wire = Wire(seed: 5)
+        wire.delay = .milliseconds(30)
+        let bursts = Bursts(seed: 5)
+        wire.run(.seconds(1))
+        wire.passes = { [unowned wire] in bursts.passes($0 ? 0 : 1, at: wire.now) }
+        var request = OpenRequest(service: "voice", serviceProtocol: .udp)
+        request.delivery = delivery
+        request.maximumAge = .milliseconds(200)
+        var asked = 0
+        for number in 0..<600 {
+            guard let flow = wire.client.openFlow(request, at: wire.now) else { continue }
+            var message = [UInt8](repeating: 0, count: 64)
+            message[0] = UInt8(number >> 8)
+            message[1] = UInt8(truncatingIfNeeded: number)
+            message.withUnsafeBytes { wire.client.send($0, on: flow, at: wire.now) }
+            wire.run(.milliseconds(50))
+            asked += 1
+        }
+        wire.run(.seconds(1))
+        let came = Set(wire.serverDatagrams.map { Int($0[0]) << 8 | Int($0[1]) })
+        #expect(asked == 600)
+        #expect(came.count >= 598, "\(600 - came.count) questions of 600 lost")
+    }
+
     @Test func repairsSaveAFastFlow() {
         var request = OpenRequest(service: "voice", serviceProtocol: .udp)
         request.trafficClass = .realtime

@@ -16,20 +16,10 @@ extension PeerSession {
                 self.unqueueFirstFlow(slot)
                 continue
             }
-            let needsOpen =
-                self.isClient && !flow.pointee.isOpenAcknowledged
-                && flow.pointee.lastOpenPacket != packet.number
-            if needsOpen {
+            if self.mustOpen(flow, in: packet.number) {
                 let open = FrameSize.open(flow.pointee.request)
                 guard packet.room >= open + FrameSize.fragmentHeader + 64 else { return }
-                self.writeOpen(
-                    ChannelKind.flow,
-                    flow.pointee.id,
-                    flow.pointee.request,
-                    to: &packet
-                )
-                flow.pointee.lastOpenPacket = packet.number
-                self.note(.flowOpen, slot: slot, id: flow.pointee.id, in: packet)
+                self.writeOpen(of: flow, to: &packet)
             }
             guard
                 self.writeResend(flow, to: &packet, at: now)
@@ -45,6 +35,18 @@ extension PeerSession {
                 self.flowQueue.append(slot)
             }
         }
+    }
+
+    /// Whether OPEN has to stand before what the packet of that number says of the flow.
+    func mustOpen(_ flow: FlowPointer, in packet: UInt64) -> Bool {
+        self.isClient && !flow.pointee.isOpenAcknowledged
+            && flow.pointee.lastOpenPacket != packet
+    }
+
+    func writeOpen(of flow: FlowPointer, to packet: inout PacketBuilder) {
+        self.writeOpen(ChannelKind.flow, flow.pointee.id, flow.pointee.request, to: &packet)
+        flow.pointee.lastOpenPacket = packet.number
+        self.note(.flowOpen, slot: flow.pointee.slot, id: flow.pointee.id, in: packet)
     }
 
     private func unqueueFirstFlow(_ slot: UInt32) {

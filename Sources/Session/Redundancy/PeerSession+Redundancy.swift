@@ -129,10 +129,12 @@ extension PeerSession {
         to packet: inout PacketBuilder,
         at now: Instant
     ) {
+        // A peer that has not heard of the flow would throw its copies away.
+        let open = self.mustOpen(flow, in: packet.number) ? FrameSize.open(flow.pointee.request) : 0
+        let room = packet.frameBody.room - 4 - open
+        guard room > 0, var batch = protection.nextCopies(room: room, at: now) else { return }
+        if open > 0 { self.writeOpen(of: flow, to: &packet) }
         var body = packet.frameBody
-        guard body.room > 4, var batch = protection.nextCopies(room: body.room - 4, at: now) else {
-            return
-        }
         body.write(flow.pointee.id)
         batch.write(to: &body)
         packet.append(FrameType.copies, body, flags: .countsInFlight)
