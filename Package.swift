@@ -69,8 +69,11 @@ let package = Package(
         ),
 
         // Layer 3t: the engine in a simulated internet.
-        module("Simulation", ["Erasure", "Netem", "Primitives", "Sealing", "Session"]),
-        module("Trials", ["Netem", "Primitives", "Recovery", "Sealing", "Session"]),
+        module("Simulation", ["Netem", "Primitives", "Sealing", "Session"]),
+        module(
+            "Trials",
+            ["Erasure", "Netem", "Primitives", "Recovery", "Sealing", "Session"]
+        ),
 
         // Layer 4: the kernel.
         module("LinuxIO", ["CLinuxShims", "Primitives"]),
@@ -112,7 +115,7 @@ let package = Package(
 
         // Tools and peers of the tests.
         program("fairlead-budgets", ["CMallocCount", "Primitives", "Sealing", "Session"]),
-        program("fairlead-echo", ["Primitives", "Simulation"]),
+        program("fairlead-echo", ["Primitives", "Trials"]),
         program("fairlead-kernels", ["Erasure"]),
         program("fairlead-relay", ["LinuxIO", "Netem", "Primitives"]),
         program("fairlead-soak", ["Primitives", "Simulation"]),
@@ -138,8 +141,8 @@ let package = Package(
         tests("Runtime", ["Configuration", "LinuxIO", "Origin", "Sealing", "Session"]),
         tests("Sealing", ["CSodium"]),
         tests("Session", ["Erasure", "Recovery", "Sealing"]),
-        tests("Simulation", ["Erasure"]),
-        tests("Trials", ["Netem", "Recovery", "Session"]),
+        tests("Simulation"),
+        tests("Trials", ["Erasure", "Netem", "Recovery", "Session"]),
 
         // The tree itself: lengths, layers, links. Reads files, so it depends on nothing.
         .testTarget(name: "TidyTests", swiftSettings: strict),

@@ -3,7 +3,7 @@ import Foundation
 import Primitives
 import Testing
 
-@testable import Simulation
+@testable import Trials
 
 /// What a game may lose, wait and cost, held against the shipped engines.
 ///
