@@ -13,6 +13,15 @@ import Testing
         #expect(world.violations == [], "seed \(seed)")
     }
 
+    /// Histories that broke a promise once: 1983, a client that answered every renewal of its keys
+    /// with the next one; 9013 and 20107, endless packets with nothing but OPEN.
+    @Test(arguments: [1_983, 9_013, 20_107] as [UInt64])
+    func whatWentWrongOnceDoesNotAgain(seed: UInt64) {
+        let world = World(Scenario.drawn(from: seed))
+        world.run()
+        #expect(world.violations == [], "seed \(seed)")
+    }
+
     @Test func theSameSeedGivesTheSameHistory() {
         let digests = (0..<2).map { _ in
             let world = World(Scenario.drawn(from: 1_002))

@@ -246,6 +246,9 @@ extension Engine {
         let keypair = PeerSession.Keypair(established, at: now)
         if let retired = session.promote(keypair) { self.indices.remove(retired) }
         self.indices.insert(keypair.localIndex, session.slot)
+        // The server lives and has the session: whatever it owed, it need not be asked again, and
+        // a new handshake now would take the new keys away before they are used.
+        session.liveness.heard(isTraffic: false, at: now)
         session.isPingDue = true
         self.touch(session)
     }
