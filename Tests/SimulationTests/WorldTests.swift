@@ -14,8 +14,8 @@ import Testing
     }
 
     /// Histories that broke a promise once: 1983, a client that answered every renewal of its keys
-    /// with the next one; 9013 and 20107, endless packets with nothing but OPEN.
-    @Test(arguments: [1_983, 9_013, 20_107] as [UInt64])
+    /// with the next one; 9013, 20107 and 42467, endless packets with nothing but OPEN.
+    @Test(arguments: [1_983, 9_013, 20_107, 42_467] as [UInt64])
     func whatWentWrongOnceDoesNotAgain(seed: UInt64) {
         let world = World(Scenario.drawn(from: seed))
         world.run()

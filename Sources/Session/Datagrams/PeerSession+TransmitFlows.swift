@@ -122,12 +122,10 @@ extension PeerSession {
             flow.pointee.fragmentByteCount = self.largestBody(of: flow) - others
         }
         let chunk = flow.pointee.fragmentByteCount
-        guard
-            chunk + RecordLayout.header + RecordLayout.tag + FrameSize.fragmentHeader
-                <= self.packetSize
-        else {
-            // The path shrank under a datagram that is half gone: it is lost, as any may be, and
-            // its number with it, because the peer may hold the other half.
+        guard chunk + FrameSize.fragmentHeader <= self.largestBody(of: flow) else {
+            // The path shrank under a datagram that is half gone, or a new session wants OPEN
+            // before the rest: it is lost, as any may be, and its number with it, because the peer
+            // may hold the other half.
             flow.pointee.abandonFragments()
             flow.pointee.removeFirstDatagram()
             self.board.drop(.datagramTooLarge)
