@@ -84,6 +84,13 @@ extension Engine {
             self.session(of: stream)?.fail(stream, .compression)
             return UnsafeRawBufferPointer(start: nil, count: 0)
         }
+        // The last compressed bytes may hold none of the stream's: then nobody will consume any.
+        if region.isEmpty, stream.pointee.compression != nil, stream.pointee.isReceiveFinished,
+            let session = self.session(of: stream)
+        {
+            session.endedWithoutBytes(stream)
+            self.touch(session)
+        }
         return region
     }
 

@@ -79,6 +79,14 @@ extension PeerSession {
         self.release(stream)
     }
 
+    /// The peer's end was found where no bytes are left to be consumed.
+    func endedWithoutBytes(_ stream: StreamPointer) {
+        guard stream.pointee.ending == .acknowledged, !stream.pointee.isReset,
+            stream.pointee.sender.isEverythingAcknowledged
+        else { return }
+        self.ended.append(stream.pointee.slot)
+    }
+
     /// Streams that had nothing left to do but to hear of their peer's end.
     func finishEnded() {
         while let slot = self.ended.popFirst() {
