@@ -254,7 +254,7 @@ def tell(rows: list[Row], setting: Setting):
             f"{end:10} {samples[SENT]:8.0f} {samples['fairlead_packets_lost_total']:8.0f}",
             f"{samples['fairlead_packets_recovered_total']:24.0f}",
         )
-    print("Stream bytes that redundancy did not repair were sent again, UDP messages were not.\n")
+    print("What redundancy did not repair was sent again, UDP messages while they were young.\n")
 
 
 def main() -> int:
