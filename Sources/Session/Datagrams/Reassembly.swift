@@ -4,6 +4,10 @@ import Primitives
 ///
 /// A fixed number of places, each with a fixed most of bytes: what a peer starts and never finishes
 /// is overwritten by what comes later, and counted.
+///
+/// A datagram is delivered only if its fragments, in the order of their indices, cover every byte
+/// of it exactly once (PROTOCOL.md section 9). The memory behind a place held other peers' bytes
+/// before: a gap would deliver those.
 struct Reassembly: ~Copyable {
     enum Outcome {
         case incomplete
@@ -20,13 +24,26 @@ struct Reassembly: ~Copyable {
         var arrived = 0
         var present: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
         var startedAt = Instant(nanoseconds: 0)
+        /// ``datagramLimit`` bytes, and behind them an ``Extent`` for each fragment.
         var bytes: UnsafeMutableRawPointer?
+    }
+
+    /// Where a fragment lies in its datagram.
+    struct Extent: BitwiseCopyable {
+        var offset: UInt16
+        var count: UInt16
     }
 
     static let placeCount = 32
     static let patience = Instant.Interval.seconds(2)
     /// The largest UDP payload, and the byte that says how a compressed flow's datagram is packed.
     static let datagramLimit = DatagramPacking.largest + 1
+    /// `count` of a fragment is one byte on the wire.
+    static let fragmentLimit = 255
+    private static let extentsOffset = 65_536
+    /// Bytes allocated for a place.
+    static let placeByteCount =
+        Self.extentsOffset + Self.fragmentLimit * MemoryLayout<Extent>.stride
 
     private var places: [Place] = []
     /// Datagrams given up: their place was needed, or their time was over.
@@ -48,8 +65,10 @@ struct Reassembly: ~Copyable {
         _ bytes: UnsafeRawBufferPointer,
         at now: Instant
     ) -> Outcome {
-        guard count > 1, index < count, total <= Self.datagramLimit, !bytes.isEmpty,
-            offset + bytes.count <= total, let source = bytes.baseAddress
+        guard count > 1, count <= Self.fragmentLimit, index >= 0, index < count,
+            total <= Self.datagramLimit, !bytes.isEmpty, offset >= 0,
+            offset + bytes.count <= total, let source = bytes.baseAddress,
+            let extent = Extent(offset: offset, count: bytes.count)
         else { return .malformed }
         let place = self.find(flow, number) ?? self.begin(flow, number, count, total, at: now)
         guard self.places[place].total == total, self.places[place].fragmentCount == count,
@@ -57,11 +76,32 @@ struct Reassembly: ~Copyable {
         else { return .malformed }
         guard self.places[place].mark(index) else { return .incomplete }
         (target + offset).copyMemory(from: source, byteCount: bytes.count)
-        self.places[place].arrived += bytes.count
-        guard self.places[place].isFull else { return .incomplete }
+        Self.extents(target)[index] = extent
+        self.places[place].arrived += 1
+        guard self.places[place].arrived == count else { return .incomplete }
         defer { self.places[place].fragmentCount = 0 }
-        guard self.places[place].arrived == total else { return .malformed }
+        guard Self.covers(total, UnsafeBufferPointer(rebasing: Self.extents(target)[..<count]))
+        else { return .malformed }
         return .complete(UnsafeRawBufferPointer(start: target, count: total))
+    }
+
+    private static func extents(
+        _ place: UnsafeMutableRawPointer
+    ) -> UnsafeMutableBufferPointer<Extent> {
+        UnsafeMutableBufferPointer(
+            start: (place + Self.extentsOffset).assumingMemoryBound(to: Extent.self),
+            count: Self.fragmentLimit
+        )
+    }
+
+    /// Whether the fragments lie end to end from 0 to `total`.
+    private static func covers(_ total: Int, _ extents: UnsafeBufferPointer<Extent>) -> Bool {
+        var end = 0
+        for extent in extents {
+            guard Int(extent.offset) == end else { return false }
+            end += Int(extent.count)
+        }
+        return end == total
     }
 
     private func find(_ flow: UInt32, _ number: UInt32) -> Int? {
@@ -88,7 +128,7 @@ struct Reassembly: ~Copyable {
         if self.places[place].fragmentCount > 0 { self.abandoned += 1 }
         let bytes =
             self.places[place].bytes
-            ?? UnsafeMutableRawPointer.allocate(byteCount: Self.datagramLimit, alignment: 16)
+            ?? Self.allocatePlace()
         self.places[place] = Place(
             flow: flow,
             number: number,
@@ -98,6 +138,19 @@ struct Reassembly: ~Copyable {
             bytes: bytes
         )
         return place
+    }
+
+    private static func allocatePlace() -> UnsafeMutableRawPointer {
+        let bytes = UnsafeMutableRawPointer.allocate(
+            byteCount: Self.placeByteCount,
+            alignment: 16
+        )
+        (bytes + Self.extentsOffset).initializeMemory(
+            as: Extent.self,
+            repeating: Extent(),
+            count: Self.fragmentLimit
+        )
+        return bytes
     }
 
     private func oldest() -> Int {
@@ -121,10 +174,20 @@ extension Reassembly.Place {
             return true
         }
     }
+}
 
-    fileprivate var isFull: Bool {
-        self.present.0.nonzeroBitCount + self.present.1.nonzeroBitCount
-            + self.present.2.nonzeroBitCount + self.present.3.nonzeroBitCount
-            == self.fragmentCount
+extension Reassembly.Extent {
+    fileprivate init() {
+        self.offset = 0
+        self.count = 0
+    }
+
+    /// `nil` if the values do not fit the fields, which no valid fragment's exceed.
+    fileprivate init?(offset: Int, count: Int) {
+        guard let offset = UInt16(exactly: offset), let count = UInt16(exactly: count) else {
+            return nil
+        }
+        self.offset = offset
+        self.count = count
     }
 }

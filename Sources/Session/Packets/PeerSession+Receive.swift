@@ -306,6 +306,7 @@ extension PeerSession {
             let index: UInt8 = reader.read(), let count: UInt8 = reader.read(),
             let offset: UInt16 = reader.read(), let total: UInt16 = reader.read()
         else { return self.board.drop(.malformed) }
+        guard let flow = self.flow(id) else { return self.refuseUnknown(id) }
         let before = self.reassembly.abandoned
         let outcome = self.reassembly.receive(
             flow: id,
@@ -322,7 +323,6 @@ extension PeerSession {
         case .incomplete: return
         case .malformed: self.board.drop(.malformed)
         case .complete(let bytes):
-            guard let flow = self.flow(id) else { return self.refuseUnknown(id) }
             if flow.pointee.arrivals.isNew(number) { self.deliver(bytes, to: flow, at: now) }
         }
     }
