@@ -13,6 +13,9 @@ public struct HostedReceiver: ~Copyable {
         case duplicate
         /// The peer broke the protocol: beyond its credit, or places that do not fit together.
         case violation
+        /// It asks for memory that there is none for. The packet it came in must not be
+        /// acknowledged, so that the peer sends it again.
+        case noRoom
     }
 
     struct Record: BitwiseCopyable {
@@ -49,7 +52,13 @@ public struct HostedReceiver: ~Copyable {
         self.creditLimit = UInt64(window)
     }
 
-    public var memoryByteCount: Int { self.ring.capacity }
+    /// Bytes of memory held for bytes and for records of segments.
+    public var memoryByteCount: Int {
+        self.ring.capacity + self.records.capacity * MemoryLayout<Record>.stride
+    }
+
+    /// What a stream may hold of bytes whatever else is held: the next in order can always come.
+    private static let leastHeld = 4096
 
     /// The lowest number that has not arrived, `una` on the wire.
     public var unacknowledged: UInt32 { UInt32(truncatingIfNeeded: self.next) }
@@ -63,10 +72,13 @@ public struct HostedReceiver: ~Copyable {
     public var isFinished: Bool { self.isComplete && self.readableByteCount == 0 }
 
     /// Takes segment `number`, whose bytes belong at `offset` (the low 32 bits of it).
+    ///
+    /// With `mayGrow` false it takes only what fits the memory it has: ``Outcome/noRoom`` else.
     public mutating func receive(
         number: UInt32,
         offset: UInt32,
-        _ bytes: UnsafeRawBufferPointer
+        _ bytes: UnsafeRawBufferPointer,
+        mayGrow: Bool = true
     ) -> Outcome {
         let ahead = Int32(bitPattern: number &- UInt32(truncatingIfNeeded: self.next))
         guard ahead >= 0 else { return .duplicate }
@@ -77,10 +89,12 @@ public struct HostedReceiver: ~Copyable {
         if index < self.top, self.records[index].isPresent { return .duplicate }
 
         let gap = Int32(bitPattern: offset &- UInt32(truncatingIfNeeded: self.orderedOffset))
-        guard gap >= 0, (gap == 0) == (ahead == 0) else { return .violation }
+        // Every segment that is missing holds a byte at least.
+        guard gap >= ahead, (gap == 0) == (ahead == 0) else { return .violation }
         let place = self.orderedOffset + UInt64(gap)
         let end = place + UInt64(bytes.count)
         guard end <= self.creditLimit else { return .violation }
+        guard mayGrow || self.hasRoom(upTo: end, index) else { return .noRoom }
 
         self.hold(end)
         self.ring.place(bytes, at: place)
@@ -102,7 +116,8 @@ public struct HostedReceiver: ~Copyable {
         offset: UInt32,
         segmentByteCount: Int,
         firstChunk: Int,
-        _ bytes: UnsafeRawBufferPointer
+        _ bytes: UnsafeRawBufferPointer,
+        mayGrow: Bool = true
     ) -> Outcome {
         let chunk = SegmentPart.chunkByteCount
         let ahead = Int32(bitPattern: number &- UInt32(truncatingIfNeeded: self.next))
@@ -114,11 +129,14 @@ public struct HostedReceiver: ~Copyable {
         guard UInt64(ahead) < HostedSender.segmentWindow, !bytes.isEmpty,
             segmentByteCount <= chunk * SegmentPart.chunkLimit, stop <= segmentByteCount,
             stop == segmentByteCount || bytes.count % chunk == 0,
-            self.finalNumber.map({ index < $0 }) ?? true, gap >= 0, (gap == 0) == (ahead == 0)
+            self.finalNumber.map({ index < $0 }) ?? true, gap >= ahead,
+            (gap == 0) == (ahead == 0)
         else { return .violation }
         let place = self.orderedOffset + UInt64(gap)
         guard place + UInt64(segmentByteCount) <= self.creditLimit else { return .violation }
         if index < self.top, self.records[index].isPresent { return .duplicate }
+        let end = place + UInt64(segmentByteCount)
+        guard mayGrow || self.hasRoom(upTo: end, index) else { return .noRoom }
 
         if index >= self.top {
             self.remember(index, offset: offset, byteCount: segmentByteCount)
@@ -132,7 +150,7 @@ public struct HostedReceiver: ~Copyable {
         guard record.pointee.offset == offset,
             Int(record.pointee.byteCount) == segmentByteCount
         else { return .violation }
-        self.hold(place + UInt64(segmentByteCount))
+        self.hold(end)
         self.ring.place(bytes, at: place + UInt64(start))
         let count = SegmentPart.chunkCount(bytes.count)
         record.pointee.chunks |= SegmentPart(first: firstChunk, count: count).mask
@@ -193,6 +211,13 @@ public struct HostedReceiver: ~Copyable {
         self.lastUpdate = now
         self.creditLimit = self.consumedOffset + UInt64(self.window)
         return self.creditLimit
+    }
+
+    /// Whether bytes up to `end` and the record of segment `index` fit the memory there is.
+    private func hasRoom(upTo end: UInt64, _ index: UInt64) -> Bool {
+        let bytes = Int(end - self.consumedOffset)
+        let records = Int(index - self.next) + 1
+        return bytes <= max(self.ring.capacity, Self.leastHeld) && records <= self.records.capacity
     }
 
     private mutating func hold(_ end: UInt64) {

@@ -25,6 +25,11 @@ extension World {
             if snapshot.bufferedByteCount > bound {
                 self.violate("\(snapshot.bufferedByteCount) bytes are held, \(bound) are allowed")
             }
+            // A session may pass its limit by the growth of one buffer.
+            let most = self.limits.heldByteLimit + self.limits.streamBuffer + 512 * 1024
+            if let held = snapshot.heldByteCounts.max(), held > most {
+                self.violate("peers make a session hold \(held) bytes, \(most) are allowed")
+            }
         }
     }
 

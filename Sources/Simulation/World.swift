@@ -149,7 +149,7 @@ public final class World {
         SecretKey(entropy: self.entropy(1_000_000 + UInt64(number)))
     }
 
-    private var limits: EngineLimits {
+    var limits: EngineLimits {
         var limits = EngineLimits()
         limits.streamBuffer = 256 * 1024
         limits.maximumStreams = 64

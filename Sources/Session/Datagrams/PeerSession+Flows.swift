@@ -36,7 +36,10 @@ extension PeerSession {
         flow.pointee.channel = nil
         self.protection.set(Int(flow.pointee.slot), to: .never)
         self.riders.set(Int(flow.pointee.slot), to: .never)
-        if flow.pointee.decoder != nil { self.decoderCount -= 1 }
+        if flow.pointee.decoder != nil {
+            self.decoderCount -= 1
+            self.hold(-Self.decoderByteCount)
+        }
         flow.pointee.decoder = nil
         flow.pointee.protection = nil
         flow.pointee.resetRetention()

@@ -22,6 +22,8 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case flowEvicted
     case streamLimit
     case pathUnvalidated
+    /// A segment or repair for which its session has no memory left.
+    case sessionMemory
 
     /// The value of the `reason` label in `fairlead_drops_total`.
     public var label: String {
@@ -45,6 +47,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .flowEvicted: "flow-evicted"
         case .streamLimit: "stream-limit"
         case .pathUnvalidated: "path-unvalidated"
+        case .sessionMemory: "session-memory"
         }
     }
 }

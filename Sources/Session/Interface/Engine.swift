@@ -226,6 +226,7 @@ public final class Engine {
     func end(_ session: PeerSession, reason: ResetReason) {
         session.dropStreams(reason: .sessionLost)
         session.dropFlows(reason: .sessionLost)
+        assert(session.heldByteCount == 0)
         self.board.post(.sessionDown(session.handle, session.info, reason))
         self.forget(session)
     }
@@ -282,7 +283,8 @@ public final class Engine {
             counters: self.board.counters,
             streams: self.board.streams.count,
             flows: self.board.flows.count,
-            bufferedByteCount: buffered
+            bufferedByteCount: buffered,
+            heldByteCounts: self.sessions.compactMap { $0?.heldByteCount }
         )
     }
 

@@ -92,4 +92,6 @@ public struct EngineSnapshot: Sendable {
     public var flows: Int
     /// Bytes of stream and datagram buffers.
     public var bufferedByteCount: Int
+    /// Bytes of memory that each session's peer makes this end hold, confirmed or not.
+    public var heldByteCounts: [Int]
 }

@@ -9,6 +9,10 @@ public struct EngineLimits: Sendable {
     public var streamBuffer = 8 << 20
     /// Receive windows of one session above the first ``initialWindow`` of each stream.
     public var sessionBuffer = 64 << 20
+    /// Bytes of memory for what one peer's segments and repairs make this end hold.
+    public var heldByteLimit: Int { self.sessionBuffer + self.sessionBuffer / 4 }
+    /// The same for all sessions of an engine.
+    public var totalHeldByteLimit: Int { 16 * self.sessionBuffer }
     public var maximumStreams = 65_536
     public var maximumFlows = 65_536
     /// Datagrams that wait for the driver.

@@ -18,6 +18,8 @@ final class Switchboard {
     private var outbox: [(destination: SocketAddress, packet: [UInt8])] = []
     private var outboxHead = 0
     var counters = EngineCounters()
+    /// Bytes of memory that what all peers send makes this engine hold; each session has its part.
+    var heldByteCount = 0
     /// Made when the first compressed flow needs it.
     lazy var packing = DatagramPacking()
 

@@ -63,7 +63,11 @@ extension PeerSession {
         }
         self.settle(at: now)
         self.received.adapt(roundTrip: self.recovery.smoothedRTT, at: now)
-        self.received.received(number, isAckEliciting: isEliciting, isUrgent: false, at: now)
+        // What is not acknowledged comes again, in another packet.
+        if !self.mustComeAgain {
+            self.received.received(number, isAckEliciting: isEliciting, isUrgent: false, at: now)
+        }
+        self.mustComeAgain = false
         self.liveness.heard(isTraffic: isTraffic, at: now)
         self.suspectAt = nil
         self.path.arrived(byteCount)
@@ -122,10 +126,15 @@ extension PeerSession {
         else { return self.board.drop(.malformed) }
         guard let stream = self.stream(id) else { return self.receiveStray(id) }
         guard !stream.pointee.isReset else { return }
-        self.noteOutcome(
-            stream.pointee.receiver.receive(number: number, offset: offset, reader.rest),
-            of: stream
+        let before = stream.pointee.receiver.memoryByteCount
+        let outcome = stream.pointee.receiver.receive(
+            number: number,
+            offset: offset,
+            reader.rest,
+            mayGrow: self.mayHoldMore
         )
+        self.hold(stream.pointee.receiver.memoryByteCount - before)
+        self.noteOutcome(outcome, of: stream)
     }
 
     private func receivePart(_ body: UnsafeRawBufferPointer) {
@@ -136,13 +145,16 @@ extension PeerSession {
         else { return self.board.drop(.malformed) }
         guard let stream = self.stream(id) else { return self.receiveStray(id) }
         guard !stream.pointee.isReset else { return }
+        let before = stream.pointee.receiver.memoryByteCount
         let outcome = stream.pointee.receiver.receivePart(
             number: number,
             offset: offset,
             segmentByteCount: Int(length),
             firstChunk: Int(chunk),
-            reader.rest
+            reader.rest,
+            mayGrow: self.mayHoldMore
         )
+        self.hold(stream.pointee.receiver.memoryByteCount - before)
         self.noteOutcome(outcome, of: stream)
     }
 
@@ -154,6 +166,9 @@ extension PeerSession {
             return
         case .violation:
             self.fail(stream, .protocolViolation)
+        case .noRoom:
+            self.board.drop(.sessionMemory)
+            self.mustComeAgain = true
         }
     }
 
@@ -164,7 +179,7 @@ extension PeerSession {
         case .accepted(_):
             self.board.markReady(stream)
             self.ended.append(stream.pointee.slot)
-        case .duplicate: return
+        case .duplicate, .noRoom: return
         case .violation: self.fail(stream, .protocolViolation)
         }
     }
@@ -248,6 +263,7 @@ extension PeerSession {
 
     /// Decoders cost half a megabyte each.
     private static let decoderLimit = 32
+    static let decoderByteCount = 450_000
 
     private func receiveRepair(_ body: UnsafeRawBufferPointer, at now: Instant) {
         var reader = ByteReader(body)
@@ -255,7 +271,8 @@ extension PeerSession {
         guard let flow = self.flow(id) else { return self.refuseUnknown(id) }
         if flow.pointee.decoder == nil {
             var peek = reader
-            guard self.decoderCount < Self.decoderLimit, let header = RepairHeader(reading: &peek)
+            guard self.decoderCount < Self.decoderLimit, self.mayHoldMore,
+                let header = RepairHeader(reading: &peek)
             else { return self.board.drop(.reassemblyFull) }
             // What this first repair covers is gone; the next ones find what comes from now on.
             flow.pointee.decoder = SlidingWindowDecoder(
@@ -263,6 +280,7 @@ extension PeerSession {
                 maximumMessageByteCount: 1472
             )
             self.decoderCount += 1
+            self.hold(Self.decoderByteCount)
         }
         if flow.pointee.decoder?.received(repair: reader.rest) == .malformed {
             self.board.drop(.malformed)

@@ -88,6 +88,10 @@ final class PeerSession {
     var pathReplies: [UInt64] = []
     /// Receive windows granted above the initial one of each stream.
     var grantedBytes = 0
+    /// Bytes of memory that the peer's segments and repairs make this end hold.
+    var heldByteCount = 0
+    /// Something in the packet at hand found no memory: the peer has to send it again.
+    var mustComeAgain = false
     /// The highest packet number that authenticated, for roaming.
     var highestReceived: UInt64 = 0
     /// Its client has come back as another process: over at this time unless heard before.

@@ -8,6 +8,21 @@ extension PeerSession {
         stream.pointee.session = Int32(self.slot)
         stream.pointee.conversation = conversation
         self.conversations.insert(conversation, stream.pointee.slot)
+        self.hold(stream.pointee.receiver.memoryByteCount)
+    }
+
+    /// Whether the session and the engine have memory left for what the peer sends.
+    ///
+    /// Without, a stream keeps what it has and 4 KiB; the rest is not acknowledged and comes again.
+    var mayHoldMore: Bool {
+        self.heldByteCount < self.board.limits.heldByteLimit
+            && self.board.heldByteCount < self.board.limits.totalHeldByteLimit
+    }
+
+    /// Charges `count` bytes to the session and the engine, or gives them back if negative.
+    func hold(_ count: Int) {
+        self.heldByteCount += count
+        self.board.heldByteCount += count
     }
 
     /// Client: gives a stream that waited for a session its conversation.
@@ -101,6 +116,7 @@ extension PeerSession {
     func release(_ stream: StreamPointer) {
         self.conversations.remove(stream.pointee.conversation)
         self.grantedBytes -= stream.pointee.receiver.window - EngineLimits.initialWindow
+        self.hold(-stream.pointee.receiver.memoryByteCount)
         self.board.streams.release(stream)
     }
 

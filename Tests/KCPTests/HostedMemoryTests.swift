@@ -1,0 +1,58 @@
+import Primitives
+import Testing
+
+@testable import KCP
+
+/// What a peer can make a receiver hold.
+@Suite struct HostedMemoryTests {
+    private func receive(
+        _ receiver: inout HostedReceiver,
+        _ number: UInt32,
+        at offset: UInt32,
+        _ bytes: [UInt8] = [1],
+        mayGrow: Bool
+    ) -> HostedReceiver.Outcome {
+        bytes.withUnsafeBytes {
+            receiver.receive(number: number, offset: offset, $0, mayGrow: mayGrow)
+        }
+    }
+
+    /// A byte at a number far ahead asked for half a megabyte of records.
+    @Test func missingSegmentsHoldAByteEach() {
+        var receiver = HostedReceiver(window: 65_536, limit: 65_536)
+        let outcome = self.receive(&receiver, 32_767, at: 1, mayGrow: true)
+        #expect(outcome == .violation)
+        #expect(receiver.memoryByteCount < 1024)
+    }
+
+    @Test func recordsAreCountedAsMemory() {
+        var receiver = HostedReceiver(window: 65_536, limit: 65_536)
+        let before = receiver.memoryByteCount
+        _ = self.receive(&receiver, 32_767, at: 40_000, mayGrow: true)
+        #expect(receiver.memoryByteCount - before > 512 * 1024)
+    }
+
+    /// Without memory nothing grows, and what is next in order comes all the same: a stream
+    /// whose reader reads is never stuck.
+    @Test func withoutRoomTheStreamStillGoesOn() {
+        var receiver = HostedReceiver(window: 65_536, limit: 65_536)
+        #expect(self.receive(&receiver, 32_767, at: 40_000, mayGrow: false) == .noRoom)
+        #expect(self.receive(&receiver, 3, at: 30_000, mayGrow: false) == .noRoom)
+        var offset: UInt32 = 0
+        for number in 0..<400 as Range<UInt32> {
+            let bytes = [UInt8](repeating: UInt8(truncatingIfNeeded: number), count: 1000)
+            let outcome = self.receive(&receiver, number, at: offset, bytes, mayGrow: false)
+            #expect(outcome == .accepted(isReadable: true))
+            #expect([UInt8](receiver.readableRegion().prefix(1000)).first == bytes[0])
+            let count = receiver.readableByteCount
+            receiver.consumed(count)
+            offset += 1000
+            _ = receiver.creditUpdate(
+                roundTrip: .milliseconds(1),
+                growth: 0,
+                at: Instant(nanoseconds: UInt64(number) * 1_000_000_000)
+            )
+        }
+        #expect(receiver.memoryByteCount <= 16 * 1024)
+    }
+}
