@@ -59,6 +59,7 @@ public final class HandshakeResponder {
     private var clients = ClientLedger()
     private var sources: SourceBuckets
     private var refusals: SourceBuckets
+    private var doubtful: SourceBuckets
     private let memory = GuardedMemory(byteCount: 320)
 
     /// `loadThreshold`: initiations a second from which on cookies are demanded; 2000 is about 15 %
@@ -95,6 +96,11 @@ public final class HandshakeResponder {
         self.replays = ReplayMemory(entropy: entropy)
         self.sources = SourceBuckets(perSecond: 20, burst: 5, entropy: entropy)
         self.refusals = SourceBuckets(perSecond: 5, burst: 10, entropy: entropy)
+        self.doubtful = SourceBuckets(
+            perSecond: 4,
+            burst: 8,
+            hashKey: self.refusals.hashKey
+        )
         mask.derive("mac1", local.publicKey, into: self.mac1Key, byteCount: 32)
         mask.derive("cookie", local.publicKey, into: self.cookieKey, byteCount: 32)
     }
@@ -229,12 +235,15 @@ public final class HandshakeResponder {
         guard answer.refusal == nil, let cipher = answer.cipher else {
             return self.refuse(request, answer)
         }
-        // A clock that went back, or a recording: the sender must show that it receives here.
-        if self.clients.isStale(hello.unixMilliseconds, of: client), !request.showsCookie {
-            return self.replyCookie(to: request)
-        }
-        guard self.clients.take(for: client, at: request.now) else {
-            return .dropped(.clientLimit)
+        // A clock that went back, or a recording: the sender must show that it receives here, and
+        // takes a token of its source, so that recordings leave the client's own tokens alone.
+        // The same goes for whoever finds none of those left.
+        let isDoubtful = self.clients.isStale(hello.unixMilliseconds, of: client)
+        if isDoubtful || !self.clients.take(for: client, at: request.now) {
+            guard request.showsCookie else { return self.replyCookie(to: request) }
+            guard self.doubtful.take(for: request.source, at: request.now) else {
+                return .dropped(.clientLimit)
+            }
         }
         answer.senderIndex = newIndex()
         guard let byteCount = self.writeResponse(request, answer) else {

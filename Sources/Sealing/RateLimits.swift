@@ -12,13 +12,17 @@ struct SourceBuckets: ~Copyable {
     private let fullAt: UnsafeMutablePointer<UInt64>
     private let interval: UInt64
     private let tolerance: UInt64
-    private let hashKey: (UInt64, UInt64)
+    let hashKey: (UInt64, UInt64)
 
     init(perSecond: UInt64, burst: UInt64, entropy: EntropySource) {
+        self.init(perSecond: perSecond, burst: burst, hashKey: (entropy.next(), entropy.next()))
+    }
+
+    init(perSecond: UInt64, burst: UInt64, hashKey: (UInt64, UInt64)) {
         Sodium.start()
         self.interval = 1_000_000_000 / perSecond
         self.tolerance = self.interval * (burst - 1)
-        self.hashKey = (entropy.next(), entropy.next())
+        self.hashKey = hashKey
         self.fullAt = .allocate(capacity: Self.slotCount)
         self.fullAt.initialize(repeating: 0, count: Self.slotCount)
     }
@@ -73,13 +77,13 @@ enum SipHash {
     }
 }
 
-/// What the responder remembers of each client it has accepted: the last clock reading, and how
+/// What the responder remembers of each client it has accepted: the highest clock reading, and how
 /// often it came.
 ///
 /// Forgetting is safe; it only makes replays cost one more answer.
 struct ClientLedger {
     private struct Entry {
-        var lastMilliseconds: UInt64 = 0
+        var highestMilliseconds: UInt64 = 0
         var fullAt: UInt64 = 0
     }
 
@@ -92,7 +96,7 @@ struct ClientLedger {
     /// Whether this client's clock went back, or this is a recording of an older initiation.
     func isStale(_ milliseconds: UInt64, of client: PublicKey) -> Bool {
         guard let entry = self.entries[client] else { return false }
-        return milliseconds <= entry.lastMilliseconds
+        return milliseconds <= entry.highestMilliseconds
     }
 
     /// Four handshakes a second, bursts of eight, whatever addresses they come from.
@@ -106,10 +110,13 @@ struct ClientLedger {
         )
     }
 
-    /// A clock set far ahead once must not cost a cookie for ever, so the last one counts, not the
-    /// highest.
+    /// The highest reading counts: with the last one, recordings played in the order of their
+    /// clocks would need one cookie for all of them.
+    ///
+    /// A clock that was set far ahead once costs a cookie a handshake from then on.
     mutating func accept(_ milliseconds: UInt64, of client: PublicKey) {
-        self.entries[client, default: Entry()].lastMilliseconds = milliseconds
+        let highest = self.entries[client, default: Entry()].highestMilliseconds
+        self.entries[client, default: Entry()].highestMilliseconds = max(highest, milliseconds)
     }
 }
 
