@@ -64,6 +64,17 @@ public struct OriginPolicy: Sendable {
         )
     }
 
+    /// The address that a player connected to, as far as the client may name it.
+    ///
+    /// `nil`: the backend is not shown it. That ends nothing: an entrance is often an address
+    /// inside of somebody's network, which nobody has granted.
+    public func destination(_ claim: SocketAddress?) -> SocketAddress? {
+        guard let grants = self.grants, let claim, self.refusal(claim, grants) == nil else {
+            return nil
+        }
+        return SocketAddress(high: claim.high, low: claim.low, port: claim.port)
+    }
+
     private func refusal(_ claim: SocketAddress, _ grants: [AddressPrefix]) -> OriginRefusal? {
         let kind = AddressKind.of(claim)
         if case .bogon(let refusal) = kind { return refusal }

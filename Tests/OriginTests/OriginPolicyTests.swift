@@ -28,6 +28,19 @@ import Testing
         "fc00::/7", "ff00::/8", "e000::/3", "10.0.0.0/8", "64:ff9b::/96", "2002::/16",
     ]
 
+    @Test func destinationsPassTheSameFilter() {
+        let named = address("198.51.100.1:443")
+        #expect(Self.policy(nil).destination(named) == nil)
+        let policy = Self.policy(["0.0.0.0/0"], reserved: ["198.51.100.9:0"])
+        #expect(policy.destination(nil) == nil)
+        #expect(policy.destination(named) == named)
+        let others = ["127.0.0.1:22", "10.0.0.1:1", "198.51.100.9:1", "198.51.100.1:0", "[::1]:1"]
+        for refused in others {
+            #expect(policy.destination(address(refused)) == nil)
+        }
+        #expect(Self.policy(["203.0.113.0/24"]).destination(named) == nil)
+    }
+
     @Test(
         arguments: [
             ("0.0.0.0:1", .unspecified), ("0.1.2.3:1", .unspecified), ("127.0.0.1:1", .loopback),

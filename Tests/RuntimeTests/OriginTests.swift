@@ -95,9 +95,43 @@ import Testing
         let binary = self.bytes { self.header(.stream).writeV2(into: $0) }
         let entrance = try #require(tunnel.entrances.first)
         let echoed = try self.exchange(entrance, [binary + [1, 2, 3]])
-        let start = Array("PROXY TCP4 127.0.0.1 198.51.100.1 ".utf8)
-        #expect(echoed.map { Array($0.prefix(start.count)) } == start)
+        let words = try Self.words(echoed)
+        // The other end of the connection is the backend itself, whatever the client says.
+        #expect(words.count == 6 && words.prefix(4) == ["PROXY", "TCP4", "127.0.0.1", "127.0.0.1"])
+        #expect(words.last == "\(backend.address.port)")
         #expect(echoed?.suffix(3) == [1, 2, 3])
+        #expect(tunnel.stop())
+    }
+
+    /// What a PROXY v1 line consists of.
+    private static func words(_ answer: [UInt8]?) throws -> [String] {
+        let line = try #require(answer).prefix { $0 != 13 }
+        return line.split(separator: 32).map { String(decoding: $0, as: UTF8.self) }
+    }
+
+    /// The other end of a connection is as much a claim as its player.
+    @Test(arguments: [
+        // Granted to nobody, whatever the file says; private without an entry; outside of entries.
+        SocketAddress(ipv4: 0x7F00_0001, port: 22), SocketAddress(ipv4: 0x0A00_0001, port: 80),
+        SocketAddress(ipv4: 0xCB00_7101, port: 443), SocketAddress(ipv4: 0xC633_6401, port: 0),
+    ])
+    func aDestinationIsAClaim(destination: SocketAddress) throws {
+        let backend = try EchoServer()
+        let tunnel = try Tunnel(
+            services: [self.showing(.proxyV1, service("one", .tcp, [backend.address]))],
+            forwards: [self.behind(.proxyV2, forward("one", .tcp))],
+            origins: ["198.51.100.0/24"]
+        )
+        let entrance = try #require(tunnel.entrances.first)
+        let named = ProxyHeader(
+            source: self.player,
+            destination: destination,
+            transport: .stream
+        )
+        let binary = self.bytes { named.writeV2(into: $0) }
+        let words = try Self.words(try self.exchange(entrance, [binary + [1]]))
+        let shown = ["198.51.100.7", "127.0.0.1", "5555", "\(backend.address.port)"]
+        #expect(words == ["PROXY", "TCP4"] + shown)
         #expect(tunnel.stop())
     }
 

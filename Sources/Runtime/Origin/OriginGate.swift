@@ -59,12 +59,14 @@ final class OriginGate {
             return .refused(peer: "-", cause: "its session has ended")
         }
         let address: SocketAddress
-        // Whose claims are ignored may not name the connection either.
+        // Whose claims are ignored may not name the connection or its other end either.
         var context = OpenContext()
+        var destination: SocketAddress?
         switch peer.policy.judge(request.origin, client: info.address) {
         case .claimed(let claim):
             address = claim
             context = request.context
+            destination = peer.policy.destination(request.destination)
         case .observed(let own): address = own
         case .refused(let refusal):
             return .refused(peer: info.peerName, cause: refusal.rawValue)
@@ -72,7 +74,7 @@ final class OriginGate {
         return .admitted(
             ShownPlayer(
                 address: address,
-                destination: request.destination,
+                destination: destination,
                 clientKey: peer.key,
                 peer: peer.number,
                 context: context

@@ -7,7 +7,7 @@ import Session
 struct ShownPlayer {
     /// Port 0: the server may choose one.
     var address: SocketAddress
-    /// Where the player connected to, as the client says.
+    /// Where the player connected to, as far as the client may say so; `nil`: the backend itself.
     var destination: SocketAddress?
     /// The public key of the client that vouches for it.
     var clientKey: [UInt8]
