@@ -126,6 +126,9 @@ public enum MetricsPage {
                 case "\\": result += "\\\\"
                 case "\"": result += "\\\""
                 case "\n": result += "\\n"
+                // The format knows no other escape: a backslash and what JSON would write.
+                case _ where !PlainText.isPlain(scalar):
+                    result += "\\" + PlainText.escaped(String(scalar))
                 default: result.unicodeScalars.append(scalar)
                 }
             }

@@ -124,22 +124,8 @@ public enum StatusPage {
 enum JSON {
     static func string(_ text: String) -> String { "\"\(Self.plain(text))\"" }
 
-    /// `text` with everything escaped that JSON forbids, and every other control character too.
-    static func plain(_ text: String) -> String {
-        var result = ""
-        for scalar in text.unicodeScalars {
-            switch scalar.value {
-            case 0x22: result += "\\\""
-            case 0x5C: result += "\\\\"
-            case 0x0A: result += "\\n"
-            case 0..<0x20, 0x7F..<0xA0, 0x2028, 0x2029:
-                let hex = String(scalar.value, radix: 16)
-                result += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result
-    }
+    /// `text` with everything escaped that JSON forbids or a terminal would obey.
+    static func plain(_ text: String) -> String { PlainText.escaped(text) }
 
     /// JSON has no infinities; a rate that is none is 0.
     static func number(_ value: Double) -> String { value.isFinite ? "\(value)" : "0" }

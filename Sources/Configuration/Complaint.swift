@@ -1,3 +1,5 @@
+import Primitives
+
 /// One thing wrong with a configuration.
 ///
 /// Reads `FILE:LINE: KEY: got X, expected Y` and, for a name, `, did you mean Z?`. Always one line,
@@ -34,10 +36,10 @@ public struct Complaint: Error, Hashable, Sendable {
     static func oneLine(_ text: String) -> String {
         var result = ""
         for scalar in text.unicodeScalars {
-            switch scalar.properties.generalCategory {
-            case .control, .lineSeparator, .paragraphSeparator, .format:
+            if PlainText.isPlain(scalar) {
+                result.unicodeScalars.append(scalar)
+            } else {
                 result += scalar == "\n" ? "\\n" : "\\u{\(String(scalar.value, radix: 16))}"
-            default: result.unicodeScalars.append(scalar)
             }
         }
         return result

@@ -13,8 +13,7 @@ extension Section {
 
     /// Names that end up in log lines and in OPEN frames, which hold 64 bytes.
     static func checkedName(_ text: String) -> String? {
-        let isPlain = Complaint.oneLine(text) == text
-        return (1...64).contains(text.utf8.count) && isPlain ? text : nil
+        (1...64).contains(text.utf8.count) && PlainText.isPlain(text) ? text : nil
     }
 
     /// An address to bind; `localhost` is taken for 127.0.0.1.

@@ -28,6 +28,20 @@ import Testing
         #expect(text.filter { $0 == "\n" }.count == 1)
     }
 
+    @Test(arguments: ["\u{9B}2J", "\u{85}", "\u{202E}gpj", "\u{2028}", "é", "\u{1B}c", "\u{AD}"])
+    func textIsASCIIWhateverAPeerSays(value: String) {
+        let text = LogLine.text("T", "info", "x", [("service", value), ("next", "1")])
+        #expect(text.utf8.dropLast().allSatisfy { (32..<127).contains($0) })
+        #expect(text.contains(" service=\"\\u"))
+        #expect(text.hasSuffix("\" next=1\n"))
+    }
+
+    @Test func jsonHoldsNothingThatATerminalObeys() {
+        let value = "\u{9B}\u{202E}\u{2028}\u{2029}\u{200F}\u{1F600}"
+        let line = LogLine.json("T", "info", "x", [("service", value)])
+        #expect(line.contains(#""service":"\u009b\u202e\u2028\u2029\u200f😀"}"#))
+    }
+
     @Test func repeatsAreCountedNotWritten() {
         var limiter = LineLimiter()
         for _ in 0..<5 {

@@ -30,6 +30,15 @@ import Testing
         return request
     }
 
+    /// No configuration knows such a name, and whoever logs it must not be driven by it.
+    @Test(arguments: ["a\u{1B}[2J", "a\u{9B}2J", "a\u{85}b", "a\u{202E}b", "a\u{2028}b", "a\nb"])
+    func namesThatNoFileMayHoldAreMalformed(name: String) {
+        let request = OpenRequest(service: name, serviceProtocol: .tcp)
+        #expect(self.request(parsing: self.bytes(request)) == nil)
+        let plain = OpenRequest(service: "Grüße 1", serviceProtocol: .tcp)
+        #expect(self.request(parsing: self.bytes(plain)) == plain)
+    }
+
     @Test func travelsWhole() {
         let context = OpenContext(uniqueID: Array("id".utf8), authority: Array("a.example".utf8))
         let request = self.request(context)

@@ -1,4 +1,5 @@
 import Glibc
+import Primitives
 import Synchronization
 
 /// What a running process tells its operator: one line per event on standard error.
@@ -98,9 +99,14 @@ enum LogLine {
     ) -> String {
         var line = "\(time) \(level.uppercased()) \(event)"
         for (key, value) in fields {
-            line += needsQuotes(value) ? " \(key)=\"\(escaped(value))\"" : " \(key)=\(value)"
+            line += needsQuotes(value) ? " \(key)=\(quoted(value))" : " \(key)=\(value)"
         }
         return line + "\n"
+    }
+
+    /// ASCII alone: a peer chooses some of these bytes, and terminals obey what they are shown.
+    private static func quoted(_ value: String) -> String {
+        "\"\(PlainText.escaped(value, asciiOnly: true))\""
     }
 
     static func json(
@@ -109,32 +115,17 @@ enum LogLine {
         _ event: String,
         _ fields: [(String, String)]
     ) -> String {
-        var line = "{\"time\":\"\(time)\",\"level\":\"\(level)\",\"event\":\"\(escaped(event))\""
-        for (key, value) in fields { line += ",\"\(escaped(key))\":\"\(escaped(value))\"" }
+        var line = "{\"time\":\"\(time)\",\"level\":\"\(level)\""
+        for (key, value) in [("event", event)] + fields {
+            line += ",\"\(PlainText.escaped(key))\":\"\(PlainText.escaped(value))\""
+        }
         return line + "}\n"
     }
 
+    /// Whatever is not printable ASCII, and what would end a value or a key for a program.
     private static func needsQuotes(_ value: String) -> Bool {
         value.isEmpty
-            || value.utf8.contains { $0 <= 32 || $0 == 34 || $0 == 61 || $0 == 92 || $0 == 127 }
-    }
-
-    /// RFC 8259 §7; a peer chooses some of these bytes, so no control character passes.
-    private static func escaped(_ value: String) -> String {
-        var text = ""
-        for scalar in value.unicodeScalars {
-            switch scalar.value {
-            case 34, 92:
-                text.unicodeScalars.append("\\")
-                text.unicodeScalars.append(scalar)
-            case 10: text += "\\n"
-            case 0..<32, 127..<160:
-                let hex = String(scalar.value, radix: 16)
-                text += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
-            default: text.unicodeScalars.append(scalar)
-            }
-        }
-        return text
+            || value.utf8.contains { !(33..<127).contains($0) || $0 == 34 || $0 == 61 || $0 == 92 }
     }
 }
 

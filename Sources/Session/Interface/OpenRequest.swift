@@ -18,7 +18,7 @@ public enum ServiceProtocol: UInt8, Sendable { case tcp, udp }
 
 /// What the opener of a stream or flow asks for; the body of an OPEN frame.
 public struct OpenRequest: Hashable, Sendable {
-    /// 1 to 64 bytes of UTF-8.
+    /// 1 to 64 bytes of UTF-8 without control and format characters, as configurations allow.
     public var service: String
     public var serviceProtocol: ServiceProtocol
     /// The player, as the client claims it.
@@ -100,7 +100,7 @@ extension OpenRequest {
         }
         guard let length: UInt8 = reader.read(), length > 0,
             Int(length) <= Self.serviceByteCountLimit, let name = reader.read(count: Int(length)),
-            let service = String(validating: name, as: UTF8.self),
+            let service = String(validating: name, as: UTF8.self), PlainText.isPlain(service),
             let context = OpenContext(parsing: &reader)
         else { return nil }
         self.init(service: service, serviceProtocol: flags & Flags.udp != 0 ? .udp : .tcp)
