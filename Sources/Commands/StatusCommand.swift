@@ -10,7 +10,9 @@ struct StatusCommand: ParsableCommand {
         abstract: "Show what a running server or client is doing.",
         discussion: """
             Asks over the control socket. Without --control, the usual places are tried: \
-            /run/fairlead/{server,client}.sock, then $XDG_RUNTIME_DIR/fairlead-{server,client}.sock.
+            /run/fairlead/{server,client}.sock, then
+            /run/fairlead-{server,client}/{server,client}.sock, then
+            $XDG_RUNTIME_DIR/fairlead-{server,client}.sock.
             """
     )
 

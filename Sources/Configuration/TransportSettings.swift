@@ -63,9 +63,10 @@ public enum ControlSocket: Hashable, Sendable {
     case path(String)
     case off
 
-    /// `/run/fairlead/ROLE.sock`, then `$XDG_RUNTIME_DIR/fairlead-ROLE.sock`.
+    /// `/run/fairlead/ROLE.sock`, then `/run/fairlead-ROLE/ROLE.sock`, in the folder of a service's
+    /// own user, then `$XDG_RUNTIME_DIR/fairlead-ROLE.sock`.
     public static func defaultPaths(role: String, runtimeFolder: String?) -> [String] {
-        ["/run/fairlead/\(role).sock"]
+        ["/run/fairlead/\(role).sock", "/run/fairlead-\(role)/\(role).sock"]
             + (runtimeFolder.map { ["\($0)/fairlead-\(role).sock"] } ?? [])
     }
 }
