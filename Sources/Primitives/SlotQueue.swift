@@ -24,4 +24,13 @@ public struct SlotQueue: ~Copyable {
     }
 
     public mutating func removeAll() { self.head = self.tail }
+
+    /// Keeps the first entry of every slot for which `isWanted` holds, in order.
+    public mutating func keepFirst(where isWanted: (UInt32) -> Bool) {
+        var seen: Set<UInt32> = []
+        for _ in 0..<self.count {
+            guard let slot = self.popFirst() else { return }
+            if isWanted(slot), seen.insert(slot).inserted { self.append(slot) }
+        }
+    }
 }

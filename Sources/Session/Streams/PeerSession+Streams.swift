@@ -39,6 +39,27 @@ extension PeerSession {
         guard !stream.pointee.isInControlQueue else { return }
         stream.pointee.isInControlQueue = true
         self.control.append(stream.pointee.slot)
+        self.boundQueues()
+    }
+
+    /// Takes the slots of released streams out of the queues.
+    ///
+    /// They are skipped when their turn comes. While nothing may be sent no turn comes, and a peer
+    /// that opens and resets streams would make the queues grow for ever.
+    private func boundQueues() {
+        let most = 2 * self.conversations.count + 64
+        guard self.control.count > most || self.ended.count > most || self.rounds.count > 3 * most
+        else { return }
+        let isMine = { [board, slot] (stream: UInt32) in
+            board.streams.live(stream).map { $0.pointee.session == Int32(slot) } ?? false
+        }
+        self.control.keepFirst { stream in
+            isMine(stream) && self.board.streams[stream].pointee.isInControlQueue
+        }
+        self.ended.keepFirst(where: isMine)
+        self.rounds.keepFirst { stream in
+            isMine(stream) && self.board.streams[stream].pointee.isInDataQueue
+        }
     }
 
     /// Puts a stream that has something to send into the round, new ones first.

@@ -18,6 +18,15 @@ struct StreamRounds: ~Copyable {
     var hasOthers: Bool { !self.fresh.isEmpty || !self.steady.isEmpty }
     var isEmpty: Bool { self.urgent.isEmpty && !self.hasOthers }
 
+    var count: Int { self.urgent.count + self.fresh.count + self.steady.count }
+
+    /// Keeps of each list the first entry of every slot for which `isWanted` holds.
+    mutating func keepFirst(where isWanted: (UInt32) -> Bool) {
+        self.urgent.keepFirst(where: isWanted)
+        self.fresh.keepFirst(where: isWanted)
+        self.steady.keepFirst(where: isWanted)
+    }
+
     /// The stream to serve next; without `others` only urgent ones are.
     func first(includingOthers others: Bool) -> (slot: UInt32, tier: Tier)? {
         if let slot = self.urgent.first { return (slot, .urgent) }
