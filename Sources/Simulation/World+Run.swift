@@ -103,7 +103,10 @@ extension World {
         for (number, link) in self.uplinks.enumerated() {
             while let delivery = link.nextDelivery(at: self.now) {
                 self.packet.copyMemory(from: delivery.bytes)
-                let source = self.addresses[Int(delivery.tag)]
+                let address = Int(delivery.tag & (Self.heardTag - 1))
+                self.dues[address].sent += delivery.bytes.count
+                if delivery.tag >= Self.heardTag { self.dues[address].hasAnswered = true }
+                let source = self.addresses[address]
                 self.receiveAtServer(count: delivery.bytes.count, from: source, client: number)
             }
         }
@@ -111,6 +114,7 @@ extension World {
             while let delivery = link.nextDelivery(at: self.now) {
                 // The translator has forgotten its old mappings.
                 guard Int(delivery.tag) == self.clients[number].address else { continue }
+                self.dues[Int(delivery.tag)].hasHeard = true
                 self.packet.copyMemory(from: delivery.bytes)
                 self.clients[number].engine.receive(
                     .init(rebasing: self.packet[..<delivery.bytes.count]),
@@ -172,13 +176,25 @@ extension World {
             let bytes = UnsafeRawBufferPointer(rebasing: self.outgoing[offset..<end])
             self.statistics.packets += 1
             if site.side == .client {
-                self.uplinks[site.number].send(bytes, tag: UInt64(site.address), at: self.now)
-            } else if let tag = self.addresses.firstIndex(of: transmit.destination),
-                let client = self.clients.first(where: { $0.address == tag })
-            {
-                self.downlinks[client.number].send(bytes, tag: UInt64(tag), at: self.now)
+                let heard = self.dues[site.address].hasHeard ? Self.heardTag : 0
+                let tag = UInt64(site.address) | heard
+                self.uplinks[site.number].send(bytes, tag: tag, at: self.now)
+            } else if let tag = self.addresses.firstIndex(of: transmit.destination) {
+                self.charge(bytes.count, to: tag)
+                if let client = self.clients.first(where: { $0.address == tag }) {
+                    self.downlinks[client.number].send(bytes, tag: UInt64(tag), at: self.now)
+                }
             }
             offset = end
+        }
+    }
+
+    /// Nobody who may not even be there gets more than three times what came from there.
+    private func charge(_ count: Int, to address: Int) {
+        self.dues[address].got += count
+        let dues = self.dues[address]
+        if !dues.hasAnswered, dues.got > 3 * dues.sent {
+            self.violate("\(self.addresses[address]) sent \(dues.sent) bytes and got \(dues.got)")
         }
     }
 

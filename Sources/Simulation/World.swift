@@ -79,6 +79,8 @@ public final class World {
     var downlinks: [Link] = []
     /// Every address a client has had; links carry indices into this.
     var addresses: [SocketAddress] = []
+    /// What passed between the server and each of them.
+    var dues: [Dues] = []
     var rehashCount = 0
     var serverStarts = 0
     var disturbances: [(at: Instant, kind: Disturbance)] = []
@@ -86,6 +88,19 @@ public final class World {
     let packet = UnsafeMutableRawBufferPointer.allocate(byteCount: 65_536, alignment: 16)
     let outgoing = UnsafeMutableRawBufferPointer.allocate(byteCount: 65_536, alignment: 16)
     private var sabotage: Sabotage
+
+    /// What an address has sent to the server and got from it.
+    struct Dues {
+        var sent = 0
+        var got = 0
+        /// Something of the server's has arrived there.
+        var hasHeard = false
+        /// Something that was sent from there afterwards has arrived at the server.
+        var hasAnswered = false
+    }
+
+    /// Beside the index of an address: it had heard of the server when it sent this.
+    static let heardTag: UInt64 = 1 << 32
 
     enum Disturbance {
         case rebind(client: Int)
@@ -185,6 +200,7 @@ public final class World {
         let host = 0xC000_0200 + UInt32(client.number) + UInt32(count / 5 * 16)
         client.address = count
         self.addresses.append(SocketAddress(ipv4: host, port: UInt16(5_000 + count)))
+        self.dues.append(Dues())
     }
 
     func startServers() {

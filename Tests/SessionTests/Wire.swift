@@ -15,6 +15,8 @@ final class Wire {
     var delay = Instant.Interval.milliseconds(10)
     /// Packets for this address go nowhere.
     var lostDestination: SocketAddress?
+    /// The same for any number of addresses.
+    var deadAddresses: Set<SocketAddress> = []
     /// Larger packets vanish without a word.
     var largestPacket = Int.max
     /// Says whether a packet arrives; asked for each.
@@ -30,6 +32,9 @@ final class Wire {
     var packetCount = 0
     /// Bytes sent to ``lostDestination``.
     var lostByteCount = 0
+    /// UDP payload that the client sent from an address, and that the server sent to it.
+    var bytesFrom: [SocketAddress: Int] = [:]
+    var bytesTo: [SocketAddress: Int] = [:]
 
     init(
         services: [String] = ["*"],
@@ -80,10 +85,16 @@ final class Wire {
             while start < transmit.byteCount {
                 let end = min(transmit.byteCount, start + transmit.segmentSize)
                 self.packetCount += 1
+                if fromClient {
+                    self.bytesFrom[self.clientAddress, default: 0] += end - start
+                } else {
+                    self.bytesTo[transmit.destination, default: 0] += end - start
+                }
                 if transmit.destination == self.lostDestination {
                     self.lostByteCount += end - start
                 }
                 if self.passes(fromClient), transmit.destination != self.lostDestination,
+                    !self.deadAddresses.contains(transmit.destination),
                     end - start <= self.largestPacket
                 {
                     self.inFlight.append(

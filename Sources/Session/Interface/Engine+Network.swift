@@ -93,12 +93,18 @@ extension Engine {
             if keypair !== session.current || !session.isConfirmed {
                 self.confirm(session, keypair, at: now)
             }
-            self.follow(session, to: source, number: header.counter, at: now)
+            self.follow(
+                session,
+                to: source,
+                number: header.counter,
+                byteCount: packet.count,
+                at: now
+            )
         }
         let consequence = session.receive(
             Self.plaintext(of: packet),
             number: header.counter,
-            byteCount: packet.count,
+            from: source,
             at: now,
             openStream: { self.openStream($0, $1, for: session, at: now) },
             openFlow: { self.openFlow($0, $1, for: session, at: now) }
@@ -124,26 +130,37 @@ extension Engine {
         _ session: PeerSession,
         to source: SocketAddress,
         number: UInt64,
+        byteCount: Int,
         at now: Instant
     ) {
+        session.path.arrived(byteCount, from: source)
         guard number >= session.highestReceived else { return }
         session.highestReceived = number
         guard source != session.path.address else { return }
-        let token: UInt64 = self.entropy.next()
-        session.path.move(
+        // It has shown before that it gets what is sent there.
+        if source == session.path.proven { return session.path.fallBack() }
+        let challenge = session.path.move(
             to: source,
-            token: token,
+            byteCount: byteCount,
+            drawing: Path.Challenge(token: self.entropy.next(), recall: self.entropy.next()),
             patience: max(.milliseconds(500), session.recovery.smoothedRTT * 6),
             at: now
         )
         // Asked at both places: a thief of packets has to win a race he is behind in.
-        for address in [source, session.path.previous] {
-            guard let address else { continue }
-            session.sendAlone(FrameType.path, to: address, at: now) {
-                $0.write(PathOperation.challenge)
-                $0.write(UInt8(0))
-                $0.write(token)
-            }
+        self.challenge(session, source, challenge.token, at: now)
+        self.challenge(session, session.path.proven, challenge.recall, at: now)
+    }
+
+    private func challenge(
+        _ session: PeerSession,
+        _ address: SocketAddress,
+        _ token: UInt64,
+        at now: Instant
+    ) {
+        session.sendAlone(FrameType.path, to: address, at: now) {
+            $0.write(PathOperation.challenge)
+            $0.write(UInt8(0))
+            $0.write(token)
         }
     }
 }

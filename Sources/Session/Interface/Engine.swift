@@ -102,7 +102,7 @@ public final class Engine {
             if session.recovery.probesDue > before { session.unansweredProbes += 1 }
             session.settle(at: now)
         }
-        if session.path.deadline <= now { session.path.giveUp() }
+        if session.path.deadline <= now { session.path.fallBack() }
         if session.isConfirmed, session.liveness.takeProbe(session.circumstances, at: now) {
             session.isPingDue = true
         }

@@ -20,7 +20,7 @@ public struct SessionInfo: Sendable {
 public enum EngineEvent: Sendable {
     case sessionUp(SessionHandle, SessionInfo)
     case sessionDown(SessionHandle, SessionInfo, ResetReason)
-    /// The peer's address changed and the new one is checked; `SessionInfo.address` is the new one.
+    /// The peer's address changed and the new one is proven; `SessionInfo.address` is the new one.
     case peerMoved(SessionHandle, SessionInfo, from: SocketAddress)
     /// Server: connect to a backend; the stream's bytes are kept meanwhile.
     case streamOpened(StreamHandle, SessionHandle, OpenRequest)

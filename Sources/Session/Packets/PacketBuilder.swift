@@ -25,6 +25,9 @@ struct PacketBuilder {
 
     var room: Int { self.writer.room }
 
+    /// UDP payload once it is encrypted.
+    var sealedByteCount: Int { self.writer.count + RecordLayout.header + RecordLayout.tag }
+
     /// Where the body of a frame goes whose length is known only afterwards; see ``append(_:_:)``.
     var frameBody: ByteWriter {
         ByteWriter(

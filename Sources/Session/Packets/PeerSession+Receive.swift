@@ -16,7 +16,7 @@ extension PeerSession {
     func receive(
         _ plaintext: UnsafeRawBufferPointer,
         number: UInt64,
-        byteCount: Int,
+        from source: SocketAddress,
         at now: Instant,
         openStream: (UInt32, OpenRequest) -> Void,
         openFlow: (UInt32, OpenRequest) -> Void
@@ -58,7 +58,7 @@ extension PeerSession {
                     body.first.flatMap { ResetReason(rawValue: $0) } ?? .shutdown
                 )
             default:
-                self.receiveControl(type, body, at: now)
+                self.receiveControl(type, body, from: source, at: now)
             }
         }
         self.settle(at: now)
@@ -70,11 +70,15 @@ extension PeerSession {
         self.mustComeAgain = false
         self.liveness.heard(isTraffic: isTraffic, at: now)
         self.suspectAt = nil
-        self.path.arrived(byteCount)
         return consequence
     }
 
-    private func receiveControl(_ type: UInt8, _ body: UnsafeRawBufferPointer, at now: Instant) {
+    private func receiveControl(
+        _ type: UInt8,
+        _ body: UnsafeRawBufferPointer,
+        from source: SocketAddress,
+        at now: Instant
+    ) {
         var reader = ByteReader(body)
         switch type {
         case FrameType.window:
@@ -98,7 +102,7 @@ extension PeerSession {
             guard let operation: UInt8 = reader.read(), reader.read(UInt8.self) != nil,
                 let token: UInt64 = reader.read()
             else { return self.board.drop(.malformed) }
-            self.receivePath(operation, token, at: now)
+            self.receivePath(operation, token, from: source, at: now)
         default:
             // PING and probes say all they have to say by arriving; unknown frames are skipped.
             return
@@ -359,15 +363,18 @@ extension PeerSession {
 
     // MARK: - Path
 
-    private func receivePath(_ operation: UInt8, _ token: UInt64, at now: Instant) {
+    private func receivePath(
+        _ operation: UInt8,
+        _ token: UInt64,
+        from source: SocketAddress,
+        at now: Instant
+    ) {
         switch operation {
         case PathOperation.challenge:
             guard self.pathReplies.count < Self.pathReplyLimit else { return }
             self.pathReplies.append(token)
         case PathOperation.response:
-            guard let previous = self.path.echoed(token), previous != self.path.address else {
-                return
-            }
+            guard let previous = self.path.echoed(token, from: source) else { return }
             if !previous.isSameHost(as: self.path.address) {
                 self.recovery.pathChanged(at: now)
                 self.mtu.pathChanged(at: now)

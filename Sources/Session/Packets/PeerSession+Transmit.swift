@@ -100,8 +100,12 @@ extension PeerSession {
         return length
     }
 
-    /// Encrypts the packet where it stands and notes it as sent.
     func seal(_ packet: PacketBuilder, at now: Instant) -> Int {
+        self.seal(packet, to: self.path.address, at: now)
+    }
+
+    /// Encrypts the packet where it stands and notes it as sent to `address`.
+    func seal(_ packet: PacketBuilder, to address: SocketAddress, at now: Instant) -> Int {
         let keypair = self.current
         keypair.keys.seal(
             packet.base,
@@ -111,7 +115,7 @@ extension PeerSession {
         )
         keypair.sealedCount &+= 1
         self.nextNumber += 1
-        let length = packet.writer.count + RecordLayout.header + RecordLayout.tag
+        let length = packet.sealedByteCount
         self.recovery.sent(
             number: packet.number,
             byteCount: length,
@@ -126,7 +130,7 @@ extension PeerSession {
             isTraffic: packet.isTraffic,
             at: now
         )
-        self.path.spend(length)
+        self.path.spend(length, to: address)
         return length
     }
 

@@ -34,6 +34,8 @@ extension PeerSession {
     }
 
     /// Sends one small frame right away, to an address that need not be the session's.
+    ///
+    /// Nothing goes where it would be more than what came from there allows.
     func sendAlone(
         _ type: UInt8,
         to address: SocketAddress,
@@ -53,7 +55,10 @@ extension PeerSession {
             body(&content)
             packet.writer.writeFrameHeader(type, count: content.count)
             packet.writer.count += content.count
-            let length = self.seal(packet, at: now)
+            guard packet.sealedByteCount <= self.path.allowance(for: address) else {
+                return self.board.drop(.pathUnvalidated)
+            }
+            let length = self.seal(packet, to: address, at: now)
             self.board.send(
                 UnsafeRawBufferPointer(start: base, count: length),
                 to: address

@@ -150,7 +150,7 @@ final class PeerSession {
     var info: SessionInfo {
         SessionInfo(
             peerName: self.peerName,
-            address: self.path.address,
+            address: self.path.proven,
             cipher: self.current.keys.cipher,
             peerIndex: self.peerIndex
         )
@@ -187,7 +187,7 @@ final class PeerSession {
     func snapshot() -> SessionSnapshot {
         SessionSnapshot(
             peer: self.peerName,
-            address: self.path.address,
+            address: self.path.proven,
             roundTrip: self.recovery.smoothedRTT,
             lossRate: self.recovery.lossRate,
             cipher: self.current.keys.cipher,
