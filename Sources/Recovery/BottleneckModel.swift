@@ -86,14 +86,14 @@ struct BottleneckModel: Sendable {
 
     private mutating func updateMinimum(_ event: AckEvent) {
         guard event.roundTrip > 0 else { return }
-        let isExpired = event.now > self.minimumAt &+ 10_000_000_000
+        let isExpired = event.now > self.minimumAt.plus(10_000_000_000)
         if self.minimum == 0 || event.roundTrip <= self.minimum || isExpired {
             self.minimum = event.roundTrip
             self.minimumAt = event.now
         }
         if isExpired, self.phase == .probeBandwidth {
             self.phase = .probeRTT
-            self.probeEndsAt = event.now &+ 200_000_000
+            self.probeEndsAt = event.now.plus(200_000_000)
         }
     }
 
@@ -115,7 +115,7 @@ struct BottleneckModel: Sendable {
         case .probeRTT:
             if event.now > self.probeEndsAt { self.enterProbing(event.now) }
         case .probeBandwidth:
-            let elapsed = event.now &- self.slotStartedAt > max(self.minimum, 1_000_000)
+            let elapsed = event.now.less(self.slotStartedAt) > max(self.minimum, 1_000_000)
             let isFull =
                 self.slot != 0 || event.lost > 0
                 || Double(event.priorInFlight) >= 1.25 * self.product

@@ -54,7 +54,7 @@ struct Cubic: Sendable {
 
     mutating func restart(afterIdle idle: UInt64) {
         // RFC 9438 §5.8: time away is not time of growth.
-        if self.epochAt > 0 { self.epochAt &+= idle }
+        if self.epochAt > 0 { self.epochAt = self.epochAt.plus(idle) }
         if idle > 1_000_000_000 { self.size = min(self.size, 32 * self.packetSize) }
     }
 
@@ -100,7 +100,8 @@ struct Cubic: Sendable {
             self.plateau = max(self.plateau, packets)
             self.rise = Self.cubeRoot((self.plateau - packets) / Self.growth)
         }
-        let time = Double(event.now &- self.epochAt &+ event.smoothedRoundTrip) * 1e-9 - self.rise
+        let time =
+            Double(event.now.less(self.epochAt).plus(event.smoothedRoundTrip)) * 1e-9 - self.rise
         let curve = self.plateau + Self.growth * time * time * time
         let goal = min(max(curve, packets), 1.5 * packets)
         let acked = Double(event.acked) / self.packetSize

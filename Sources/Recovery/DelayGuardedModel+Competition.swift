@@ -14,9 +14,9 @@ extension DelayGuardedModel {
         let now = event.now
         guard self.isCompeting else {
             // The guard would have emptied a queue of our making by then.
-            let isForeign = now &- self.lowQueueAt > max(5 * self.minimum, 300_000_000)
+            let isForeign = now.less(self.lowQueueAt) > max(5 * self.minimum, 300_000_000)
             let patience = min(max(16 * self.minimum, 1_000_000_000), 2_000_000_000)
-            let isStanding = now &- self.clearQueueAt > patience
+            let isStanding = now.less(self.clearQueueAt) > patience
             if self.phase == .cruise, isForeign || isStanding {
                 let isKnown = isForeign && self.returns >= 2 && self.isRecent(now)
                 self.startCompeting(event, hasYielded: isKnown)
@@ -27,7 +27,7 @@ extension DelayGuardedModel {
         self.feedRivals(event)
         if self.isYielding {
             self.yield(event)
-        } else if now &- self.yieldedAt > self.yieldInterval || self.seesYield(event) {
+        } else if now.less(self.yieldedAt) > self.yieldInterval || self.seesYield(event) {
             self.isYielding = true
             self.yieldedAt = now
             self.drainedAt = now
@@ -49,16 +49,16 @@ extension DelayGuardedModel {
             // A queue that comes back now must not be of our making.
             self.cruiseRounds += 12
         } else if Double(event.inFlight) > 0.6 * self.product,
-            now &- self.yieldedAt < 3 * self.response
+            now.less(self.yieldedAt) < 3 * self.response
         {
             self.drainedAt = now
-        } else if now &- self.drainedAt > 3 * self.response {
+        } else if now.less(self.drainedAt) > 3 * self.response {
             self.fight(event)
         }
     }
 
     private func isRecent(_ now: UInt64) -> Bool {
-        self.competeEndedAt > 0 && now &- self.competeEndedAt < 6_000_000_000
+        self.competeEndedAt > 0 && now.less(self.competeEndedAt) < 6_000_000_000
     }
 
     /// First sees whether the queue is not our own, unless that is known: because it comes back
@@ -102,13 +102,13 @@ extension DelayGuardedModel {
 
     /// The queue fell by more than a loss-based flow's reduction explains.
     private mutating func seesYield(_ event: AckEvent) -> Bool {
-        guard event.roundTrip > 0, !self.isBlind, event.now &- self.lossAt > 3 * self.response
+        guard event.roundTrip > 0, !self.isBlind, event.now.less(self.lossAt) > 3 * self.response
         else { return false }
-        let queue = Double(event.roundTrip - self.minimum)
+        let queue = Double(event.roundTrip.less(self.minimum))
         self.queueLevel = max(self.queueLevel * 0.999, queue)
         let floor = Double(self.minimum)
         let explained = 0.7 * (self.queueLevel + floor) - floor
-        return queue < 0.8 * explained && event.now &- self.yieldedAt > 1_000_000_000
+        return queue < 0.8 * explained && event.now.less(self.yieldedAt) > 1_000_000_000
     }
 
     /// The path's own losses are none of CUBIC's business.
@@ -122,7 +122,7 @@ extension DelayGuardedModel {
             if Double(self.roundLost) < expected { event.lost = 0 }
         }
         if event.lost > 0 { self.noteRivalLoss(event) }
-        if self.isBlind, event.now &- self.blindSince > 15_000_000_000 {
+        if self.isBlind, event.now.less(self.blindSince) > 15_000_000_000 {
             self.setBlind(false, event)
         }
         self.rival.update(event)
@@ -131,7 +131,7 @@ extension DelayGuardedModel {
     /// Losses much closer together than CUBIC's own growth would bring them are not of CUBIC's
     /// making: whoever else is there takes no notice of loss.
     private mutating func noteRivalLoss(_ event: AckEvent) {
-        let interval = event.now &- self.rivalLossAt
+        let interval = event.now.less(self.rivalLossAt)
         guard interval > event.smoothedRoundTrip else { return }
         self.rivalLossAt = event.now
         self.rivalLosses += 1

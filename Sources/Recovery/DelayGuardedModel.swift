@@ -147,7 +147,7 @@ struct DelayGuardedModel: Sendable {
             self.roundBest = max(self.roundBest, event.bandwidth)
         }
         if event.priorDelivered >= self.roundEnd,
-            event.now &- self.roundStartedAt >= Self.shortestRound || self.round == 0
+            event.now.less(self.roundStartedAt) >= Self.shortestRound || self.round == 0
         {
             self.endRound(event)
         }
@@ -163,7 +163,7 @@ struct DelayGuardedModel: Sendable {
     mutating func restart(afterIdle idle: UInt64, at now: UInt64) {
         self.lowQueueAt = now
         self.clearQueueAt = now
-        self.minimumAt = min(now, self.minimumAt + idle)
+        self.minimumAt = min(now, self.minimumAt.plus(idle))
         guard idle > 1_000_000_000, self.filter.value > 0 else { return }
         self.isRestarting = true
         self.window = min(self.window, Int(10 * self.packetSize))
@@ -211,7 +211,7 @@ struct DelayGuardedModel: Sendable {
     private mutating func watchRate(_ event: AckEvent) {
         self.spanAcked += event.acked
         if event.roundTrip > 0 { self.spanMinimum = min(self.spanMinimum, event.roundTrip) }
-        let span = event.now &- self.spanStartedAt
+        let span = event.now.less(self.spanStartedAt)
         guard span >= max(self.minimum / 3, 20_000_000) else { return }
         let rate = Double(self.spanAcked) * 1e9 / Double(span)
         let isSlow =
@@ -251,7 +251,7 @@ struct DelayGuardedModel: Sendable {
     }
 
     private mutating func endRound(_ event: AckEvent) {
-        if self.roundMinimum != .max { self.queue = self.roundMinimum &- self.minimum }
+        if self.roundMinimum != .max { self.queue = self.roundMinimum.less(self.minimum) }
         let sent = self.roundAcked + self.roundLost
         let loss = sent > 0 ? Double(self.roundLost) / Double(sent) : 0
         self.overallLoss += (min(loss, 0.3) - self.overallLoss) / 16
@@ -348,7 +348,7 @@ struct DelayGuardedModel: Sendable {
 
     private mutating func step(_ event: AckEvent) {
         let now = event.now
-        let elapsed = now &- self.phaseStartedAt
+        let elapsed = now.less(self.phaseStartedAt)
         self.updateCompetition(event)
         switch self.phase {
         case .startup: break
@@ -397,10 +397,10 @@ struct DelayGuardedModel: Sendable {
     }
 
     private mutating func mustProbeRTT(at now: UInt64) -> Bool {
-        guard now > self.minimumAt &+ Self.minimumWindow else { return false }
+        guard now > self.minimumAt.plus(Self.minimumWindow) else { return false }
         guard self.minimum < 2_000_000 else { return true }
         // On a path this short the minimum drifts with the schedulers and matters little.
-        self.minimum = min(self.minimum + self.queue, 2_000_000)
+        self.minimum = min(self.minimum.plus(self.queue), 2_000_000)
         self.minimumAt = now
         return false
     }

@@ -34,7 +34,7 @@ struct FixedRate: Sendable {
         if sent > 0 { self.loss += (Double(self.roundLost) / Double(sent) - self.loss) / 8 }
         let target = min(max(self.minimum / 10, 3_000_000), 12_000_000)
         let isCrowded =
-            self.roundMinimum != .max && self.roundMinimum > self.minimum &+ target
+            self.roundMinimum != .max && self.roundMinimum > self.minimum.plus(target)
         self.pacingRate = isCrowded ? self.rate : self.rate / max(0.8, 1 - self.loss)
         let span = max(Double(self.minimum) * 2e-9, Double(self.minimum) * 1e-9 + 0.05)
         self.window = Int(min(max(self.pacingRate * span, 32_000), 1e9))

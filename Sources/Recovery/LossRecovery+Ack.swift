@@ -12,11 +12,16 @@ extension LossRecovery {
 
     /// Takes the body of an ACK frame.
     ///
-    /// False if it is malformed or acknowledges what was never sent; then nothing has changed.
+    /// False if it is malformed or acknowledges what was never sent; then nothing has changed but
+    /// ``hasForgedAck``.
     public mutating func receivedAck(_ body: UnsafeRawBufferPointer, at now: Instant) -> Bool {
         guard let (count, delay) = AckBody.read(body, into: self.ranges),
             self.ranges[0].last < self.nextNumber
         else { return false }
+        for index in 0..<count where !self.log.holdsAll(of: self.ranges[index]) {
+            self.hasForgedAck = true
+            return false
+        }
         let time = now.nanoseconds
         var result = AckResult()
         result.event.now = time
@@ -87,7 +92,7 @@ extension LossRecovery {
             self.lossRate = max(0, self.lossRate - 1 / 256)
             self.controller.spuriousLoss(Int(bytes), at: now)
         }
-        let due = packet.sentAt.nanoseconds &+ self.newestRoundTrip
+        let due = packet.sentAt.nanoseconds.plus(self.newestRoundTrip)
         result.lateness = max(result.lateness, now > due ? now - due : 1)
     }
 
@@ -109,7 +114,7 @@ extension LossRecovery {
             index >= self.pathStart
         else { return }
         // RFC 9002 §5.3: no adjustment below the minimum, and none a peer has no excuse for.
-        let allowed = min(delay &* 1_000, 100_000_000)
+        let allowed = min(delay, 100_000) * 1_000
         let adjusted = raw > allowed ? raw - allowed : raw
         let sample =
             self.roundTrip.hasSample && adjusted < self.roundTrip.minimum / 2 ? raw : adjusted
@@ -130,12 +135,12 @@ extension LossRecovery {
         let sentAt = packet.sentAt.nanoseconds
         if sentAt > self.flightStartedAt { self.flightStartedAt = sentAt }
         let sendTime = UInt64(packet.flightAge)
-        let ackTime = now &- (sentAt &- UInt64(packet.deliveryAge))
+        let ackTime = now.less(sentAt.less(UInt64(packet.deliveryAge)))
         let interval = max(sendTime, ackTime)
         guard interval > 0, interval >= self.roundTrip.minimum,
             packet.deliveryAge != .max, packet.flightAge != .max
         else { return }
-        let bytes = Double(self.delivered &- packet.delivered)
+        let bytes = Double(self.delivered.less(packet.delivered))
         result.event.bandwidth = bytes * 1e9 / Double(interval)
     }
 

@@ -36,7 +36,7 @@ extension LossRecovery {
     mutating func collectOverdue(at now: Instant) {
         let patience = self.overduePatience
         // In a longer silence repeating would only fill the queue behind it.
-        let isSilent = now.nanoseconds &- self.acknowledgedAt > 2 * patience
+        let isSilent = now.nanoseconds.less(self.acknowledgedAt) > 2 * patience
         while self.overdueTime <= now {
             let packet = self.log[self.overdueNext]
             if !isSilent { self.overdue.append(packet) }

@@ -66,11 +66,11 @@ extension LossRecovery {
     mutating func detectLosses(_ event: inout AckEvent) {
         self.lossTime = .never
         guard self.newestAcked > 0 else { return }
-        let patience = self.newestRoundTrip &+ self.reorderingWindow
+        let patience = self.newestRoundTrip.plus(self.reorderingWindow)
         var index = self.log.firstLive()
         while index < self.newestAcked - 1 {
             let packet = self.log[index]
-            let due = packet.sentAt.nanoseconds &+ patience
+            let due = packet.sentAt.nanoseconds.plus(patience)
             let isPassed =
                 self.reordering == 0 && self.newestAcked - 1 - index >= Self.packetThreshold
             guard isPassed || due <= event.now else {
@@ -108,13 +108,13 @@ extension LossRecovery {
         let smoothed = max(self.roundTrip.smoothed, 1_000_000)
         if lateness > 0 {
             self.reorderingSeenAt = now
-            if self.reordering == 0 || now &- self.reorderingRaisedAt > smoothed {
+            if self.reordering == 0 || now.less(self.reorderingRaisedAt) > smoothed {
                 let quarter = max(self.roundTrip.minimum / 4, 250_000)
                 let wanted = max(self.reordering + 1, lateness / quarter + 1)
                 self.reordering = min(wanted, 16)
                 self.reorderingRaisedAt = now
             }
-        } else if self.reordering > 0, now &- self.reorderingSeenAt > 16 * smoothed {
+        } else if self.reordering > 0, now.less(self.reorderingSeenAt) > 16 * smoothed {
             self.reorderingSeenAt = now
             if self.reordering > 1 { self.reordering -= 1 }
         }

@@ -20,6 +20,10 @@ public struct LossRecovery: ~Copyable {
     var overdue = Ring<SentPacket>(capacity: 16)
     let ranges: UnsafeMutablePointer<NumberRange>
 
+    /// An ACK told of a number that was skipped: the peer acknowledges what it never received
+    /// (RFC 9000 §21.4).
+    public internal(set) var hasForgedAck = false
+
     /// A number no packet has used yet.
     var nextNumber: UInt64 = 0
     /// Send index of the newest acknowledged packet, plus one; its times.
@@ -130,7 +134,7 @@ public struct LossRecovery: ~Copyable {
 
     /// A packet left.
     ///
-    /// Numbers rise strictly; gaps are allowed.
+    /// Numbers rise strictly; who acknowledges one that was left out is a liar.
     public mutating func sent(
         number: UInt64,
         byteCount: Int,

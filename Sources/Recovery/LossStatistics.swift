@@ -91,7 +91,7 @@ struct YoungGaps: ~Copyable {
     }
 
     mutating func settle(at now: UInt64, _ statistics: inout LossStatistics) {
-        while self.count > 0, now > self.gaps[self.head].seenAt &+ Self.age {
+        while self.count > 0, now > self.gaps[self.head].seenAt.plus(Self.age) {
             self.settleOldest(&statistics)
         }
     }

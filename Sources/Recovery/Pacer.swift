@@ -29,6 +29,6 @@ struct TokenBucket: Sendable {
     func time(at level: Double, rate: Double) -> UInt64 {
         guard level > self.tokens else { return self.filledAt }
         let wait = (level - self.tokens) / max(rate, 1) * 1e9
-        return self.filledAt &+ UInt64(min(wait, 1e12)) &+ 1
+        return self.filledAt.plus(UInt64(min(max(wait, 0), 1e12))).plus(1)
     }
 }

@@ -17,6 +17,8 @@ struct SentLog: ~Copyable {
     private(set) var head: UInt64 = 0
     /// Send index of the next packet.
     private(set) var tail: UInt64 = 0
+    /// Everything below is forgotten, whether it was sent or skipped.
+    private(set) var firstKept: UInt64 = 0
     /// Everything below is not live.
     private var liveHint: UInt64 = 0
 
@@ -61,6 +63,7 @@ struct SentLog: ~Copyable {
     /// The log must not be full.
     mutating func append(_ packet: SentPacket, isLive: Bool) {
         if self.count == self.capacity { self.grow() }
+        if self.tail == 0 { self.firstKept = packet.number }
         let (word, mask) = self.bit(self.tail)
         self.entries[Int(truncatingIfNeeded: self.tail) & (self.capacity - 1)] = packet
         self.open[word] |= mask
@@ -122,15 +125,25 @@ struct SentLog: ~Copyable {
         if number <= first { return self.head }
         let last = self[self.tail - 1].number
         if number > last { return self.tail }
-        // No number was skipped, as a rule.
-        if last - first == self.tail - 1 - self.head { return self.head + (number - first) }
-        var low = self.head
-        var high = self.tail - 1
+        // Few numbers are skipped: the place is known but for these.
+        let skipped = last - first - (self.tail - 1 - self.head)
+        let guess = self.head + (number - first)
+        if skipped == 0 { return guess }
+        var low = guess - min(guess - self.head, skipped)
+        var high = min(guess, self.tail - 1)
         while low < high {
             let middle = low + (high - low) / 2
             if self[middle].number < number { low = middle + 1 } else { high = middle }
         }
         return low
+    }
+
+    /// Whether every number of `range` that is not forgotten was sent, and none skipped.
+    func holdsAll(of range: NumberRange) -> Bool {
+        let first = max(range.first, self.firstKept)
+        guard first <= range.last else { return true }
+        let count = self.index(ofNumber: range.last + 1) - self.index(ofNumber: first)
+        return count == range.last - first + 1
     }
 
     /// Forgets acknowledged packets at the front, and those that were lost or asked for no ACK and
@@ -146,6 +159,7 @@ struct SentLog: ~Copyable {
     /// Forgets the oldest packet, whatever its state.
     mutating func dropHead() {
         self.close(self.head)
+        self.firstKept = self[self.head].number + 1
         self.head += 1
     }
 
