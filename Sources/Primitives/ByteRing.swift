@@ -27,6 +27,7 @@ public struct ByteRing: ~Copyable {
         keeping live: Range<UInt64>,
         beginningAt least: Int = 4096
     ) {
+        precondition(least > 0 && least & (least - 1) == 0)
         var target = max(self.capacity, least)
         while target < minimum { target *= 2 }
         guard target > self.capacity else { return }
@@ -68,7 +69,7 @@ public struct ByteRing: ~Copyable {
     /// Copies the bytes at `offset..<offset + count` out.
     @inlinable
     public func copy(from offset: UInt64, count: Int, to target: UnsafeMutableRawPointer) {
-        precondition(count <= self.capacity)
+        precondition(count >= 0 && count <= self.capacity)
         guard count > 0 else { return }
         let start = self.position(offset)
         let head = min(count, self.capacity - start)
@@ -80,6 +81,7 @@ public struct ByteRing: ~Copyable {
     /// The longest run of memory that starts at `offset`, at most `count` bytes.
     @inlinable
     public func contiguous(from offset: UInt64, count: Int) -> UnsafeMutableRawBufferPointer {
+        precondition(count >= 0)
         guard self.capacity > 0 else { return UnsafeMutableRawBufferPointer(start: nil, count: 0) }
         let start = self.position(offset)
         return UnsafeMutableRawBufferPointer(

@@ -17,6 +17,7 @@ public struct DeadlineHeap {
 
     /// Sets, moves or, with ``Instant/never``, removes the deadline of `slot`.
     public mutating func set(_ slot: Int, to instant: Instant) {
+        precondition(slot >= 0)
         while self.places.count <= slot { self.places.append(-1) }
         let place = self.places[slot]
         if instant == .never {

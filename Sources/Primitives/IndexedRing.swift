@@ -37,6 +37,8 @@ public struct IndexedRing<Element: BitwiseCopyable>: ~Copyable {
     @inlinable
     public mutating func grow(toHold minimum: Int, keeping live: Range<UInt64>) {
         guard minimum > self.capacity else { return }
+        // More than fits would have overwritten itself already, and would do so again here.
+        precondition(live.count <= self.capacity)
         var target = self.capacity
         while target < minimum { target *= 2 }
         let fresh = UnsafeMutablePointer<Element>.allocate(capacity: target)

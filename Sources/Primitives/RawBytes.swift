@@ -37,6 +37,7 @@ public struct ByteReader {
 
     @inlinable
     public init(_ base: UnsafeRawPointer, count: Int) {
+        precondition(count >= 0)
         self.cursor = base
         self.remaining = count
     }
@@ -87,6 +88,7 @@ public struct ByteWriter {
 
     @inlinable
     public init(_ base: UnsafeMutableRawPointer, capacity: Int) {
+        precondition(capacity >= 0)
         self.base = base
         self.capacity = capacity
         self.count = 0
