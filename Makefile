@@ -3,7 +3,7 @@
 SEEDS ?= 2000
 SWIFT ?= swift
 
-.PHONY: build test demo soak lint interop bench clean dependencies
+.PHONY: build test demo soak lint interop bench model sbom clean dependencies
 
 build: dependencies-build
 	$(SWIFT) build -c release
@@ -26,6 +26,16 @@ lint:
 
 interop: build
 	Tests/Interop/run.sh
+
+# Every interleaving of the protocol's models, and every planted fault. Ends with `model: ok`.
+model:
+	@contrib/install-dependencies.sh --models
+	@contrib/models/run.sh
+
+# What the programs are made of, as CycloneDX JSON in .build. Ends with `sbom: ok`.
+sbom: dependencies-build
+	@$(SWIFT) package resolve
+	@contrib/sbom.py
 
 bench: build
 	contrib/bench/loopback.py $(ARGS)

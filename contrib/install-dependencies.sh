@@ -9,8 +9,14 @@ build="libsodium-dev zlib1g-dev pkg-config make"
 tests="iproute2 nftables curl iperf3 tcpdump python3 python3-venv golang-go \
 golang-github-xtaci-kcp-dev"
 
-want=$build
-[ "${1:-}" = --build-only ] || want="$build $tests"
+# The models are checked with SPIN, which makes a C program of each.
+models="spin gcc libc6-dev"
+
+case "${1:-}" in
+--build-only) want=$build ;;
+--models) want=$models ;;
+*) want="$build $tests $models binutils" ;;
+esac
 
 missing=""
 for package in $want; do
@@ -18,7 +24,7 @@ for package in $want; do
         missing="$missing $package"
 done
 
-if ! command -v swift >/dev/null; then
+if [ "${1:-}" != --models ] && ! command -v swift >/dev/null; then
     echo "Swift 6.2 or later is missing: see https://www.swift.org/install/linux/" >&2
     exit 1
 fi

@@ -2,8 +2,8 @@
 # Runs every test there is and adds up what each part says it did.
 #
 #   contrib/run-tests.sh              all parts
-#   contrib/run-tests.sh PART…        only these: build unit purity simulation budgets interop
-#                                     namespaces return-path
+#   contrib/run-tests.sh PART…        only these: build unit purity hardening model simulation
+#                                     budgets interop namespaces return-path
 #
 # Ends with `tests: P passed, F failed, S skipped` and exits 0 only if F is 0. A part that crashes,
 # runs out of time, or ends without its own count is one failure. Full logs: .build/test-logs/.
@@ -106,6 +106,8 @@ counted() {
 }
 
 part_purity() { counted purity 300 contrib/check-purity.sh; }
+part_hardening() { counted hardening 120 contrib/check-hardening.sh; }
+part_model() { counted model 300 contrib/models/run.sh; }
 part_simulation() {
     counted simulation 900 .build/release/fairlead-soak --seeds "${SEEDS:-2000}"
 }
@@ -115,7 +117,7 @@ part_namespaces() { counted namespaces 1800 Tests/Namespaces/run.sh; }
 part_return-path() { counted return-path 300 Tests/Namespaces/origin_routes.py; }
 
 if [ $# -eq 0 ]; then
-    set -- build unit purity simulation budgets interop namespaces return-path
+    set -- build unit purity hardening model simulation budgets interop namespaces return-path
 fi
 for part in "$@"; do
     if ! declare -F "part_$part" >/dev/null; then
