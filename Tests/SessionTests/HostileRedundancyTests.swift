@@ -80,6 +80,21 @@ import Testing
         #expect(wire.serverDatagrams.count == delivered + 1)
     }
 
+    @Test func resetsOfUnknownKindsAreIgnored() throws {
+        let (wire, _) = try self.wire(flows: 1, seed: 4)
+        let request = OpenRequest(service: "echo", serviceProtocol: .tcp)
+        _ = try #require(wire.client.openStream(request, at: wire.now))
+        wire.run(.milliseconds(100))
+        let session = try #require(wire.server.sessions.compactMap { $0 }.first)
+        #expect(session.conversations.count == 1)
+        for (kind, left) in [(2, 1), (255, 1), (0, 0)] as [(UInt8, Int)] {
+            for id in 0..<8 as Range<UInt32> {
+                try self.forge(FrameType.reset, [kind] + self.little(id) + [1], over: wire)
+            }
+            #expect(session.conversations.count == left, "kind \(kind)")
+        }
+    }
+
     @Test func unknownFlowsAreRefusedWithinBounds() throws {
         let (wire, _) = try self.wire(flows: 1, seed: 2)
         for id in 1000..<3000 as Range<UInt32> {

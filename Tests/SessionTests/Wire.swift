@@ -40,7 +40,8 @@ final class Wire {
         services: [String] = ["*"],
         clientKnown: Bool = true,
         seed: UInt64 = 1,
-        limits: EngineLimits = EngineLimits()
+        limits: EngineLimits = EngineLimits(),
+        serverPacketSize: Int? = nil
     ) {
         let entropy = EntropySource.seeded(seed)
         let serverKey = SecretKey(entropy: entropy)
@@ -53,9 +54,11 @@ final class Wire {
                 .init(name: "voice", serviceProtocol: .udp, allowsCompression: true),
             ]
         )
-        self.makeServer = { now in
+        var serverSettings = ServerSettings(privateKey: serverKey, directory: directory)
+        serverSettings.maximumPacketSize = serverPacketSize
+        self.makeServer = { [serverSettings] now in
             Engine(
-                server: ServerSettings(privateKey: serverKey, directory: directory),
+                server: serverSettings,
                 limits: limits,
                 entropy: entropy,
                 at: now

@@ -122,16 +122,18 @@ extension PeerSession {
             flow.pointee.fragmentByteCount = self.largestBody(of: flow) - others
         }
         let chunk = flow.pointee.fragmentByteCount
-        guard chunk + FrameSize.fragmentHeader <= self.largestBody(of: flow) else {
+        guard chunk > 0, chunk + FrameSize.fragmentHeader <= self.largestBody(of: flow),
+            let count = UInt8(exactly: (total + chunk - 1) / chunk)
+        else {
             // The path shrank under a datagram that is half gone, or a new session wants OPEN
             // before the rest: it is lost, as any may be, and its number with it, because the peer
-            // may hold the other half.
+            // may hold the other half. Or a long OPEN and small packets, which the peer may ask
+            // for, leave so little that the fragments are more than their count can say.
             flow.pointee.abandonFragments()
             flow.pointee.removeFirstDatagram()
             self.board.drop(.datagramTooLarge)
             return true
         }
-        let count = (total + chunk - 1) / chunk
         let offset = flow.pointee.fragmentOffset
         let length = min(chunk, total - offset)
         guard packet.room >= FrameSize.fragmentHeader + length else { return false }
@@ -139,7 +141,7 @@ extension PeerSession {
         packet.writer.write(flow.pointee.id)
         packet.writer.write(flow.pointee.nextNumber)
         packet.writer.write(flow.pointee.fragmentIndex)
-        packet.writer.write(UInt8(count))
+        packet.writer.write(count)
         packet.writer.write(UInt16(offset))
         packet.writer.write(UInt16(total))
         flow.pointee.queue.copyFirst(from: offset, count: length, to: packet.writer.cursor)

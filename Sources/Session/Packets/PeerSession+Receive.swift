@@ -204,6 +204,8 @@ extension PeerSession {
 
     private func receiveReset(_ kind: UInt8, _ id: UInt32, _ reason: ResetReason) {
         if kind == ChannelKind.flow { return self.receiveFlowReset(id, reason) }
+        // Other kinds are for later versions.
+        guard kind == ChannelKind.stream else { return }
         // The OPEN of a stream reset this early may still be on its way.
         if !self.isClient { self.openedStreams.insert(id) }
         guard let stream = self.stream(id) else { return }
