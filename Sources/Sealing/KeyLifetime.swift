@@ -8,10 +8,8 @@ public enum KeyLifetime {
     /// Start a new handshake when a key has been in use this long, or has sealed this many packets.
     public static let rekeyAfter = Instant.Interval.seconds(120)
     public static let rekeyAfterPackets: UInt64 = 1 << 26
-    /// Neither send nor accept under a key that is older.
+    /// Neither send nor accept under a key that is older: it is let go of, which wipes it.
     public static let rejectAfter = Instant.Interval.seconds(180)
-    /// Let go of keys, which wipes them.
-    public static let wipeAfter = Instant.Interval.seconds(360)
     /// A responder's keys that no data packet has confirmed.
     public static let pendingLifetime = Instant.Interval.seconds(10)
     public static let pendingPerClient = 4

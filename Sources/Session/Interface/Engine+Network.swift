@@ -69,7 +69,7 @@ extension Engine {
     ) -> Disposition {
         let slot = self.indices[header.receiverIndex]
         guard slot != IndexTable.none, let session = self.sessions[Int(slot)],
-            let keypair = session.keypair(index: header.receiverIndex)
+            let keypair = session.keypair(index: header.receiverIndex, at: now)
         else {
             if case .server = self.role, let foreign = self.foreignOwner(of: header.receiverIndex) {
                 self.mask.applyToHeader(packet)

@@ -96,6 +96,9 @@ public final class Engine {
         // Moved on first: what follows may only set it earlier than the next look.
         self.heap.set(Int(session.slot), to: .never)
         if self.endIfOver(session, at: now) { return }
+        if session.spareKeyDeadline <= now {
+            for index in session.dropOldKeys(at: now) { self.indices.remove(index) }
+        }
         if session.recovery.deadline <= now {
             let before = session.recovery.probesDue
             session.recovery.wake(at: now)
@@ -162,6 +165,7 @@ public final class Engine {
         guard session.isConfirmed else { return session.createdAt + KeyLifetime.pendingLifetime }
         var earliest = session.deadline(at: now)
         if let suspectAt = session.suspectAt { earliest = min(earliest, suspectAt) }
+        earliest = min(earliest, session.spareKeyDeadline)
         return min(earliest, session.current.establishedAt + KeyLifetime.rejectAfter)
     }
 

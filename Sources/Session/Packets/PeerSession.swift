@@ -201,12 +201,51 @@ final class PeerSession {
 
     // MARK: - Keys
 
-    /// The keys that `index` names on this side.
-    func keypair(index: UInt32) -> Keypair? {
-        if self.current.localIndex == index { return self.current }
-        if let next = self.next, next.localIndex == index { return next }
-        if let previous = self.previous, previous.localIndex == index { return previous }
-        return nil
+    /// The keys that `index` names on this side; `nil` too when they are too old to be used.
+    func keypair(index: UInt32, at now: Instant) -> Keypair? {
+        let named: Keypair?
+        if self.current.localIndex == index {
+            named = self.current
+        } else if let next = self.next, next.localIndex == index {
+            named = next
+        } else if let previous = self.previous, previous.localIndex == index {
+            named = previous
+        } else {
+            named = nil
+        }
+        guard let named, now.since(named.establishedAt) < KeyLifetime.rejectAfter else {
+            return nil
+        }
+        return named
+    }
+
+    /// When the keys beside the current ones are too old.
+    var spareKeyDeadline: Instant {
+        var earliest = Instant.never
+        if let previous = self.previous {
+            earliest = previous.establishedAt + KeyLifetime.rejectAfter
+        }
+        if let next = self.next {
+            earliest = min(earliest, next.establishedAt + KeyLifetime.rejectAfter)
+        }
+        return earliest
+    }
+
+    /// Lets go of keys beside the current ones that are too old, which wipes them; returns their
+    /// indices.
+    func dropOldKeys(at now: Instant) -> [UInt32] {
+        var dropped: [UInt32] = []
+        if let previous = self.previous,
+            now.since(previous.establishedAt) >= KeyLifetime.rejectAfter
+        {
+            dropped.append(previous.localIndex)
+            self.previous = nil
+        }
+        if let next = self.next, now.since(next.establishedAt) >= KeyLifetime.rejectAfter {
+            dropped.append(next.localIndex)
+            self.next = nil
+        }
+        return dropped
     }
 
     /// Starts to seal with `keypair`; returns the index that is no longer in use, if any.
