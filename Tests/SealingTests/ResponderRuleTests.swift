@@ -82,29 +82,79 @@ import Testing
         )
     }
 
-    /// Recordings, played in the order they were made from a place that can show a cookie, neither
-    /// make the server forget the client's clock nor take the tokens of its key.
-    @Test func recordingsTakeNothingFromTheClient() throws {
+    /// One cookie must not open the way for every recording with a higher clock than the last.
+    @Test func recordingsTakeNoTokensOfTheirClient() throws {
         let pair = Pair()
         var recordings: [[UInt8]] = []
-        for _ in 0..<39 {
-            pair.now = pair.now + .seconds(120)
-            pair.clock += 120_000
+        for _ in 0..<40 {
+            pair.now = pair.now + .seconds(1)
+            pair.clock += 1000
             pair.start()
-            let packet = try #require(pair.nextInitiation())
-            recordings.append(packet)
-            #expect(pair.deliverToServer(packet).outcome.established != nil)
+            let wire = try #require(pair.nextInitiation())
+            #expect(pair.deliverToServer(wire).outcome.established != nil)
+            recordings.append(wire)
         }
-        pair.now = pair.now + .seconds(200)
-        pair.source = SocketAddress(ipv4: 0xCB00_7107, port: 77)
-        for packet in recordings {
-            let outcome = pair.deliverToServer(packet).outcome
-            #expect(outcome.established == nil)
+        // Long after, when the memory of copies is gone, one older than all of them shows a cookie.
+        pair.now = pair.now + .seconds(1000)
+        let newest = pair.clock
+        pair.clock -= 1_000_000
+        pair.start()
+        let (_, cookie) = pair.deliverToServer(pair.nextInitiation())
+        #expect(pair.deliverToClient(cookie).isCookie)
+        #expect(pair.deliverToServer(pair.nextInitiation()).outcome.established != nil)
+        let home = pair.source
+        pair.source = SocketAddress(ipv4: 0xCB00_7101, port: 9)
+        for recording in recordings {
+            let (outcome, cookie) = pair.deliverToServer(recording)
+            #expect(outcome.isReply)
+            #expect(cookie?.count == 68)
         }
-        pair.source = SocketAddress(ipv4: 0xC000_0201, port: 5000)
-        pair.clock += 200_000
+        pair.source = home
+        pair.clock = newest + 1
         pair.start()
         #expect(pair.deliverToServer(pair.nextInitiation()).outcome.established != nil)
+    }
+
+    /// With a valid cookie each, doubtful initiations take tokens of their source alone.
+    @Test func doubtfulInitiationsHaveTheirOwnTokens() throws {
+        let pair = Pair()
+        _ = try pair.shakeHands()
+        pair.now = pair.now + .seconds(100)
+        let clock = pair.clock
+        pair.clock -= 1_000_000
+        var accepted = 0
+        var limited = 0
+        for _ in 0..<40 {
+            pair.clock += 1
+            pair.start()
+            var (outcome, reply) = pair.deliverToServer(pair.nextInitiation())
+            if outcome.isReply {
+                #expect(pair.deliverToClient(reply).isCookie)
+                (outcome, reply) = pair.deliverToServer(pair.nextInitiation())
+            }
+            if outcome.established != nil { accepted += 1 }
+            if outcome.drop == .clientLimit { limited += 1 }
+        }
+        #expect(accepted == 8)
+        #expect(limited == 32)
+        pair.clock = clock + 1
+        pair.start()
+        #expect(pair.deliverToServer(pair.nextInitiation()).outcome.established != nil)
+    }
+
+    @Test func aClockOfZeroAlwaysCostsACookie() throws {
+        let pair = Pair()
+        _ = try pair.shakeHands()
+        pair.clock = 0
+        for _ in 0..<3 {
+            // Longer than a cookie is good for.
+            pair.now = pair.now + .seconds(500)
+            pair.start()
+            let (outcome, cookie) = pair.deliverToServer(pair.nextInitiation())
+            #expect(outcome.isReply)
+            #expect(pair.deliverToClient(cookie).isCookie)
+            #expect(pair.deliverToServer(pair.nextInitiation()).outcome.established != nil)
+        }
     }
 
     @Test func aRestartedServerStartsAtOnce() throws {
