@@ -26,6 +26,12 @@ struct AdminConnection {
     let source: Int
     private var state = State.reading([])
 
+    /// Whether its request has not arrived whole.
+    var isReading: Bool {
+        guard case .reading = self.state else { return false }
+        return true
+    }
+
     init(descriptor: Int32, source: Int, at now: Instant) {
         self.descriptor = descriptor
         self.source = source

@@ -6,7 +6,8 @@ public import Primitives
 ///
 /// GET only, but for the orders that the control socket takes; HTTP/1.1, one request for each
 /// connection; a head has at most 8 KiB, each listener at most 16 connections, each connection at
-/// most 5 seconds. The thread sleeps for ever while nobody is connected.
+/// most 5 seconds; where another wants to be served, the oldest unfinished one gives way. The
+/// thread sleeps for ever while nobody is connected.
 public final class AdminServer: Sendable {
     public static let connectionLimit = 16
     /// The number of the control socket among the listeners.
@@ -21,10 +22,12 @@ public final class AdminServer: Sendable {
 
     /// Binds and starts.
     ///
+    /// `hosts`: what HTTP requests may call the address besides IP addresses and `localhost`.
     /// The first of `controlPaths` that can be bound is used, none if the list is empty.
     /// `report` and `order` are called on the server's thread and may take a moment.
     public init(
         http: SocketAddress?,
+        hosts: [String] = [],
         controlPaths: [String],
         report: @escaping @Sendable () -> ProcessReport,
         order: AdminOrder.Handler? = nil
@@ -39,7 +42,7 @@ public final class AdminServer: Sendable {
                 listener: listener,
                 control: control,
                 wakeUp: wakeUp,
-                responder: Responder(report: report, order: order)
+                responder: Responder(report: report, order: order, hosts: AdminHosts(hosts))
             )
             self.thread = try Self.start(loop)
             self.wakeUp = wakeUp
@@ -138,8 +141,8 @@ private final class AdminLoop {
     private let responder: Responder
     private let clock = BootClock()
     private var connections: [AdminConnection] = []
-    /// Whether a listener is watched, by its token.
-    private var isAccepting = [true, true]
+    /// Whether the listener for HTTP is watched.
+    private var isAccepting = true
     /// After a failed accept: when to accept again.
     private var restUntil: Instant?
 
@@ -181,13 +184,13 @@ private final class AdminLoop {
                 }
             }
             self.closeLate()
-            self.watchListeners()
+            self.watchListener()
         }
     }
 
     private func acceptHTTP() {
         guard let listener = self.listener else { return }
-        while self.hasRoom(0) {
+        for _ in 0..<AdminServer.connectionLimit {
             do {
                 guard case .done(let accepted) = try listener.accept() else { return }
                 self.adopt(accepted.socket.descriptor, source: 0)
@@ -200,16 +203,23 @@ private final class AdminLoop {
     }
 
     private func acceptControl() {
-        while self.hasRoom(1), let descriptor = self.control?.accept() {
+        for _ in 0..<AdminServer.connectionLimit {
+            guard let descriptor = self.control?.accept() else { return }
             self.adopt(descriptor, source: AdminServer.controlSource)
         }
     }
 
-    private func hasRoom(_ source: Int) -> Bool {
-        self.connections.count { $0.source == source } < AdminServer.connectionLimit
+    /// Closes the oldest connection if there are too many, one that still owes its request first.
+    private func makeRoom(_ source: Int) {
+        let all = self.connections.indices.filter { self.connections[$0].source == source }
+        guard all.count >= AdminServer.connectionLimit else { return }
+        // In the order of their coming.
+        let slow = all.first { self.connections[$0].isReading } ?? all.first
+        if let slow { self.close(at: slow) }
     }
 
     private func adopt(_ descriptor: Int32, source: Int) {
+        self.makeRoom(source)
         let connection = AdminConnection(
             descriptor: descriptor,
             source: source,
@@ -219,6 +229,8 @@ private final class AdminLoop {
             let token = Token.connections + UInt64(descriptor)
             try self.poller.add(descriptor, token: token, interest: .readable)
             self.connections.append(connection)
+            // Its request is often here already, and then it need not give way to anybody.
+            self.serve(descriptor)
         } catch {
             Glibc.close(descriptor)
         }
@@ -257,19 +269,12 @@ private final class AdminLoop {
     }
 
     /// A listener that may not accept is not watched, or it would wake the thread for nothing.
-    private func watchListeners() {
+    private func watchListener() {
         if let end = self.restUntil, end <= self.clock.now() { self.restUntil = nil }
-        for source in 0...1 {
-            let mayAccept = self.hasRoom(source) && (self.restUntil == nil || source == 1)
-            guard self.isAccepting[source] != mayAccept else { continue }
-            self.watch(source, mayAccept ? .readable : [])
-        }
-    }
-
-    private func watch(_ source: Int, _ interest: Readiness) {
-        let descriptor = source == 0 ? self.listener?.descriptor : self.control?.descriptor
-        self.isAccepting[source] = !interest.isEmpty
-        guard let descriptor else { return }
-        try? self.poller.modify(descriptor, token: UInt64(source), interest: interest)
+        let mayAccept = self.restUntil == nil
+        guard self.isAccepting != mayAccept, let listener = self.listener else { return }
+        self.isAccepting = mayAccept
+        let interest: Readiness = mayAccept ? .readable : []
+        try? self.poller.modify(listener.descriptor, token: Token.listener, interest: interest)
     }
 }

@@ -16,6 +16,8 @@ struct RequestHead: Equatable {
     var path: String
     /// What follows the question mark, as it came.
     var query = ""
+    /// What the client calls this address; every browser says so.
+    var host: String?
     /// Whether `text/plain` is what the client wants most.
     var prefersText = false
 
@@ -67,21 +69,29 @@ struct RequestHead: Equatable {
             path: String(decoding: path, as: UTF8.self),
             query: String(decoding: words[1].dropFirst(path.count + 1), as: UTF8.self)
         )
+        return head.read(fields) ? .head(head) : .refused(400)
+    }
+
+    /// Whether the fields are what they should be.
+    private mutating func read(_ fields: ArraySlice<ArraySlice<UInt8>>) -> Bool {
         for field in fields {
             guard let colon = field.firstIndex(of: UInt8(ascii: ":")), colon > field.startIndex,
                 field[..<colon].allSatisfy(Self.isToken)
-            else { return .refused(400) }
+            else { return false }
             let name = String(decoding: field[..<colon], as: UTF8.self).lowercased()
             let value = String(decoding: field[(colon + 1)...].drop { $0 == 32 }, as: UTF8.self)
             switch name {
-            case "accept": head.prefersText = value.hasPrefix("text/plain")
+            // Twice is ambiguous (RFC 9112 §3.2).
+            case "host" where self.host != nil: return false
+            case "host": self.host = value
+            case "accept": self.prefersText = value.hasPrefix("text/plain")
             // A body would be the next request to somebody who does not look (smuggling).
-            case "transfer-encoding": return .refused(400)
-            case "content-length" where value != "0": return .refused(400)
+            case "transfer-encoding": return false
+            case "content-length" where value != "0": return false
             default: break
             }
         }
-        return .head(head)
+        return true
     }
 
     /// Everything but control characters, of which a tab may stand in a field.

@@ -4,9 +4,15 @@ struct Responder {
     let report: @Sendable () -> ProcessReport
     /// Carries out what came over the control socket; `nil` where there is nothing to order.
     var order: AdminOrder.Handler?
+    /// What requests over TCP may call this address.
+    var hosts = AdminHosts([])
 
     /// `isControl`: it came over the control socket, which only the owner of the process can open.
     func answer(_ head: RequestHead, isControl: Bool = false) -> [UInt8] {
+        // No browser opens a unix socket.
+        guard isControl || self.hosts.admits(head.host) else {
+            return Self.response(421, Self.plain, Self.wrongHost)
+        }
         if isControl, let order = self.order, let kind = AdminOrder.kind(ofPath: head.path) {
             return Self.answer(kind, head, order)
         }
@@ -48,6 +54,10 @@ struct Responder {
         return Self.response(status, Self.plain, body, allowing: method)
     }
 
+    private static let wrongHost =
+        "421 Misdirected Request: this host name is not served here; an IP address or localhost is,"
+        + " and so is every name in admin_hosts of the configuration\n"
+
     private static let plain = "text/plain; charset=utf-8"
 
     private static func phrase(_ status: Int) -> String {
@@ -58,6 +68,7 @@ struct Responder {
         case 405: "Method Not Allowed"
         case 408: "Request Timeout"
         case 409: "Conflict"
+        case 421: "Misdirected Request"
         case 431: "Request Header Fields Too Large"
         case 503: "Service Unavailable"
         default: "HTTP Version Not Supported"

@@ -13,7 +13,9 @@ enum EndProcess {
     ) -> Int32 {
         let path = options.config
         let group = options.keyOptions.groupReadableKeys
-        return Self.run(loaded.configuration.admin, loaded.configuration.control, options) { log in
+        let configuration = loaded.configuration
+        let pages = AdminPages(address: configuration.admin, hosts: configuration.adminHosts)
+        return Self.run(pages, configuration.control, options) { log in
             let process = try ServerProcess(loaded, log: log) {
                 Self.outcome { () throws(ConfigurationError) in
                     try ServerConfiguration.load(path: path, groupReadableKeys: group)
@@ -35,7 +37,9 @@ enum EndProcess {
     ) -> Int32 {
         let path = options.config
         let group = options.keyOptions.groupReadableKeys
-        return Self.run(loaded.configuration.admin, loaded.configuration.control, options) { log in
+        let configuration = loaded.configuration
+        let pages = AdminPages(address: configuration.admin, hosts: configuration.adminHosts)
+        return Self.run(pages, configuration.control, options) { log in
             let process = try ClientProcess(loaded, log: log) {
                 Self.outcome { () throws(ConfigurationError) in
                     try ClientConfiguration.load(path: path, groupReadableKeys: group)
@@ -48,6 +52,12 @@ enum EndProcess {
                 run: process.run
             )
         }
+    }
+
+    /// What is served over HTTP, and under which names.
+    private struct AdminPages {
+        var address: SocketAddress?
+        var hosts: [String]
     }
 
     /// What both ends have in common.
@@ -69,7 +79,7 @@ enum EndProcess {
     }
 
     private static func run(
-        _ http: SocketAddress?,
+        _ pages: AdminPages,
         _ control: ControlSocket,
         _ options: RunOptions,
         make: (EventLog) throws -> RunningEnd
@@ -78,7 +88,7 @@ enum EndProcess {
         do {
             // The process first: it takes over the signals, which later threads inherit.
             let end = try make(log)
-            let admin = try Self.admin(http, control, end, log)
+            let admin = try Self.admin(pages, control, end, log)
             let code = end.run()
             admin?.stop()
             return code
@@ -89,7 +99,7 @@ enum EndProcess {
     }
 
     private static func admin(
-        _ http: SocketAddress?,
+        _ pages: AdminPages,
         _ control: ControlSocket,
         _ end: RunningEnd,
         _ log: EventLog
@@ -98,10 +108,11 @@ enum EndProcess {
             ProcessReport(status())
         }
         let paths = control.paths(role: end.role)
-        guard http != nil || !paths.isEmpty else { return nil }
+        guard pages.address != nil || !paths.isEmpty else { return nil }
         do throws(AdminFailure) {
             return try AdminServer(
-                http: http,
+                http: pages.address,
+                hosts: pages.hosts,
                 controlPaths: paths,
                 report: report,
                 order: end.order
@@ -110,8 +121,13 @@ enum EndProcess {
             // The usual places need root or a login session; whoever names a place gets it or none.
             guard control == .automatic, case .control = error.place else { throw error }
             log.debug("control-unavailable", ["cause": "\(error)"])
-            guard http != nil else { return nil }
-            return try AdminServer(http: http, controlPaths: [], report: report)
+            guard pages.address != nil else { return nil }
+            return try AdminServer(
+                http: pages.address,
+                hosts: pages.hosts,
+                controlPaths: [],
+                report: report
+            )
         }
     }
 }

@@ -24,7 +24,8 @@ extension ClientConfiguration: ReadableConfiguration {
 
     static let keys =
         [
-            "server", "server_public_key", "private_key", "admin", "control", "forward",
+            "server", "server_public_key", "private_key", "admin", "admin_hosts", "control",
+            "forward",
         ] + Section.transportKeys + Section.limitKeys
 
     /// `nil` only after a complaint.
@@ -34,6 +35,7 @@ extension ClientConfiguration: ReadableConfiguration {
         let serverPublicKey = root.publicKey("server_public_key")
         let privateKey = root.keyFile("private_key", relativeTo: folder)
         let admin = root.admin()
+        let adminHosts = root.adminHosts()
         let control = root.control(relativeTo: folder)
         let transport = root.transport()
         let limits = root.limits()
@@ -44,6 +46,7 @@ extension ClientConfiguration: ReadableConfiguration {
         guard let servers, let serverPublicKey, let privateKey else { return nil }
         self.init(servers: servers, serverPublicKey: serverPublicKey, privateKey: privateKey)
         self.admin = admin
+        self.adminHosts = adminHosts ?? []
         self.control = control ?? .automatic
         self.transport = transport
         self.limits = limits

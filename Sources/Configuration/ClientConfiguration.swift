@@ -9,6 +9,8 @@ public struct ClientConfiguration: Hashable, Sendable {
     public var privateKey: KeyFile
     /// Where HTTP is served, if anywhere.
     public var admin: SocketAddress?
+    /// Host names, in lower case, under which `admin` is served besides its addresses.
+    public var adminHosts: [String] = []
     public var control = ControlSocket.automatic
     public var transport = TransportSettings()
     public var limits = Limits()

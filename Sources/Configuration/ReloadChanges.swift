@@ -57,6 +57,7 @@ public struct ClientReload: Hashable, Sendable {
         var other = Difference()
         other.note("server", before.servers, after.servers)
         other.note("admin", before.admin, after.admin)
+        other.note("admin_hosts", before.adminHosts, after.adminHosts)
         other.note("control", before.control, after.control)
         other.note(before.transport, after.transport)
         other.note(before.limits, after.limits)
@@ -94,6 +95,7 @@ public struct ServerReload: Hashable, Sendable {
         self.needsRestart = restart.keys
         var other = Difference()
         other.note("admin", before.admin, after.admin)
+        other.note("admin_hosts", before.adminHosts, after.adminHosts)
         other.note("control", before.control, after.control)
         other.note("routes", before.routes, after.routes)
         other.note(before.transport, after.transport)

@@ -74,6 +74,19 @@ extension Section {
         self.value("admin", expected: Self.addressForm, Self.local)
     }
 
+    func adminHosts() -> [String]? {
+        let expected = "a host name such as \"monitor.example\", without a port"
+        return self.values("admin_hosts", expected: expected) { text in
+            let name = text.lowercased()
+            let isName = name.utf8.allSatisfy {
+                (97...122).contains($0) || (48...57).contains($0) || "-._".utf8.contains($0)
+            }
+            let labels = name.split(separator: ".", omittingEmptySubsequences: false)
+            let isWhole = labels.allSatisfy { (1...63).contains($0.utf8.count) }
+            return isName && isWhole && name.utf8.count <= 253 ? name : nil
+        }
+    }
+
     func control(relativeTo folder: String) -> ControlSocket? {
         // A unix socket's name holds 107 bytes and a zero (unix(7)).
         let expected = "a path of 1 to 107 bytes, or \"off\""

@@ -25,8 +25,8 @@ extension ServerConfiguration: ReadableConfiguration {
 
     static let keys =
         [
-            "listen", "private_key", "admin", "control", "routes", "max_sessions", "peer",
-            "service",
+            "listen", "private_key", "admin", "admin_hosts", "control", "routes", "max_sessions",
+            "peer", "service",
         ] + Section.transportKeys + Section.limitKeys
 
     /// `nil` only after a complaint.
@@ -35,6 +35,7 @@ extension ServerConfiguration: ReadableConfiguration {
         let listen = Self.listen(root)
         let privateKey = root.keyFile("private_key", relativeTo: folder)
         let admin = root.admin()
+        let adminHosts = root.adminHosts()
         let control = root.control(relativeTo: folder)
         let routes: Routes? = root.choice("routes")
         let transport = root.transport()
@@ -55,6 +56,7 @@ extension ServerConfiguration: ReadableConfiguration {
         guard let listen, let privateKey else { return nil }
         self.init(listen: listen, privateKey: privateKey)
         self.admin = admin
+        self.adminHosts = adminHosts ?? []
         self.control = control ?? .automatic
         self.routes = routes ?? .auto
         self.transport = transport

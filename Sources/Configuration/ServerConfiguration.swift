@@ -13,6 +13,8 @@ public struct ServerConfiguration: Hashable, Sendable {
     public var privateKey: KeyFile
     /// Where HTTP is served, if anywhere.
     public var admin: SocketAddress?
+    /// Host names, in lower case, under which `admin` is served besides its addresses.
+    public var adminHosts: [String] = []
     public var control = ControlSocket.automatic
     public var routes = Routes.auto
     public var transport = TransportSettings()

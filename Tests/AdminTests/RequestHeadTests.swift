@@ -12,7 +12,13 @@ import Testing
         let text =
             "GET /metrics?x=1 HTTP/1.1\r\nHost: a:1\r\nUser-Agent: Prometheus/2\r\n"
             + "Accept: text/plain;q=0.5\r\nX-Empty:\r\n\r\n"
-        let head = RequestHead(method: "GET", path: "/metrics", query: "x=1", prefersText: true)
+        let head = RequestHead(
+            method: "GET",
+            path: "/metrics",
+            query: "x=1",
+            host: "a:1",
+            prefersText: true
+        )
         #expect(self.parse(text) == .head(head))
         #expect(
             self.parse("GET / HTTP/1.0\n\n") == .head(RequestHead(method: "GET", path: "/"))
@@ -25,6 +31,7 @@ import Testing
     static let refused: [(String, Int)] = [
         ("\r\n\r\n", 400),
         ("GET\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n", 400),
         ("GET /\r\n\r\n", 400),
         ("GET  / HTTP/1.1\r\n\r\n", 400),
         ("GET / HTTP/1.1 \r\n\r\n", 400),
@@ -35,15 +42,15 @@ import Testing
         ("GET / HTTP/2.0\r\n\r\n", 505),
         ("GET / HTTP/1.10\r\n\r\n", 505),
         ("GET / ICY\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nA b: 1\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nA: 1\r\n folded\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\n: 1\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nA : 1\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nA: \u{1}\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nA: 1\r2\r\n\r\n", 400),
-        ("GET /\0 HTTP/1.1\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello", 400),
-        ("GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: a\r\nA b: 1\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\n folded\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: a\r\n: 1\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: a\r\nA : 1\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: a\r\nA: \u{1}\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: a\r\nA: 1\r2\r\n\r\n", 400),
+        ("GET /\0 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", 400),
+        ("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
     ]
 
     @Test(arguments: Self.refused)
@@ -51,8 +58,28 @@ import Testing
         #expect(self.parse(text) == .refused(status))
     }
 
+    @Test(
+        arguments: [
+            nil, "localhost", "LOCALHOST:1", "localhost.", "127.0.0.1", "192.0.2.1:9460", "[::1]",
+            "[2001:db8::1]:9460", "monitor.example", "Monitor.Example.:9460", "localhost ",
+        ] as [String?]
+    )
+    func servesUnderItsNames(host: String?) {
+        #expect(AdminHosts(["Monitor.example"]).admits(host))
+    }
+
+    @Test(arguments: [
+        "", "evil.example", "evil.example:9460", "localhost.evil.example", "127.0.0.1.evil.example",
+        "xlocalhost", "a.monitor.example", "localhost:x", "localhost:80:80", "user@localhost",
+        ":80",
+        "monitor.example:9460@evil.example", "127.0.0.1@evil.example",
+    ])
+    func servesUnderNoOtherName(host: String) {
+        #expect(!AdminHosts(["monitor.example"]).admits(host))
+    }
+
     @Test func boundsTheHead() {
-        let start = "GET / HTTP/1.1\r\nA: "
+        let start = "GET / HTTP/1.0\r\nA: "
         let fill = { (count: Int) in start + String(repeating: "x", count: count - start.utf8.count)
         }
         #expect(self.parse(fill(8191)) == .incomplete)

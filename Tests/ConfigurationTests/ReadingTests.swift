@@ -10,6 +10,7 @@ import Testing
         listen = "0.0.0.0:4600"             # UDP; a string or a list; port 0 is allowed
         private_key = "keys/server.key"     # path, relative to the config file's folder
         admin = "127.0.0.1:9460"            # optional HTTP: /metrics /status /live /ready
+        admin_hosts = ["Monitor.example"]
 
         [[peer]]
         name = "edge-1"
@@ -79,6 +80,7 @@ import Testing
         #expect(server.privateKey.path == "keys/server.key")
         #expect(server.privateKey.location == "/etc/f/keys/server.key")
         #expect(server.admin?.description == "127.0.0.1:9460")
+        #expect(server.adminHosts == ["monitor.example"])
         #expect(server.control == .automatic)
         #expect(server.peers.map(\.services) == [["minecraft", "voice"]])
         #expect(server.peers.first?.origins?.map(\.description) == ["0.0.0.0/0", "::/0"])

@@ -184,12 +184,20 @@ import Testing
             ]
         ),
         (
+            "listen = \"0.0.0.0:1\"\nprivate_key = \"k\"\n"
+                + "admin_hosts = [\"monitor.example\", \"a:80\"]",
+            [
+                "s:3: admin_hosts: got \"a:80\", expected a host name such as"
+                    + " \"monitor.example\", without a port"
+            ]
+        ),
+        (
             "listen = \"0.0.0.0:1\"\nprivate_key = \"k\"\nweather = 1\ncontrol = 5",
             [
                 "s:3: weather: got an unknown key, expected one of listen, private_key, admin,"
-                    + " control, routes, max_sessions, peer, service, congestion, rate, fec,"
-                    + " cipher, mtu, workers, connect_timeout, max_flows, stream_buffer,"
-                    + " session_buffer",
+                    + " admin_hosts, control, routes, max_sessions, peer, service, congestion,"
+                    + " rate, fec, cipher, mtu, workers, connect_timeout, max_flows,"
+                    + " stream_buffer, session_buffer",
                 "s:4: control: got 5, expected a path of 1 to 107 bytes, or \"off\"",
             ]
         ),
