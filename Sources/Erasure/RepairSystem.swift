@@ -18,6 +18,8 @@ final class RepairSystem {
     private let columnIDs: UnsafeMutablePointer<UInt32>
     private var rows: UInt64 = 0
     private(set) var columns: UInt64 = 0
+    /// Rows added to rows so far, each a symbol long; giving a symbol up counts as sixteen more.
+    private(set) var work = 0
 
     /// `stride` is the largest symbol, a multiple of 64.
     init(stride: Int, galois: Galois) {
@@ -104,6 +106,7 @@ final class RepairSystem {
             let factor = self.line(row)[column]
             guard factor != 0 else { continue }
             self.line(row)[column] = 0
+            self.work &+= 1
             self.galois.multiplyAdd(self.payload(row), symbol, count: count, factor: factor)
             self.payloadByteCounts[row] = max(self.payloadByteCounts[row], count)
         }
@@ -118,6 +121,7 @@ final class RepairSystem {
     ///
     /// Returns the columns that went: the symbol's own, and those no row mentions any more.
     func drop(_ column: Int) -> UInt64 {
+        self.work &+= 16
         let victim = self.pivotRows[column] >= 0 ? self.pivotRows[column] : self.anyRow(column)
         if let victim {
             let inverse = Galois.inverse(self.line(victim)[column])
@@ -172,6 +176,7 @@ final class RepairSystem {
 
     private func add(_ factor: UInt8, times source: Int, to target: Int) {
         guard factor != 0 else { return }
+        self.work &+= 1
         let count = self.payloadByteCounts[source]
         self.galois.multiplyAdd(
             self.line(target),

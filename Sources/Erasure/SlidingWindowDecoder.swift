@@ -16,6 +16,8 @@ public final class SlidingWindowDecoder {
         case outdated
         /// More is missing than the equations have room for.
         case overloaded
+        /// The frames before it have used up the work that they had a right to.
+        case overBudget
         /// No encoder of ours wrote it.
         case malformed
     }
@@ -38,6 +40,11 @@ public final class SlidingWindowDecoder {
     }
 
     public let maximumMessageByteCount: Int
+    private let hasBudget: Bool
+    /// Rows that may still be added to rows; below 0 after a frame that cost more than was left.
+    private var credit = SlidingWindowDecoder.creditLimit
+    /// The part of ``work`` that ``credit`` has been charged for.
+    private var paid = 0
     private let galois: Galois
     private let stride: Int
     private let slotCount: Int
@@ -60,15 +67,18 @@ public final class SlidingWindowDecoder {
     /// A decoder of a flow whose next datagram has the number `first`.
     ///
     /// What came before is neither known nor recovered. `window` is the largest a repair may have.
+    /// With `hasBudget` the work that frames can cause is bounded by their number.
     public init(
         from first: UInt32,
         window: Int = RepairHeader.windowLimit,
         maximumMessageByteCount: Int,
+        hasBudget: Bool = false,
         galois: Galois = .best
     ) {
         precondition(window > 0 && window <= RepairHeader.windowLimit)
         precondition(maximumMessageByteCount > 0 && maximumMessageByteCount <= Int(UInt16.max))
         self.maximumMessageByteCount = maximumMessageByteCount
+        self.hasBudget = hasBudget
         self.galois = galois
         self.stride = SymbolShape.padded(SymbolShape.prefix + maximumMessageByteCount)
         self.slotCount = SymbolShape.powerOfTwo(2 * window)
@@ -96,6 +106,9 @@ public final class SlidingWindowDecoder {
     /// Lost messages that equations speak of; at most 64.
     public var unknownCount: Int { self.system.columns.nonzeroBitCount }
 
+    /// Rows added to rows so far: what solving has cost.
+    public var work: Int { self.system.work }
+
     /// A datagram arrived.
     ///
     /// Duplicates and stragglers are ignored here; whether to deliver the message is for a
@@ -105,6 +118,8 @@ public final class SlidingWindowDecoder {
         _ message: UnsafeRawBufferPointer,
         at now: Instant = Instant(nanoseconds: 0)
     ) {
+        self.earn()
+        defer { self.pay() }
         guard message.count <= self.maximumMessageByteCount, self.reach(number) else { return }
         let slot = self.slots + self.index(number)
         guard slot.pointee.state == .missing || slot.pointee.state == .unknown else { return }
@@ -132,6 +147,9 @@ public final class SlidingWindowDecoder {
             reader.remaining >= SymbolShape.prefix,
             reader.remaining <= SymbolShape.prefix + self.maximumMessageByteCount
         else { return .malformed }
+        self.earn()
+        defer { self.pay() }
+        guard !self.isBroke else { return .overBudget }
         guard self.reach(header.last), Self.distance(self.oldest, header.first) >= 0 else {
             return .outdated
         }
@@ -183,6 +201,37 @@ public final class SlidingWindowDecoder {
         return .never
     }
 
+    // MARK: Work
+
+    /// Rows that each frame may have added to rows, on the average and at most in advance.
+    ///
+    /// A burst of b losses costs about 2 b rows for each of its repairs, and each of these comes
+    /// with the three to twenty datagrams that it protects.
+    private static let creditPerFrame = 16
+    private static let creditLimit = 2048
+
+    private func earn() {
+        self.credit = min(self.credit + Self.creditPerFrame, Self.creditLimit)
+    }
+
+    private func pay() {
+        self.credit -= self.system.work - self.paid
+        self.paid = self.system.work
+    }
+
+    private var isBroke: Bool {
+        self.hasBudget && self.credit <= self.system.work - self.paid
+    }
+
+    /// Forgets all equations at once, which costs nothing.
+    private func giveAllUp() {
+        guard self.system.columns != 0 else { return }
+        for slot in 0..<self.slotCount where self.slots[slot].state == .unknown {
+            self.slots[slot].state = .missing
+        }
+        self.system.removeAll()
+    }
+
     // MARK: Window
 
     private func index(_ number: UInt32) -> Int { Int(number) & (self.slotCount - 1) }
@@ -200,6 +249,7 @@ public final class SlidingWindowDecoder {
     private func reach(_ number: UInt32) -> Bool {
         let ahead = Self.distance(self.newest, number)
         guard ahead > 0 else { return Self.distance(self.oldest, number) >= 0 }
+        if self.isBroke { self.giveAllUp() }
         if ahead >= self.slotCount {
             self.slots.update(repeating: Slot(), count: self.slotCount)
             self.system.removeAll()
@@ -237,7 +287,7 @@ public final class SlidingWindowDecoder {
                 let age = Self.distance(self.system.id(of: column), header.first)
                 if age > oldest?.age ?? 0 { oldest = (age, column) }
             }
-            guard let oldest else { return false }
+            guard let oldest, !self.isBroke else { return false }
             self.forget(oldest.column)
         }
         return true

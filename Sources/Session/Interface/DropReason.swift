@@ -24,6 +24,8 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case pathUnvalidated
     /// A segment or repair for which its session has no memory left.
     case sessionMemory
+    /// A repair whose flow has used up the work it has a right to.
+    case repairBudget
 
     /// The value of the `reason` label in `fairlead_drops_total`.
     public var label: String {
@@ -48,6 +50,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .streamLimit: "stream-limit"
         case .pathUnvalidated: "path-unvalidated"
         case .sessionMemory: "session-memory"
+        case .repairBudget: "repair-budget"
         }
     }
 }

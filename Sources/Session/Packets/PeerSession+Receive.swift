@@ -283,13 +283,16 @@ extension PeerSession {
             // What this first repair covers is gone; the next ones find what comes from now on.
             flow.pointee.decoder = SlidingWindowDecoder(
                 from: header.last &+ 1,
-                maximumMessageByteCount: 1472
+                maximumMessageByteCount: 1472,
+                hasBudget: true
             )
             self.decoderCount += 1
             self.hold(Self.decoderByteCount)
         }
-        if flow.pointee.decoder?.received(repair: reader.rest) == .malformed {
-            self.board.drop(.malformed)
+        switch flow.pointee.decoder?.received(repair: reader.rest) {
+        case .malformed: self.board.drop(.malformed)
+        case .overBudget: self.board.drop(.repairBudget)
+        default: break
         }
         self.deliverRecovered(flow, at: now)
     }
