@@ -11,11 +11,16 @@ import peers
 from lab import (
     BACKEND4, EDGE4, EDGE6, PLAYER4, PLAYER6, SERVER4, TUNNEL_PORT, Lab, Service, place, until,
 )  # fmt: skip
-from origin import RIGHTS, SIGNATURE, restoring
+from origin import SIGNATURE, restoring
 from verdicts import case, expect, expect_equal
 
 # Not addresses of the edge: they are only routed to it.
 FAR4, FAR6 = "198.51.100.7", "2001:db8:7::7"
+# The address that a player connected to is a claim as well.
+RIGHTS = (
+    'services = ["*"]\n'
+    f'origins = ["10.80.0.0/24", "fd80::/64", "{FAR4}/32", "{FAR6}/128"]\n'
+)
 FIRST, LAST = 20000, 20100
 
 
