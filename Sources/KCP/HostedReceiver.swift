@@ -57,8 +57,9 @@ public struct HostedReceiver: ~Copyable {
         self.ring.capacity + self.records.capacity * MemoryLayout<Record>.stride
     }
 
-    /// What a stream may hold of bytes whatever else is held: the next in order can always come.
-    private static let leastHeld = 4096
+    /// What a stream may hold of bytes whatever else is held, its first window: with less, streams
+    /// that once held much and are idle now would starve a new one.
+    private static let leastHeld = 65_536
 
     /// The lowest number that has not arrived, `una` on the wire.
     public var unacknowledged: UInt32 { UInt32(truncatingIfNeeded: self.next) }

@@ -37,7 +37,6 @@ import Testing
     @Test func withoutRoomTheStreamStillGoesOn() {
         var receiver = HostedReceiver(window: 65_536, limit: 65_536)
         #expect(self.receive(&receiver, 32_767, at: 40_000, mayGrow: false) == .noRoom)
-        #expect(self.receive(&receiver, 3, at: 30_000, mayGrow: false) == .noRoom)
         var offset: UInt32 = 0
         for number in 0..<400 as Range<UInt32> {
             let bytes = [UInt8](repeating: UInt8(truncatingIfNeeded: number), count: 1000)
@@ -53,6 +52,6 @@ import Testing
                 at: Instant(nanoseconds: UInt64(number) * 1_000_000_000)
             )
         }
-        #expect(receiver.memoryByteCount <= 16 * 1024)
+        #expect(receiver.memoryByteCount <= 65_536 + 1024)
     }
 }
