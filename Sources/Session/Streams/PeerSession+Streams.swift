@@ -13,7 +13,8 @@ extension PeerSession {
 
     /// Whether the session and the engine have memory left for what the peer sends.
     ///
-    /// Without, a stream keeps what it has and 64 KiB; the rest is not acknowledged and comes again.
+    /// Without, a stream keeps what it has and 64 KiB; the rest is not acknowledged and comes
+    /// again.
     var mayHoldMore: Bool {
         self.heldByteCount < self.board.limits.heldByteLimit
             && self.board.heldByteCount < self.board.limits.totalHeldByteLimit
