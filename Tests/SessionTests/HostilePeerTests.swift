@@ -5,34 +5,6 @@ import Testing
 
 /// Peers with valid keys that say what no peer of ours would say.
 @Suite struct HostilePeerTests {
-    /// Seals frames under the client's keys and gives them to the server.
-    private func forge(
-        _ frames: [(type: UInt8, body: [UInt8])],
-        from source: SocketAddress,
-        _ session: PeerSession,
-        over wire: Wire
-    ) throws {
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1500, alignment: 64)
-        defer { buffer.deallocate() }
-        var packet = PacketBuilder(
-            base: try #require(buffer.baseAddress),
-            size: 1400,
-            number: session.nextNumber,
-            firstFrame: session.log.tail
-        )
-        for frame in frames {
-            var writer = packet.frameBody
-            frame.body.withUnsafeBytes { writer.write($0) }
-            packet.append(frame.type, writer)
-        }
-        let length = session.seal(packet, at: wire.now)
-        wire.server.receive(
-            UnsafeMutableRawBufferPointer(rebasing: buffer[..<length]),
-            from: source,
-            at: wire.now
-        )
-    }
-
     private func little(_ value: UInt32) -> [UInt8] {
         (0..<4).map { UInt8(truncatingIfNeeded: value >> ($0 * 8)) }
     }
@@ -55,7 +27,6 @@ import Testing
     @Test func queuesForgetReleasedStreams() throws {
         let wire = Wire()
         wire.run(.seconds(1))
-        let session = try #require(wire.client.sessions.compactMap { $0 }.first)
         let server = try #require(wire.server.sessions.compactMap { $0 }.first)
         for id in 1...5000 as ClosedRange<UInt32> {
             var source = wire.clientAddress
@@ -65,14 +36,12 @@ import Testing
             let close = self.little(id) + self.little(0)
             let other = self.little(id) + self.little(9)
             let reset = [ChannelKind.stream] + self.little(id) + [7]
-            try self.forge(
+            try wire.forge(
                 [
                     (FrameType.open, self.open(id)), (FrameType.close, close),
                     (FrameType.close, other), (FrameType.reset, reset),
                 ],
-                from: source,
-                session,
-                over: wire
+                from: source
             )
         }
         let most = 2 * server.conversations.count + 64

@@ -30,25 +30,7 @@ import Testing
 
     /// Seals a frame under the client's keys and gives it to the server.
     private func forge(_ type: UInt8, _ body: [UInt8], over wire: Wire) throws {
-        let session = try #require(wire.client.sessions.compactMap { $0 }.first)
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1500, alignment: 64)
-        defer { buffer.deallocate() }
-        let base = try #require(buffer.baseAddress)
-        var packet = PacketBuilder(
-            base: base,
-            size: 1400,
-            number: session.nextNumber,
-            firstFrame: session.log.tail
-        )
-        var frame = packet.frameBody
-        body.withUnsafeBytes { frame.write($0) }
-        packet.append(type, frame)
-        let length = session.seal(packet, at: wire.now)
-        wire.server.receive(
-            UnsafeMutableRawBufferPointer(rebasing: buffer[..<length]),
-            from: wire.clientAddress,
-            at: wire.now
-        )
+        try wire.forge([(type, body)], from: wire.clientAddress)
     }
 
     private func little(_ value: UInt32) -> [UInt8] {

@@ -5,38 +5,19 @@ import Testing
 
 /// What one peer can make an engine hold.
 @Suite struct MemoryTests {
-    /// Seals one segment under the client's keys and gives it to the server; true if the server
-    /// would acknowledge it.
+    /// Gives the server a segment of one byte; true if it was taken.
     private func forge(
         conversation: UInt32,
         number: UInt32,
         offset: UInt32,
-        _ session: PeerSession,
         over wire: Wire
     ) throws -> Bool {
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1500, alignment: 64)
-        defer { buffer.deallocate() }
-        var packet = PacketBuilder(
-            base: try #require(buffer.baseAddress),
-            size: 1400,
-            number: session.nextNumber,
-            firstFrame: session.log.tail
-        )
-        var frame = packet.frameBody
-        frame.write(conversation)
-        frame.write(number)
-        frame.write(offset)
-        frame.write(UInt8(1))
-        packet.append(FrameType.stream, frame)
-        let length = session.seal(packet, at: wire.now)
-        let server = try #require(wire.server.sessions.compactMap { $0 }.first)
-        let before = server.board.counters.drops[.sessionMemory]
-        wire.server.receive(
-            UnsafeMutableRawBufferPointer(rebasing: buffer[..<length]),
-            from: wire.clientAddress,
-            at: wire.now
-        )
-        return server.board.counters.drops[.sessionMemory] == before
+        let before = wire.server.snapshot(at: wire.now).counters.drops[.sessionMemory]
+        let fields = [conversation, number, offset].flatMap { field in
+            (0..<4).map { UInt8(truncatingIfNeeded: field >> ($0 * 8)) }
+        }
+        try wire.forge([(FrameType.stream, fields + [1])], from: wire.clientAddress)
+        return wire.server.snapshot(at: wire.now).counters.drops[.sessionMemory] == before
     }
 
     /// Small packets that name segments far ahead made a server hold half a megabyte for each
@@ -55,14 +36,12 @@ import Testing
             handles.append(handle)
         }
         wire.run(.milliseconds(200))
-        let session = try #require(wire.client.sessions.compactMap { $0 }.first)
         var refused = 0
         for conversation in 1...100 as ClosedRange<UInt32> {
             let isTaken = try self.forge(
                 conversation: conversation,
                 number: 32_000,
                 offset: 60_000,
-                session,
                 over: wire
             )
             if !isTaken { refused += 1 }

@@ -1,6 +1,7 @@
 import Primitives
 import Recovery
 import Sealing
+import Testing
 
 @testable import Session
 
@@ -162,6 +163,33 @@ final class Wire {
             self.server.wake(at: self.now)
         }
         self.now = end
+    }
+}
+
+extension Wire {
+    /// Seals frames under the client's keys, whatever they say, and gives them to the server at
+    /// once.
+    func forge(_ frames: [(type: UInt8, body: [UInt8])], from source: SocketAddress) throws {
+        let session = try #require(self.client.sessions.compactMap { $0 }.first)
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1500, alignment: 64)
+        defer { buffer.deallocate() }
+        var packet = PacketBuilder(
+            base: try #require(buffer.baseAddress),
+            size: 1400,
+            number: session.nextNumber,
+            firstFrame: session.log.tail
+        )
+        for frame in frames {
+            var writer = packet.frameBody
+            frame.body.withUnsafeBytes { writer.write($0) }
+            packet.append(frame.type, writer)
+        }
+        let length = session.seal(packet, at: self.now)
+        self.server.receive(
+            UnsafeMutableRawBufferPointer(rebasing: buffer[..<length]),
+            from: source,
+            at: self.now
+        )
     }
 }
 
