@@ -123,12 +123,17 @@ public final class ReturnPathKeeper {
         if let installer = self.installer {
             do throws(IOError) {
                 let count = try installer.repair()
-                if count > 0 { self.log(.repaired(count: count)) }
+                if count > 0 {
+                    self.log(.repaired(count: count))
+                    // Whoever removes rules removes one after the other, and may not have been done:
+                    // a verdict now would be on a table that is half there, and the proof that
+                    // follows a refusal would keep us from the rest for a second. Our own repair
+                    // wakes us once more, and the verdict is given when nothing was missing.
+                    return []
+                }
             } catch {
                 self.log(.repairFailed(reason: error.description))
             }
-            // That our own repair wakes us once more is wanted: whoever removes rules removes one
-            // after the other, and may not have been done.
         }
         let ready = self.verdicts.filter(\.isReady).map(\.backend)
         let isReady = { (placed: PlacedBackend) in ready.contains(placed.backend) }
