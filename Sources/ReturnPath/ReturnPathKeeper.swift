@@ -125,10 +125,10 @@ public final class ReturnPathKeeper {
                 let count = try installer.repair()
                 if count > 0 {
                     self.log(.repaired(count: count))
-                    // Whoever removes rules removes one after the other, and may not have been done:
-                    // a verdict now would be on a table that is half there, and the proof that
-                    // follows a refusal would keep us from the rest for a second. Our own repair
-                    // wakes us once more, and the verdict is given when nothing was missing.
+                    // Whoever removes rules removes one after the other, and may not have been
+                    // done: a verdict now would be on a table that is half there, and the proof
+                    // that follows a refusal would keep us from the rest for a second. Our own
+                    // repair wakes us once more, and the verdict is given when nothing was missing.
                     return []
                 }
             } catch {
