@@ -6,6 +6,8 @@ public enum ResponderDecision: Sendable {
     /// `continues`: there is a session of this client and instance, which the new keys will carry.
     case accept(continues: Bool)
     case refuse(RefusalReason)
+    /// Say nothing; the next attempt will find things decided.
+    case wait
 }
 
 /// Why an initiation got no answer.
@@ -220,6 +222,7 @@ public final class HandshakeResponder {
         let client = self.noise.remoteStatic
         var answer = Answer()
         switch decision {
+        case .wait: return .dropped(.clientLimit)
         case .refuse(let reason): answer.refusal = reason
         case .accept(let continues):
             answer.continuesSession = continues

@@ -43,7 +43,7 @@ public struct Hello: Hashable, Sendable {
 /// Why a server says no to somebody who has proved to know its public key.
 public enum RefusalReason: UInt8, Sendable, CaseIterable {
     case unknownKey = 1
-    case noPermission, cipherMismatch, versionMismatch, limit
+    case noPermission, cipherMismatch, versionMismatch, limit, keyExpired
 
     public var label: String {
         switch self {
@@ -52,6 +52,7 @@ public enum RefusalReason: UInt8, Sendable, CaseIterable {
         case .cipherMismatch: "cipher-mismatch"
         case .versionMismatch: "version-mismatch"
         case .limit: "limit"
+        case .keyExpired: "key-expired"
         }
     }
 }

@@ -79,7 +79,7 @@ extension World {
         switch event {
         case .sessionUp: self.statistics.sessions += 1
         case .peerMoved: self.statistics.moves += 1
-        case .sessionDown, .connectFailed: break
+        case .sessionDown, .connectFailed, .handshakeRefused, .peerCrowded: break
         case .streamOpened(let handle, _, let request): self.accept(handle, request, at: site)
         case .streamClosed(let handle):
             if self.commits(.forgetClosing) { return }

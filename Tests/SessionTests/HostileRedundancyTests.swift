@@ -85,7 +85,7 @@ import Testing
         }
         #expect(self.drops(wire, .unknownFlow) == 2000)
         let session = try #require(wire.server.sessions.compactMap { $0 }.first)
-        #expect(session.strayResets.count <= PeerSession.strayResetLimit)
+        #expect(session.refusals.count <= PeerSession.refusalLimit)
         #expect(session.decoderCount == 0)
     }
 

@@ -33,6 +33,8 @@ struct Flow: ~Copyable {
     var isOpenAcknowledged = false
     var lastOpenPacket: UInt64?
     var isQueued = false
+    /// Server: its place among those of the peer.
+    var holding: Holding?
 
     init(
         slot: UInt32,
@@ -154,25 +156,35 @@ final class FlowTable {
         return self[slot]
     }
 
-    /// Of some flows, the one that has been silent for longest and for more than a second; `nil`
-    /// if none of them has.
+    /// Of some flows, the one that has been silent for longest and for longer than `patience`;
+    /// `nil` if none of them has.
     ///
     /// A sample instead of an order kept for every datagram: whoever floods a full table owns most
     /// of it, and each attempt looks at the next part. `session` narrows it to flows of one.
-    func leastUsed(session: Int32?, at now: Instant) -> FlowPointer? {
+    func leastUsed(
+        session: Int32?,
+        silentFor patience: Instant.Interval,
+        at now: Instant
+    ) -> FlowPointer? {
         var found: FlowPointer?
-        for _ in 0..<min(Self.sampleSize, self.generations.count) {
-            self.sampled = (self.sampled + 1) % self.generations.count
-            guard let flow = self.live(UInt32(self.sampled)),
-                session == nil || flow.pointee.session == session,
-                now.since(flow.pointee.lastActivity) > .seconds(1)
-            else { continue }
+        self.sample { flow in
+            guard session == nil || flow.pointee.session == session,
+                now.since(flow.pointee.lastActivity) > patience
+            else { return }
             if let other = found, other.pointee.lastActivity <= flow.pointee.lastActivity {
-                continue
+                return
             }
             found = flow
         }
         return found
+    }
+
+    /// Shows some of the flows, each time the next.
+    func sample(_ look: (FlowPointer) -> Void) {
+        for _ in 0..<min(Self.sampleSize, self.generations.count) {
+            self.sampled = (self.sampled + 1) % self.generations.count
+            if let flow = self.live(UInt32(self.sampled)) { look(flow) }
+        }
     }
 
     func find(_ handle: FlowHandle) -> FlowPointer? {

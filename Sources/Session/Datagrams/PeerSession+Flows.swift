@@ -47,14 +47,6 @@ extension PeerSession {
         flow.pointee.isQueued = false
     }
 
-    /// Tells the peer that an id means nothing here; lost ones are said again when asked again.
-    func refuse(_ kind: UInt8, _ id: UInt32, _ reason: ResetReason) {
-        // One word about an id is enough, and the first one says why.
-        let isKnown = self.strayResets.contains { $0.kind == kind && $0.id == id }
-        guard !isKnown, self.strayResets.count < Self.strayResetLimit else { return }
-        self.strayResets.append((kind, id, reason))
-    }
-
     /// The session is over: a client keeps its flows for the next one, a server ends them.
     func dropFlows(reason: ResetReason) {
         for slot in 0..<UInt32(self.board.flows.slotCount) {

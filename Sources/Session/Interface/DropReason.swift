@@ -26,6 +26,10 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case sessionMemory
     /// A repair whose flow has used up the work it has a right to.
     case repairBudget
+    /// A stream that gave way to one of a peer who holds less.
+    case streamEvicted
+    /// A packet above the rate its peer may send at.
+    case rateLimited
 
     /// The value of the `reason` label in `fairlead_drops_total`.
     public var label: String {
@@ -51,6 +55,8 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .pathUnvalidated: "path-unvalidated"
         case .sessionMemory: "session-memory"
         case .repairBudget: "repair-budget"
+        case .streamEvicted: "stream-evicted"
+        case .rateLimited: "rate-limited"
         }
     }
 }

@@ -20,20 +20,12 @@ extension Engine {
     /// The handle is dead and no event follows. Without this, whoever forges enough senders shuts
     /// everybody out for as long as a flow may be silent.
     public func evictFlow(at now: Instant) -> FlowHandle? {
-        guard let flow = self.board.flows.leastUsed(session: nil, at: now) else { return nil }
+        let found = self.board.flows.leastUsed(session: nil, silentFor: .seconds(1), at: now)
+        guard let flow = found else { return nil }
         self.board.drop(.flowEvicted)
         let handle = flow.pointee.handle
         self.discard(flow, telling: .limit)
         return handle
-    }
-
-    /// Server, at the limit: makes room among the flows of one session; others are not its to take.
-    func evictFlow(of session: PeerSession, at now: Instant) {
-        let victim = self.board.flows.leastUsed(session: Int32(session.slot), at: now)
-        guard let victim else { return }
-        self.board.drop(.flowEvicted)
-        self.board.post(.flowClosed(victim.pointee.handle, .limit))
-        self.discard(victim, telling: .limit)
     }
 
     /// Datagrams one flow may have waiting: little while there is nowhere to send them.
@@ -110,12 +102,12 @@ extension Engine {
         self.discard(flow, telling: reason)
     }
 
-    private func discard(_ flow: FlowPointer, telling reason: ResetReason) {
+    func discard(_ flow: FlowPointer, telling reason: ResetReason) {
         if flow.pointee.session >= 0, let session = self.sessions[Int(flow.pointee.session)] {
             if let stream = session.channel(of: flow) {
                 session.reset(stream, reason: reason)
             } else if flow.pointee.request.delivery != .reliable {
-                session.refuse(ChannelKind.flow, flow.pointee.id, reason)
+                _ = session.refuse(ChannelKind.flow, flow.pointee.id, reason)
             }
             session.detach(flow)
             self.touch(session)

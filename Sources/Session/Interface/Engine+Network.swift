@@ -87,6 +87,10 @@ extension Engine {
             return .consumed
         }
         session.replay.accept(header.counter)
+        guard session.isWithinRate(packet.count, at: now) else {
+            self.board.drop(.rateLimited)
+            return .consumed
+        }
         self.board.counters.packetsReceived &+= 1
         self.board.counters.wireBytesReceived &+= UInt64(packet.count)
         if case .server = self.role {

@@ -106,6 +106,8 @@ public final class Engine {
             session.settle(at: now)
         }
         if session.path.deadline <= now { session.path.fallBack() }
+        // Sessions that other engines have take their part as well.
+        if session.ratesDueAt <= now { self.applyRates(to: session, at: now) }
         if session.isConfirmed, session.liveness.takeProbe(session.circumstances, at: now) {
             session.isPingDue = true
         }

@@ -33,6 +33,12 @@ public enum EngineEvent: Sendable {
     case flowClosed(FlowHandle, ResetReason)
     /// Server: a request that was turned down before it became a stream or flow.
     case openRefused(SessionHandle, SessionInfo, OpenRequest, ResetReason)
+    /// Server: somebody who knows the server's public key was turned away; `peer` is the name, if
+    /// the key is known.
+    case handshakeRefused(RefusalReason, PublicKey, peer: String?, from: SocketAddress)
+    /// Server: sessions of this client that engines beside this one have may be dead, and are in
+    /// the way; see ``Engine/questionSessions(of:at:)``.
+    case peerCrowded(PublicKey)
     /// Client: no session could be had; repeated as long as that is so, some seconds apart.
     case connectFailed(ConnectFailure, server: SocketAddress)
 }

@@ -40,6 +40,8 @@ public struct OpenRequest: Hashable, Sendable {
     public var redundancy = RedundancyLevel.auto
 
     public static let serviceByteCountLimit = 64
+    /// The longest that a flow may ask to be kept without a word: what configurations allow.
+    public static let longestIdle = Instant.Interval.seconds(86_400)
 
     public init(service: String, serviceProtocol: ServiceProtocol) {
         self.service = service
@@ -110,7 +112,7 @@ extension OpenRequest {
         self.isCompressed = flags & Flags.compressed != 0
         self.delivery = delivery
         self.maximumAge = .milliseconds(UInt64(age))
-        self.idleTimeout = .milliseconds(UInt64(max(idle, 1000)))
+        self.idleTimeout = min(max(.milliseconds(UInt64(idle)), .seconds(1)), Self.longestIdle)
         self.context = context
     }
 }

@@ -17,6 +17,8 @@ public enum ResetReason: UInt8, Sendable, CaseIterable {
     case reload
     /// A datagram came for a flow this end does not know: open it again.
     case flowUnknown
+    /// The peer's key has expired or is disabled.
+    case keyExpired
 
     /// The word operators see as `reason=`.
     public var label: String {
@@ -37,6 +39,7 @@ public enum ResetReason: UInt8, Sendable, CaseIterable {
         case .idle: "idle"
         case .reload: "reload"
         case .flowUnknown: "flow-unknown"
+        case .keyExpired: "key-expired"
         }
     }
 }
@@ -50,6 +53,7 @@ public enum ConnectFailure: UInt8, Sendable {
     case cipherMismatch
     case versionMismatch
     case limit
+    case keyExpired
 
     public var label: String {
         switch self {
@@ -59,6 +63,7 @@ public enum ConnectFailure: UInt8, Sendable {
         case .cipherMismatch: "cipher-mismatch"
         case .versionMismatch: "version-mismatch"
         case .limit: "limit"
+        case .keyExpired: "key-expired"
         }
     }
 }

@@ -15,6 +15,8 @@ public struct EngineLimits: Sendable {
     public var totalHeldByteLimit: Int { 16 * self.sessionBuffer }
     public var maximumStreams = 65_536
     public var maximumFlows = 65_536
+    /// Streams and flows together.
+    public var maximumChannels = Int.max
     /// Datagrams that wait for the driver.
     public var inbox = 4 << 20
 
@@ -65,6 +67,8 @@ public struct ServerSettings {
     /// Scrambles receiver indices; the same for all workers of a process.
     public var indexKey: UInt64 = 0
     public var maximumSessions = 4096
+    /// Who counts what a peer holds; engines of one process share it.
+    public var accounts: (PublicKey) -> any PeerAccount = LonePeerAccounts().account
 
     public init(privateKey: SecretKey, directory: PeerDirectory) {
         self.privateKey = privateKey
@@ -78,11 +82,18 @@ public struct Peer: Sendable, Hashable {
     public var publicKey: PublicKey
     /// Names of services, or `*` for all.
     public var services: [String]
+    public var quota: PeerQuota
 
-    public init(name: String, publicKey: PublicKey, services: [String]) {
+    public init(
+        name: String,
+        publicKey: PublicKey,
+        services: [String],
+        quota: PeerQuota = PeerQuota()
+    ) {
         self.name = name
         self.publicKey = publicKey
         self.services = services
+        self.quota = quota
     }
 
     func mayUse(_ service: String) -> Bool {
@@ -126,6 +137,7 @@ public final class PeerDirectory: Sendable {
     }
 
     func index(of key: PublicKey) -> Int? { self.byKey[key] }
+    func peer(of key: PublicKey) -> Peer? { self.byKey[key].map { self.peers[$0] } }
 
     func service(_ name: String, _ kind: ServiceProtocol) -> Service? {
         self.services.first { $0.name == name && $0.serviceProtocol == kind }

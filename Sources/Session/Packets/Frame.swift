@@ -21,6 +21,7 @@ enum FrameType {
     static let streamPart: UInt8 = 13
     static let copies: UInt8 = 14
     static let repair: UInt8 = 15
+    static let rate: UInt8 = 16
 
     /// Frames that say nothing new need no acknowledgement; copies are told of with the next one.
     static func isAckEliciting(_ type: UInt8) -> Bool {
@@ -51,6 +52,8 @@ enum FrameSize {
     static let fragmentHeader = header + 14
     // operation (1), path id (1), token (8)
     static let path = header + 10
+    // bytes a second (8)
+    static let rate = header + 8
     /// Of a request without context.
     static let open = header + 5 + OpenRequest.encodedByteCountLimit
 
@@ -69,14 +72,15 @@ extension ByteWriter {
 struct FrameRecord: BitwiseCopyable {
     enum Kind: UInt8 {
         case segment, open, flowOpen, close, reset, window, mtuProbe, datagram, copy
+        case refusal, rate
     }
 
     var packet: UInt64
-    /// Where the stream or flow stood in its table.
+    /// Where the stream or flow stood in its table; of a refusal, which of the two it was.
     var slot: UInt32
     /// Its id on the wire, which is never used twice and so tells a reused slot apart.
     var id: UInt32
-    /// The segment number, or the packet size of a probe.
+    /// The segment number, the packet size of a probe, or the reason of a refusal.
     var value: UInt32
     var kind: Kind
     /// Which chunks of the segment, if it went out in parts.

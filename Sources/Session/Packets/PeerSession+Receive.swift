@@ -98,6 +98,9 @@ extension PeerSession {
                 let reason: UInt8 = reader.read()
             else { return self.board.drop(.malformed) }
             self.receiveReset(kind, id, ResetReason(rawValue: reason) ?? .aborted)
+        case FrameType.rate:
+            guard let rate: UInt64 = reader.read() else { return self.board.drop(.malformed) }
+            self.receiveRate(rate, at: now)
         case FrameType.path:
             guard let operation: UInt8 = reader.read(), reader.read(UInt8.self) != nil,
                 let token: UInt64 = reader.read()
@@ -192,7 +195,7 @@ extension PeerSession {
     private func receiveStray(_ id: UInt32) {
         self.board.drop(.unknownStream)
         let isKnown = self.isClient ? id < self.nextConversation : self.openedStreams.contains(id)
-        if !isKnown { self.refuse(ChannelKind.stream, id, .limit) }
+        if !isKnown { _ = self.refuse(ChannelKind.stream, id, .limit) }
     }
 
     /// The peer broke the rules of one stream: that stream ends, the session goes on.
@@ -247,7 +250,7 @@ extension PeerSession {
 
     private func refuseUnknown(_ id: UInt32) {
         self.board.drop(.unknownFlow)
-        self.refuse(ChannelKind.flow, id, .flowUnknown)
+        _ = self.refuse(ChannelKind.flow, id, .flowUnknown)
     }
 
     private func receiveCopies(_ body: UnsafeRawBufferPointer, at now: Instant) {

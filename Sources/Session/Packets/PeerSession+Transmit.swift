@@ -62,16 +62,17 @@ extension PeerSession {
         let isProbe = self.recovery.probesDue > 0
         let hasControl =
             !self.control.isEmpty || self.isPingDue || !self.pathReplies.isEmpty
-            || !self.strayResets.isEmpty
-        let mayStream = allowance > 0 || isProbe
-        let hasInteractive = !self.flowQueue.isEmpty || self.rounds.hasUrgent
+            || !self.refusals.isEmpty || self.isRateDue
+        let isOpen = self.shaper.isOpen(at: now)
+        let mayStream = (allowance > 0 || isProbe) && isOpen
+        let hasInteractive = isOpen && (!self.flowQueue.isEmpty || self.rounds.hasUrgent)
         let mayHurry =
             hasInteractive && (mayStream || self.recovery.interactiveAllowance(at: now) > 0)
         let hasDatagrams = mayHurry && !self.flowQueue.isEmpty
         let hasStreams =
             mayHurry && self.rounds.hasUrgent || mayStream && self.rounds.hasOthers
         let isAckDue = self.received.isAckDue(at: now)
-        let hasRedundancy = self.redundancyDeadline <= now
+        let hasRedundancy = isOpen && self.redundancyDeadline <= now
         guard isAckDue || hasControl || hasStreams || hasDatagrams || isProbe || hasRedundancy
         else {
             return 0
@@ -131,6 +132,7 @@ extension PeerSession {
             at: now
         )
         self.path.spend(length, to: address)
+        self.shaper.spend(length, at: now)
         return length
     }
 
@@ -202,10 +204,8 @@ extension PeerSession {
             packet.writer.write(UInt8(0))
             packet.writer.write(token)
         }
-        while let reset = self.strayResets.first, packet.room >= FrameSize.reset {
-            self.strayResets.removeFirst()
-            self.writeReset(reset.kind, reset.id, reset.reason, to: &packet)
-        }
+        if self.isRateDue, packet.room >= FrameSize.rate { self.writeRate(to: &packet) }
+        self.writeRefusals(to: &packet)
         while let slot = self.control.first, packet.room >= self.controlByteCount(slot) {
             _ = self.control.popFirst()
             guard let stream = self.board.streams.live(slot), stream.pointee.isInControlQueue,
@@ -221,7 +221,7 @@ extension PeerSession {
         return (open ?? FrameSize.open) + FrameSize.window
     }
 
-    private func writeReset(
+    func writeReset(
         _ kind: UInt8,
         _ id: UInt32,
         _ reason: ResetReason,

@@ -81,8 +81,23 @@ final class PeerSession {
     var segmentCopies: SegmentCopies
     /// Flows with a decoder, whose memory is bounded.
     var decoderCount = 0
-    /// RESETs for ids that have no stream or flow here; not repeated.
-    var strayResets: [(kind: UInt8, id: UInt32, reason: ResetReason)] = []
+    /// RESETs for ids that have no stream or flow here.
+    var refusals: [Refusal] = []
+    /// How many refused requests the operator has heard of since when.
+    var reportedCount = 0
+    var reportedSince = Instant(nanoseconds: 0)
+    /// Server: what the peer holds over all its sessions, and this one's place among them.
+    var account: (any PeerAccount)?
+    var holding: Holding?
+    /// Holds what is sent to the rate that was set for this direction.
+    var shaper: RateShaper
+    /// Server: holds what arrives to the rate that the client has been told.
+    var policer: RateShaper
+    /// Server: bytes a second that the client may send, and whether it has to be told.
+    var grantedRate: UInt64?
+    var isRateDue = false
+    /// Server: when to look again how many sessions share the peer's rates.
+    var ratesDueAt = Instant.never
     var isPingDue = false
     /// Path tokens to echo.
     var pathReplies: [UInt64] = []
@@ -104,7 +119,6 @@ final class PeerSession {
     var isDirty = false
     private var lostBefore: UInt64 = 0
 
-    static let strayResetLimit = 256
     static let pathReplyLimit = 4
 
     init(
@@ -137,6 +151,8 @@ final class PeerSession {
             isIPv4: address.isIPv4
         )
         self.liveness = Liveness(at: now)
+        self.shaper = .smooth(at: now)
+        self.policer = .tolerant(at: now)
         self.segmentCopies = SegmentCopies(level: redundancy, at: now)
         self.recovery = LossRecovery(
             congestion: congestion,
@@ -163,6 +179,11 @@ final class PeerSession {
         // An address that has not answered yet gets no more: only it can change that.
         guard self.path.allowance >= self.packetSize else { return earliest }
         earliest = min(earliest, self.received.ackDeadline)
+        if self.shaper.deadline != .never {
+            let hasMore = !self.rounds.isEmpty || !self.flowQueue.isEmpty
+            let isWaiting = hasMore || self.redundancyDeadline <= now
+            return isWaiting ? min(earliest, self.shaper.deadline) : earliest
+        }
         if !self.rounds.isEmpty || !self.flowQueue.isEmpty {
             earliest = min(earliest, self.recovery.pacingDeadline)
         }
@@ -343,7 +364,7 @@ final class PeerSession {
             if let stream = self.stream(frame), stream.pointee.isReset { self.release(stream) }
         case .datagram, .copy:
             if let flow = self.flow(frame) { self.datagramArrived(frame, in: flow, at: now) }
-        case .window:
+        case .window, .refusal, .rate:
             return
         }
     }
@@ -369,6 +390,8 @@ final class PeerSession {
         case .close: self.repeatControl(frame, .close)
         case .reset: self.repeatControl(frame, .reset)
         case .window: self.repeatControl(frame, .window)
+        case .refusal: self.repeatRefusal(frame)
+        case .rate: self.isRateDue = true
         }
     }
 

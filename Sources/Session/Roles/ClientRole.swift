@@ -302,6 +302,7 @@ extension ConnectFailure {
         case .cipherMismatch: self = .cipherMismatch
         case .versionMismatch: self = .versionMismatch
         case .limit: self = .limit
+        case .keyExpired: self = .keyExpired
         }
     }
 }

@@ -31,12 +31,17 @@ extension Engine {
     ) {
         // A client that has a session names it by the index it sends to; others name none.
         let route = RecordHeader(unmasked: UnsafeRawBufferPointer(packet))?.receiverIndex ?? 0
+        var refused: (key: PublicKey, reason: RefusalReason)?
         let outcome = server.responder.receive(
             packet,
             from: source,
             reply: self.scratch,
             at: now,
-            decide: { key, hello in self.decide(server, key, hello, route) },
+            decide: { key, hello in
+                let decision = self.decide(server, key, hello, route, at: now)
+                if case .refuse(let reason) = decision { refused = (key, reason) }
+                return decision
+            },
             newIndex: { self.newIndex() }
         )
         switch outcome {
@@ -45,23 +50,34 @@ extension Engine {
             self.board.drop(isLimit ? .handshakeLimited : .handshakeRefused)
         case .reply(let count):
             self.board.send(UnsafeRawBufferPointer(rebasing: self.scratch[..<count]), to: source)
+            if let refused {
+                let name = server.directory.peer(of: refused.key)?.name
+                self.board.post(
+                    .handshakeRefused(refused.reason, refused.key, peer: name, from: source)
+                )
+            }
         case .accepted(let established, let client, let count):
             self.board.send(UnsafeRawBufferPointer(rebasing: self.scratch[..<count]), to: source)
             self.accept(established, client, server, route, from: source, at: now)
         }
     }
 
-    /// Changes nothing: the initiation may be a recording.
+    /// Changes nothing but to ask silent sessions for a word: the initiation may be a recording.
     private func decide(
         _ server: ServerRole,
         _ key: PublicKey,
         _ hello: Hello,
-        _ route: UInt32
+        _ route: UInt32,
+        at now: Instant
     ) -> ResponderDecision {
-        guard let index = server.directory.index(of: key) else { return .refuse(.unknownKey) }
-        guard !server.directory.peers[index].services.isEmpty else { return .refuse(.noPermission) }
+        guard let peer = server.directory.peer(of: key) else { return .refuse(.unknownKey) }
+        guard peer.quota.isEnabled else { return .refuse(.keyExpired) }
+        guard !peer.services.isEmpty else { return .refuse(.noPermission) }
         if self.session(route, of: key, instance: hello.instance) != nil {
             return .accept(continues: true)
+        }
+        if server.settings.accounts(key).held(.session) >= peer.quota.maximumSessions {
+            return self.question(key, at: now) ? .wait : .refuse(.limit)
         }
         let count = self.sessions.reduce(0) { $0 + ($1?.isConfirmed == true ? 1 : 0) }
         return count < server.settings.maximumSessions
@@ -108,6 +124,7 @@ extension Engine {
             redundancy: server.settings.redundancy,
             at: now
         )
+        session.account = server.settings.accounts(client)
         if let index = server.directory.index(of: client) {
             session.peerIndex = index
             session.peerName = server.directory.peers[index].name
@@ -142,7 +159,16 @@ extension Engine {
         }
         guard !session.isConfirmed else { return }
         session.isConfirmed = true
+        // Others of this client may have been confirmed since this one was let in.
+        guard let quota = self.quota(of: session), let account = session.account,
+            let holding = Holding(.session, of: account, under: quota)
+        else {
+            self.dismiss(session, reason: .limit, at: now)
+            return
+        }
+        session.holding = consume holding
         self.board.post(.sessionUp(session.handle, session.info))
+        self.shareRates(of: session, at: now)
         // The client's earlier process, if this is its successor, will not answer any more.
         for other in self.sessions {
             guard let other, other !== session, other.isConfirmed,
@@ -161,14 +187,16 @@ extension Engine {
         for session in self.sessions {
             guard let session, let key = session.clientKey else { continue }
             guard let index = directory.index(of: key) else {
-                session.sendAlone(FrameType.closeSession, to: session.path.address, at: now) {
-                    $0.write(ResetReason.reload.rawValue)
-                }
-                self.end(session, reason: .reload)
+                self.dismiss(session, reason: .reload, at: now)
                 continue
             }
             session.peerIndex = index
             session.peerName = directory.peers[index].name
+            guard directory.peers[index].quota.isEnabled else {
+                self.dismiss(session, reason: .keyExpired, at: now)
+                continue
+            }
+            self.applyRates(to: session, at: now)
             self.enforce(directory, directory.peers[index], on: session, at: now)
         }
     }
@@ -194,119 +222,11 @@ extension Engine {
             guard let flow = self.board.flows.live(slot), flow.pointee.channel == nil,
                 flow.pointee.session == Int32(session.slot), !isAllowed(flow.pointee.request)
             else { continue }
-            session.refuse(ChannelKind.flow, flow.pointee.id, .serviceForbidden)
+            _ = session.refuse(ChannelKind.flow, flow.pointee.id, .serviceForbidden)
             session.detach(flow)
             self.board.post(.flowClosed(flow.pointee.handle, .reload))
             self.board.flows.release(flow)
         }
         self.touch(session)
     }
-
-    // MARK: - What peers open
-
-    private func permission(
-        _ request: OpenRequest,
-        _ session: PeerSession,
-        _ server: ServerRole
-    ) -> Result<PeerDirectory.Service, Refusal> {
-        let peers = server.directory.peers
-        guard
-            let service = server.directory.service(request.service, request.serviceProtocol)
-        else { return .failure(Refusal(reason: .serviceUnknown)) }
-        guard peers.indices.contains(session.peerIndex),
-            peers[session.peerIndex].mayUse(request.service)
-        else { return .failure(Refusal(reason: .serviceForbidden)) }
-        return .success(service)
-    }
-
-    func openStream(
-        _ id: UInt32,
-        _ request: OpenRequest,
-        for session: PeerSession,
-        at now: Instant
-    ) {
-        guard case .server(let server) = self.role else { return }
-        var request = request
-        switch self.permission(request, session, server) {
-        case .success(let service):
-            request.redundancy = service.redundancy
-            let stream = self.board.streams.allocate(request, limits: self.board.limits, at: now)
-            guard let stream else {
-                self.board.drop(.streamLimit)
-                session.refuse(ChannelKind.stream, id, .limit)
-                return
-            }
-            session.openedStreams.insert(id)
-            session.attach(stream, conversation: id)
-            stream.pointee.isOpenAcknowledged = true
-            if request.isCompressed, !service.allowsCompression {
-                stream.pointee.compression = StreamCompression(mayCompress: false)
-            }
-            if request.serviceProtocol == .udp {
-                self.openReliable(stream, request, for: session, at: now)
-            } else {
-                self.board.post(.streamOpened(stream.pointee.handle, session.handle, request))
-            }
-        case .failure(let refusal):
-            // A stream that exists only to carry its RESET until that is acknowledged.
-            request.isCompressed = false
-            self.board.post(
-                .openRefused(session.handle, session.info, request, refusal.reason)
-            )
-            let stream = self.board.streams.allocate(request, limits: self.board.limits, at: now)
-            guard let stream else { return session.refuse(ChannelKind.stream, id, refusal.reason) }
-            session.openedStreams.insert(id)
-            session.attach(stream, conversation: id)
-            session.reset(stream, reason: refusal.reason)
-        }
-    }
-
-    /// A conversation that carries the datagrams of a reliable flow.
-    private func openReliable(
-        _ stream: StreamPointer,
-        _ request: OpenRequest,
-        for session: PeerSession,
-        at now: Instant
-    ) {
-        guard let flow = self.board.flows.allocate(request, at: now) else {
-            self.board.drop(.flowLimit)
-            return session.reset(stream, reason: .limit)
-        }
-        session.attachReliable(flow, to: stream)
-        self.board.post(.flowOpened(flow.pointee.handle, session.handle, request))
-        self.armFlowSweep(request, at: now)
-    }
-
-    func openFlow(
-        _ id: UInt32,
-        _ request: OpenRequest,
-        for session: PeerSession,
-        at now: Instant
-    ) {
-        guard case .server(let server) = self.role else { return }
-        session.openedFlows.insert(id)
-        let permission = self.permission(request, session, server)
-        if case .failure(let refusal) = permission {
-            self.board.post(
-                .openRefused(session.handle, session.info, request, refusal.reason)
-            )
-            return session.refuse(ChannelKind.flow, id, refusal.reason)
-        }
-        if self.board.flows.isFull { self.evictFlow(of: session, at: now) }
-        guard let flow = self.board.flows.allocate(request, at: now) else {
-            self.board.drop(.flowLimit)
-            return session.refuse(ChannelKind.flow, id, .limit)
-        }
-        session.attach(flow, id: id)
-        flow.pointee.isOpenAcknowledged = true
-        if case .success(let service) = permission {
-            flow.pointee.request.redundancy = service.redundancy
-            flow.pointee.mayCompress = service.allowsCompression
-        }
-        self.board.post(.flowOpened(flow.pointee.handle, session.handle, request))
-        self.armFlowSweep(request, at: now)
-    }
 }
-
-/// A reason in the shape `Result` wants.
-struct Refusal: Error { var reason: ResetReason }

@@ -47,6 +47,8 @@ struct Stream: ~Copyable {
     private var messageScore = messageScoreLimit / 2
     /// Bytes this stream may still send in its turn (deficit round robin).
     var deficit = 0
+    /// Server: its place among those of the peer.
+    var holding: Holding?
 
     init(
         slot: UInt32,
@@ -160,6 +162,8 @@ final class StreamTable {
     private(set) var count = 0
     private let limit: Int
     private static let pageSize = 64
+    private static let sampleSize = 64
+    private var sampled = 0
 
     init(limit: Int) { self.limit = limit }
 
@@ -172,6 +176,7 @@ final class StreamTable {
 
     /// One past the highest slot ever used.
     var slotCount: Int { self.generations.count }
+    var isFull: Bool { self.count >= self.limit }
 
     subscript(slot: UInt32) -> StreamPointer {
         self.pages[Int(slot) / Self.pageSize] + Int(slot) % Self.pageSize
@@ -218,6 +223,14 @@ final class StreamTable {
     func live(_ slot: UInt32) -> StreamPointer? {
         guard Int(slot) < self.isLive.count, self.isLive[Int(slot)] else { return nil }
         return self[slot]
+    }
+
+    /// Shows some of the streams, each time the next.
+    func sample(_ look: (StreamPointer) -> Void) {
+        for _ in 0..<min(Self.sampleSize, self.generations.count) {
+            self.sampled = (self.sampled + 1) % self.generations.count
+            if let stream = self.live(UInt32(self.sampled)) { look(stream) }
+        }
     }
 
     /// The stream a driver's handle names, if it is still alive for the driver.
