@@ -1,7 +1,7 @@
-/// What TOML allows without quotes, dates and times left out.
+/// What TOML allows without quotes.
 enum BareWord {
-    /// Whether `word` is a boolean or has the shape of a number; where underscores may stand and
-    /// how large a number may be is left to the parser.
+    /// Whether `word` is a boolean or has the shape of a number or a date; where underscores may
+    /// stand and how large a number may be is left to the parser.
     static func isKnown(_ word: ArraySlice<UInt8>) -> Bool {
         if word.elementsEqual("true".utf8) || word.elementsEqual("false".utf8) { return true }
         var rest = word
@@ -11,7 +11,13 @@ enum BareWord {
             let digits = rest.dropFirst(2)
             return !digits.isEmpty && digits.allSatisfy(Self.isHexDigit)
         }
-        return Self.isDecimal(rest)
+        return Self.isDecimal(rest) || Self.isDate(word)
+    }
+
+    /// `2027-01-31`, perhaps with a time and its offset.
+    private static func isDate(_ word: ArraySlice<UInt8>) -> Bool {
+        word.count >= 10 && word.dropFirst(4).first == UInt8(ascii: "-")
+            && word.allSatisfy { (48...57).contains($0) || "-:.+TtZz ".utf8.contains($0) }
     }
 
     /// Digits, perhaps a fraction, perhaps an exponent.

@@ -7,8 +7,8 @@ struct Node {
         case integer(Int)
         case double(Double)
         case boolean(Bool)
-        /// A date or a time: nothing here is one.
-        case moment
+        /// A date or a time; `nil` if it is not a moment that is the same everywhere.
+        case moment(WallTime?)
         case list([Node])
         case table([Entry])
     }
@@ -104,7 +104,7 @@ enum Document {
         table.keys.map { key in
             // A key cut short at an escaped zero byte is not found again: unknown in any case.
             let node = table[key].map { Self.node($0, path + [.key(key)], locator) }
-            return Node.Entry(key: key, node: node ?? Self.node(.moment, path, locator))
+            return Node.Entry(key: key, node: node ?? Self.node(.moment(nil), path, locator))
         }
     }
 
@@ -130,6 +130,6 @@ enum Document {
         if let flag = value.bool { return .boolean(flag) }
         if let number = value.int { return .integer(number) }
         if let number = value.double { return .double(number) }
-        return .moment
+        return .moment(value.dateTime.flatMap { WallTime($0) })
     }
 }

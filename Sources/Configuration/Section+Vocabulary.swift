@@ -142,9 +142,7 @@ extension Section {
 
     private func congestion() -> TransportSettings.Congestion? {
         let name: CongestionName? = self.choice("congestion")
-        let rate = self.value("rate", expected: Self.rateForm) { text in
-            Units.rate(text).flatMap { Self.rates.contains($0) ? $0 : nil }
-        }
+        let rate = self.rate("rate")
         if self.has("rate"), name != .fixed, name != nil || !self.has("congestion") {
             let got = name.map { "it with congestion \"\($0.rawValue)\"" } ?? "it alone"
             self.complain("rate", got: got, expected: "it only with congestion = \"fixed\"")
@@ -163,6 +161,13 @@ extension Section {
             }
             return rate.map { .fixed(bitsPerSecond: $0) }
         case nil: return nil
+        }
+    }
+
+    /// In bits a second.
+    func rate(_ key: String) -> UInt64? {
+        self.value(key, expected: Self.rateForm) { text in
+            Units.rate(text).flatMap { Self.rates.contains($0) ? $0 : nil }
         }
     }
 

@@ -178,6 +178,23 @@ struct Section {
         }
     }
 
+    /// An RFC 3339 date-time, as TOML's own or in a string.
+    func moment(_ key: String) -> WallTime? {
+        guard let node = self[key] else { return nil }
+        switch node.value {
+        case .moment(let time?): return time
+        case .string(let text):
+            if let time = WallTime(text) { return time }
+        default: break
+        }
+        self.complain(
+            key,
+            got: node.shown,
+            expected: "a date and time with its offset, such as 2027-01-31T18:00:00Z"
+        )
+        return nil
+    }
+
     func size(_ key: String, in range: ClosedRange<Int>) -> Int? {
         let least = Units.text(byteCount: range.lowerBound)
         let bounds = "\(least) to \(Units.text(byteCount: range.upperBound))"

@@ -139,7 +139,10 @@ extension ServerConfiguration: ReadableConfiguration {
 }
 
 extension PeerEntry {
-    static let keys = ["name", "public_key", "services", "origins"]
+    static let keys = [
+        "name", "public_key", "services", "origins", "max_sessions", "max_streams", "max_flows",
+        "rate_up", "rate_down", "expires", "enabled",
+    ]
 
     /// `nil` only after a complaint.
     init?(_ section: Section) {
@@ -160,5 +163,18 @@ extension PeerEntry {
         guard let name, let publicKey, let services else { return nil }
         self.init(name: name, publicKey: publicKey, services: services)
         self.origins = origins
+        self.readQuota(section)
+    }
+
+    private mutating func readQuota(_ section: Section) {
+        self.maximumSessions =
+            section.integer("max_sessions", in: 1...1_000_000) ?? self.maximumSessions
+        self.maximumStreams =
+            section.integer("max_streams", in: 1...10_000_000) ?? self.maximumStreams
+        self.maximumFlows = section.integer("max_flows", in: 1...10_000_000) ?? self.maximumFlows
+        self.rateUp = section.rate("rate_up")
+        self.rateDown = section.rate("rate_down")
+        self.expires = section.moment("expires")
+        self.isEnabled = section.boolean("enabled") ?? self.isEnabled
     }
 }

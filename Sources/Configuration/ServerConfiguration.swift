@@ -38,6 +38,19 @@ public struct PeerEntry: Hashable, Sendable {
     public var services: [String]
     /// The addresses this client may claim for its players; `nil`: its claims are ignored.
     public var origins: [AddressBlock]?
+    /// Sessions at a time, which is client processes, over all workers.
+    public var maximumSessions = 4
+    /// TCP connections at a time, over all sessions; messages of reliable flows have one each.
+    public var maximumStreams = 4096
+    /// UDP flows at a time, over all sessions.
+    public var maximumFlows = 4096
+    /// Bits a second that the client may send into the tunnel; `nil`: any.
+    public var rateUp: UInt64?
+    /// Bits a second that the client is sent; `nil`: any.
+    public var rateDown: UInt64?
+    /// From when on the key is no good any more.
+    public var expires: WallTime?
+    public var isEnabled = true
 
     public var mayUseEveryService: Bool { self.services == ["*"] }
 

@@ -125,7 +125,7 @@ import Testing
             ("server = a:1", "server: got a:1 without quotes"),
             ("server = 192.0.2.1:80 # x", "server: got 192.0.2.1:80 without quotes"),
             ("server = [1, }", "server: got nothing"),
-            ("server = [\n2020-01-01]", "server: got 2020-01-01 without quotes"),
+            ("server = [\n2020-01]", "server: got 2020-01 without quotes"),
             ("server = { a.b = 10:00:00 }", "b: got 10:00:00 without quotes"),
             ("server =", "server: got nothing"),
         ]

@@ -113,6 +113,55 @@ import Testing
         ),
     ]
 
+    /// A line of `[[peer]]`, and what is said of it.
+    static let quotaMistakes: [(String, String)] = [
+        ("max_sessions = 0", "max_sessions: got 0, expected an integer from 1 to 1000000"),
+        ("max_streams = -1", "max_streams: got -1, expected an integer from 1 to 10000000"),
+        ("max_flows = \"9\"", "max_flows: got \"9\", expected an integer from 1 to 10000000"),
+        (
+            "rate_up = \"20 mb\"",
+            "rate_up: got \"20 mb\", expected a rate from 8 kbps to 1000 gbps (number and kbps,"
+                + " mbps or gbps)"
+        ),
+        (
+            "rate_down = 20",
+            "rate_down: got 20, expected a rate from 8 kbps to 1000 gbps (number and kbps, mbps or"
+                + " gbps)"
+        ),
+        (
+            "expires = \"tomorrow\"",
+            "expires: got \"tomorrow\", expected a date and time with its offset, such as"
+                + " 2027-01-31T18:00:00Z"
+        ),
+        (
+            "expires = 2027-01-31",
+            "expires: got a date or time, expected a date and time with its offset, such as"
+                + " 2027-01-31T18:00:00Z"
+        ),
+        (
+            "expires = 2027-01-31T18:00:00",
+            "expires: got a date or time, expected a date and time with its offset, such as"
+                + " 2027-01-31T18:00:00Z"
+        ),
+        (
+            "expires = \"2027-02-30T18:00:00Z\"",
+            "expires: got \"2027-02-30T18:00:00Z\", expected a date and time with its offset, such"
+                + " as 2027-01-31T18:00:00Z"
+        ),
+        ("enabled = 1", "enabled: got 1, expected true or false"),
+        (
+            "max_stream = 1",
+            "max_stream: got an unknown key, expected a key of [[peer]], did you mean max_streams?"
+        ),
+    ]
+
+    @Test(arguments: Self.quotaMistakes)
+    func tellsAboutAQuota(line: String, message: String) {
+        let peer =
+            "[[peer]]\nname = \"a\"\npublic_key = \"\(Samples.key)\"\nservices = []\n\(line)"
+        #expect(Samples.serverErrors(Samples.server(peer)) == ["s:11: \(message)"])
+    }
+
     @Test(arguments: Self.serviceMistakes)
     func tellsAboutAService(extra: String, inner: String, message: String) {
         #expect(Samples.serverErrors(Samples.server(extra, protocol: inner)) == [message])

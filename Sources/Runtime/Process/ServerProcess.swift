@@ -17,6 +17,7 @@ public final class ServerProcess: Sendable {
 
     private let configuration: ServerConfiguration
     private let core: ProcessCore
+    private let accounts = PeerAccounts()
     private let readAgain: @Sendable () -> ReloadOutcome<ServerConfiguration>
     /// Used by the control thread alone.
     nonisolated(unsafe) private var current: Loaded
@@ -26,6 +27,9 @@ public final class ServerProcess: Sendable {
     nonisolated(unsafe) private var listeners: [SocketAddress] = []
     nonisolated(unsafe) private var drained = DrainedBackends()
     nonisolated(unsafe) private var addresses: AddressWatch?
+    /// When the next key expires, and when that was last compared with the clock.
+    nonisolated(unsafe) private var expiry: WallTime?
+    nonisolated(unsafe) private var expiryCheckedAt = Instant(nanoseconds: 0)
 
     /// `reload` reads and checks the configuration file again; it is called on SIGHUP.
     public init(
@@ -47,7 +51,7 @@ public final class ServerProcess: Sendable {
             reload: { self.reload() },
             resolved: { self.resolved($0) },
             chores: Chores(
-                deadline: { self.routes?.deadline ?? .never },
+                deadline: { min(self.routes?.deadline ?? .never, self.expiryDeadline) },
                 tend: { self.tend(at: $0) },
                 drain: { self.drain($0) },
                 obstacle: { self.routes?.obstacle }
@@ -76,6 +80,7 @@ public final class ServerProcess: Sendable {
 
     private func tend(at now: Instant) {
         self.routes?.tend(at: now)
+        self.expirePeers(at: now)
         guard let new = self.addresses?.takeChange(self.current.configuration) else { return }
         self.core.crew.post { _ in .ownAddresses(new) }
     }
@@ -122,7 +127,8 @@ public final class ServerProcess: Sendable {
         self.listeners = sockets[0].map(\.localAddress)
         try self.refuseLoops(self.configuration)
         self.watchAddresses()
-        let plan = ServerPlan(self.configuration)
+        let plan = ServerPlan(self.configuration, at: .now())
+        self.expiry = plan.nextExpiry
         let mailboxes = try (0..<workers).map { _ in try Mailbox() }
         let indexKey: UInt64 = EntropySource.kernel().next()
         let now = BootClock().now()
@@ -202,6 +208,7 @@ public final class ServerProcess: Sendable {
         settings.workerCount = WorkerCount.server(transport.workers)
         settings.indexKey = indexKey
         settings.maximumSessions = self.configuration.limits.maximumSessions
+        settings.accounts = { [accounts] key in accounts.account(of: key) }
         return settings
     }
 
@@ -228,6 +235,35 @@ public final class ServerProcess: Sendable {
             }
         }
         return sockets
+    }
+
+    // MARK: Keys that expire
+
+    /// When the wall clock has to be read again.
+    ///
+    /// It may be set at any time: no sleep to the moment itself would be sure to end in time.
+    private var expiryDeadline: Instant {
+        self.expiry == nil ? .never : self.expiryCheckedAt + .seconds(1)
+    }
+
+    /// Turns away whose key has expired.
+    private func expirePeers(at now: Instant) {
+        guard let expiry = self.expiry, self.expiryDeadline <= now else { return }
+        self.expiryCheckedAt = now
+        guard expiry <= .now() else { return }
+        _ = self.postPlan()
+    }
+
+    /// Gives the workers what the configuration means at this moment.
+    private func postPlan() -> ServerPlan {
+        let plan = ServerPlan(
+            self.current.configuration,
+            draining: self.drained.names,
+            at: .now()
+        )
+        self.expiry = plan.nextExpiry
+        self.core.crew.post { _ in .server(plan) }
+        return plan
     }
 
     // MARK: Reloading
@@ -275,9 +311,8 @@ public final class ServerProcess: Sendable {
         let changes = ServerReload(from: self.current, to: new)
         self.current = new
         self.drained.adopt(new.configuration)
-        let plan = ServerPlan(new.configuration, draining: self.drained.names)
         self.changeRoutes { $0.adopt(new.configuration, at: $1) }
-        self.core.crew.post { _ in .server(plan) }
+        let plan = self.postPlan()
         do {
             try self.monitor?.watch(plan.services)
         } catch {

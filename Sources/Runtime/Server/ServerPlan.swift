@@ -14,15 +14,29 @@ struct ServerPlan: Sendable {
     var ownAddresses: [SocketAddress]
     /// Backends that get nobody new.
     let draining: Set<BackendName>
+    /// When the next key expires.
+    let nextExpiry: WallTime?
 
-    init(_ configuration: ServerConfiguration, draining: Set<BackendName> = []) {
+    /// What `configuration` means at `time`.
+    init(
+        _ configuration: ServerConfiguration,
+        draining: Set<BackendName> = [],
+        at time: WallTime
+    ) {
         self.draining = draining
+        self.nextExpiry = configuration.peers.filter(\.isEnabled).compactMap(\.expires)
+            .filter { $0 > time }.min()
         self.services = configuration.services
         self.peers = configuration.peers
         self.ownAddresses = Self.ownAddresses(configuration)
         self.directory = PeerDirectory(
             peers: configuration.peers.map {
-                Peer(name: $0.name, publicKey: $0.publicKey, services: $0.services)
+                Peer(
+                    name: $0.name,
+                    publicKey: $0.publicKey,
+                    services: $0.services,
+                    quota: PeerQuota($0, at: time)
+                )
             },
             services: configuration.services.map {
                 PeerDirectory.Service(
@@ -53,6 +67,18 @@ extension Endpoint {
     /// The address, unless it has to be resolved first.
     var literal: SocketAddress? {
         if case .address(let address) = self { address } else { nil }
+    }
+}
+
+extension PeerQuota {
+    init(_ entry: PeerEntry, at time: WallTime) {
+        self.init()
+        self.maximumSessions = entry.maximumSessions
+        self.maximumStreams = entry.maximumStreams
+        self.maximumFlows = entry.maximumFlows
+        self.rateUp = entry.rateUp.map { $0 / 8 }
+        self.rateDown = entry.rateDown.map { $0 / 8 }
+        self.isEnabled = entry.isEnabled && (entry.expires.map { $0 > time } ?? true)
     }
 }
 

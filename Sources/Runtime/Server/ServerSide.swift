@@ -4,6 +4,7 @@ import LinuxIO
 import Origin
 import Primitives
 import ReturnPath
+import Sealing
 import Session
 
 /// The server's half of a worker: services, their backends and the sockets towards them.
@@ -149,6 +150,11 @@ final class ServerSide {
             )
             return nil
         }
+    }
+
+    /// Sessions of this client that other workers have may be dead and in the way.
+    func askSiblings(about key: PublicKey) {
+        for sibling in self.circle.siblings { sibling.post(.questionSessions(of: key)) }
     }
 
     // MARK: Backends

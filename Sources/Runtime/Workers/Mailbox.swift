@@ -1,5 +1,6 @@
 import LinuxIO
 import Primitives
+import Sealing
 import Synchronization
 
 /// How other threads speak to a worker: orders from the control thread, packets from its siblings,
@@ -55,6 +56,8 @@ enum Order: Sendable {
     case draining(Set<BackendName>)
     /// The addresses of this machine, which no player can have.
     case ownAddresses([SocketAddress])
+    /// A client at its limit of sessions wants one: those that are dead should end.
+    case questionSessions(of: PublicKey)
     /// The tunnel's server, in order of preference.
     case tunnelServers([SocketAddress])
     case snapshot(SnapshotRequest)

@@ -42,6 +42,10 @@ extension Worker {
             self.flowClosed(handle, reason)
         case .openRefused(_, let info, let request, let reason):
             self.openRefused(info, request, reason)
+        case .handshakeRefused(let reason, let key, let peer, let source):
+            self.handshakeRefused(reason, key, peer, source)
+        case .peerCrowded(let key):
+            self.server?.askSiblings(about: key)
         case .connectFailed(let failure, let server):
             self.log.warning(
                 "connect-failed",
@@ -98,6 +102,36 @@ extension Worker {
         )
     }
 
+    /// Somebody who knows this server's public key was turned away.
+    private func handshakeRefused(
+        _ reason: RefusalReason,
+        _ key: PublicKey,
+        _ peer: String?,
+        _ source: SocketAddress
+    ) {
+        self.log.warning(
+            "handshake-refused",
+            [
+                "reason": reason.label, "peer": peer ?? "-", "key": key.description,
+                "from": source.description, "hint": Self.hint(reason, key),
+            ]
+        )
+    }
+
+    /// What to do about it, for the operator of the server.
+    private static func hint(_ reason: RefusalReason, _ key: PublicKey) -> String {
+        switch reason {
+        case .unknownKey:
+            "to let it in, add: [[peer]] name = \"NAME\", public_key = \"\(key)\","
+                + " services = [\"SERVICE\"]"
+        case .noPermission: "the [[peer]] entry lists no service"
+        case .cipherMismatch: "the two ends allow no cipher in common: compare cipher"
+        case .versionMismatch: "the two ends speak different protocol versions"
+        case .limit: "raise max_sessions of the [[peer]] or of the server"
+        case .keyExpired: "the [[peer]] is past expires, or enabled is false"
+        }
+    }
+
     /// What to do about it, for the operator of the client.
     private static func hint(_ failure: ConnectFailure) -> String {
         switch failure.label {
@@ -108,7 +142,10 @@ extension Worker {
         case "no-permission": "the server's [[peer]] entry lists no service that exists"
         case "cipher-mismatch": "the two ends allow no cipher in common"
         case "version-mismatch": "the two ends speak different protocol versions"
-        case "limit": "the server has as many sessions as max_sessions allows"
+        case "limit":
+            "the server has as many sessions, in all or with this key, as max_sessions allows"
+        case "key-expired":
+            "the server's [[peer]] entry for this key has expired or is disabled"
         default: "see the server's log"
         }
     }

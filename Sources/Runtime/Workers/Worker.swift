@@ -310,6 +310,7 @@ final class Worker {
         case .backendNews(let news): self.server?.heard(news, at: now)
         case .draining(let backends): self.server?.drain(backends)
         case .ownAddresses(let addresses): self.server?.adoptOwn(addresses)
+        case .questionSessions(let key): self.engine.questionSessions(of: key, at: now)
         case .tunnelServers(let servers): self.engine.replace(servers: servers)
         case .snapshot(let request): request.answer(self.snapshot(at: now))
         case .shutDown: self.shutDown(at: now)

@@ -1,0 +1,40 @@
+import Glibc
+import TOMLKit
+
+/// A moment of the calendar, in whole seconds since 1970 in UTC.
+public struct WallTime: Hashable, Comparable, Sendable {
+    public let secondsSince1970: Int
+
+    public init(secondsSince1970: Int) { self.secondsSince1970 = secondsSince1970 }
+
+    /// What the machine's clock says.
+    public static func now() -> Self { Self(secondsSince1970: time(nil)) }
+
+    public static func < (a: Self, b: Self) -> Bool { a.secondsSince1970 < b.secondsSince1970 }
+}
+
+extension WallTime {
+    /// Reads an RFC 3339 date-time such as `2027-01-31T18:00:00Z`, which TOML 1.0 takes as it is.
+    init?(_ text: String) {
+        let isAllowed = text.utf8.allSatisfy {
+            (48...57).contains($0) || "-:.+TtZz ".utf8.contains($0)
+        }
+        guard isAllowed, let table = try? TOMLTable(string: "moment = \(text)"),
+            let moment = table["moment"]?.dateTime
+        else { return nil }
+        self.init(moment)
+    }
+
+    /// `nil` for a local time, which means another moment in each place.
+    init?(_ moment: TOMLDateTime) {
+        guard let offset = moment.offset else { return nil }
+        var parts = tm()
+        parts.tm_year = Int32(moment.date.year - 1900)
+        parts.tm_mon = Int32(moment.date.month - 1)
+        parts.tm_mday = Int32(moment.date.day)
+        parts.tm_hour = Int32(moment.time.hour)
+        parts.tm_min = Int32(moment.time.minute)
+        parts.tm_sec = Int32(moment.time.second)
+        self.init(secondsSince1970: timegm(&parts) - offset.offset * 60)
+    }
+}
