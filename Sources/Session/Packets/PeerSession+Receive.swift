@@ -69,8 +69,15 @@ extension PeerSession {
         }
         self.mustComeAgain = false
         self.liveness.heard(isTraffic: isTraffic, at: now)
-        self.suspectAt = nil
+        self.vouch(at: now)
         return consequence
+    }
+
+    /// The peer lives, which may have been in doubt.
+    private func vouch(at now: Instant) {
+        guard self.suspectAt != nil else { return }
+        self.suspectAt = nil
+        self.vouchedAt = now
     }
 
     private func receiveControl(

@@ -111,6 +111,8 @@ final class PeerSession {
     var highestReceived: UInt64 = 0
     /// Its client has come back as another process: over at this time unless heard before.
     var suspectAt: Instant?
+    /// When it was last heard although that was in doubt.
+    var vouchedAt: Instant?
     /// When a stream last ran dry whose driver has more for it.
     var starvedAt = Instant(nanoseconds: 0)
     /// Probe timeouts since anything was acknowledged.

@@ -24,11 +24,13 @@ extension Engine {
 
     /// How long a silent session may take to answer when its client wants another one.
     private static let answerTime = Instant.Interval.milliseconds(1500)
+    /// How long an answer is good for: longer than a client takes to ask again.
+    private static let trust = Instant.Interval.milliseconds(500)
 
     /// Whether a session of this client may be dead, so that a newcomer should wait and see.
     ///
-    /// A client that was killed comes back before its sessions have expired. Sessions that have
-    /// been heard within the last second live; the others have to say something.
+    /// A client that was killed comes back before its sessions have expired, and perhaps at once:
+    /// each of them has to say something before a newcomer is refused.
     func question(_ key: PublicKey, at now: Instant) -> Bool {
         guard case .server(let server) = self.role else { return false }
         let own = self.sessions.compactMap { session in
@@ -50,9 +52,8 @@ extension Engine {
     }
 
     private func question(_ session: PeerSession, at now: Instant) -> Bool {
-        guard session.isConfirmed, now.since(session.liveness.lastHeard) >= .seconds(1) else {
-            return false
-        }
+        let hasAnswered = session.vouchedAt.map { now.since($0) < Self.trust } ?? false
+        guard session.isConfirmed, !hasAnswered else { return false }
         guard session.suspectAt == nil else { return true }
         session.isPingDue = true
         session.suspectAt = now + max(Self.answerTime, session.recovery.smoothedRTT * 4)
