@@ -175,6 +175,8 @@ extension World {
             let end = min(offset + transmit.segmentSize, transmit.byteCount)
             let bytes = UnsafeRawBufferPointer(rebasing: self.outgoing[offset..<end])
             self.statistics.packets += 1
+            // The tag depends on every byte of the packet.
+            self.digest.add(UnsafeRawBufferPointer(rebasing: bytes.suffix(8)))
             if site.side == .client {
                 let heard = self.dues[site.address].hasHeard ? Self.heardTag : 0
                 let tag = UInt64(site.address) | heard

@@ -1,3 +1,4 @@
+import CPoison
 import Erasure
 import Primitives
 import Testing
@@ -307,5 +308,38 @@ struct CodedFlow {
             }
             #expect(flow.decoder.unknownCount <= 64)
         }
+    }
+
+    /// What repairs give back is made of what the peer sent: the same bytes come out, whatever the
+    /// memory of the decoder held before.
+    @Test("gives nothing out that nobody sent", arguments: 0..<20 as Range<UInt64>)
+    func whatMemoryHeldBeforeDoesNotMatter(seed: UInt64) {
+        defer { CPoison_stop() }
+        var given: [[UInt8]] = []
+        for poison in [0x5A, 0xA7] as [Int32] {
+            CPoison_fill(poison)
+            var dice = SeededGenerator(seed: seed)
+            let decoder = SlidingWindowDecoder(from: 0, maximumMessageByteCount: 60)
+            var bytes: [UInt8] = []
+            for number in 0..<600 as Range<UInt32> {
+                if !dice.chance(1, in: 3) {
+                    dice.bytes(Int(dice.below(61))).withUnsafeBytes { decoder.received(number, $0) }
+                }
+                // Often enough, the right shape around any combination.
+                let last = number &- UInt32(dice.below(3))
+                let window = UInt8(1 + dice.below(dice.chance(1, in: 9) ? 200 : 6))
+                let head = (0..<4).map { UInt8(truncatingIfNeeded: last >> ($0 * 8)) }
+                let length = [UInt8(dice.below(64)), 0]
+                let repair = head + [window, 9, 0] + length + dice.bytes(Int(dice.below(61)))
+                _ = repair.withUnsafeBytes { decoder.received(repair: $0) }
+                while let (number, message) = decoder.nextRecovered() {
+                    bytes.append(UInt8(truncatingIfNeeded: number))
+                    bytes += message
+                }
+            }
+            given.append(bytes)
+        }
+        #expect(given[0] == given[1])
+        #expect(given[0].count > 200)
     }
 }

@@ -48,7 +48,7 @@ enum Layers {
         table["return-path-peer"] = ["Glibc", "LinuxIO", "Primitives", "ReturnPath"]
         table["fairlead-relay"] = ["Glibc", "LinuxIO", "Netem", "Primitives"]
         table["fairlead-echo"] = ["Glibc", "Primitives", "Trials"]
-        table["fairlead-soak"] = ["Glibc", "Primitives", "Simulation"]
+        table["fairlead-soak"] = ["CPoison", "Glibc", "Primitives", "Simulation"]
         table["fairlead-trials"] = ["Glibc", "Primitives", "Trials"]
         table["fairlead-budgets"] = Self.pure.union(["CMallocCount", "Glibc"])
         return table
