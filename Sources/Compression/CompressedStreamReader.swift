@@ -3,9 +3,23 @@
 /// Buffers nothing but a block header; the inflater (about 16 KiB) is made when the first deflated
 /// block arrives. Hostile input sets ``isCorrupt`` and nothing else.
 public final class CompressedStreamReader {
-    /// Once set it stays set and nothing more comes out: reset the stream.
-    public private(set) var isCorrupt = false
+    /// Why nothing more comes out of a stream.
+    public enum Fault: Sendable {
+        /// The bytes are not what they claim to be.
+        case corrupt
+        /// A deflated block came where nothing may be inflated.
+        case forbidden
+        /// More came out than ``InflationAllowance`` lets come out of what went in.
+        case excessive
+    }
 
+    /// Once set it stays set and nothing more comes out: reset the stream.
+    public private(set) var fault: Fault?
+    public var isCorrupt: Bool { self.fault != nil }
+    /// False lets only stored blocks pass.
+    public var mayInflate = true
+
+    private var allowance = InflationAllowance()
     private var inflater: StreamInflater?
     private var header: (UInt8, UInt8, UInt8) = (0, 0, 0)
     private var headerCount = 0
@@ -35,6 +49,7 @@ public final class CompressedStreamReader {
             guard self.remaining > 0 || self.mayHoldMore else {
                 guard let byte = rest.first else { break }
                 self.takeHeader(byte)
+                self.allowance.earn(1)
                 consumed += 1
                 continue
             }
@@ -63,7 +78,11 @@ public final class CompressedStreamReader {
         guard self.headerCount == BlockFormat.headerByteCount else { return }
         self.headerCount = 0
         self.remaining = Int(self.header.1) | Int(self.header.2) << 8
-        self.isCorrupt = self.remaining == 0 || self.header.0 > BlockFormat.deflated
+        if self.remaining == 0 || self.header.0 > BlockFormat.deflated {
+            self.fault = .corrupt
+        } else if self.header.0 == BlockFormat.deflated, !self.mayInflate {
+            self.fault = .forbidden
+        }
     }
 
     private func copy(
@@ -73,6 +92,7 @@ public final class CompressedStreamReader {
         let count = min(self.remaining, input.count, output.count)
         output.copyMemory(from: UnsafeRawBufferPointer(rebasing: input[..<count]))
         self.remaining -= count
+        self.allowance.earn(count)
         return (count, count)
     }
 
@@ -83,13 +103,18 @@ public final class CompressedStreamReader {
         let inflater = self.inflater ?? StreamInflater()
         self.inflater = inflater
         let offered = min(self.remaining, input.count)
+        // No step makes more than what is seen to be too much afterwards.
+        let room = min(output.count, InflationAllowance.burst)
         let step = inflater.decompress(
             UnsafeRawBufferPointer(rebasing: input[..<offered]),
-            into: output
+            into: UnsafeMutableRawBufferPointer(rebasing: output[..<room])
         )
         self.remaining -= step.consumed
-        self.mayHoldMore = step.produced == output.count
-        self.isCorrupt = step.isCorrupt
+        self.mayHoldMore = step.produced == room
+        self.allowance.earn(step.consumed)
+        self.allowance.spend(step.produced)
+        if self.allowance.isOverdrawn { self.fault = .excessive }
+        if step.isCorrupt { self.fault = .corrupt }
         return (step.consumed, step.produced)
     }
 }

@@ -22,15 +22,29 @@ public final class CompressedStreamWriter {
     /// With less room than this nothing is written.
     public static let leastRoom = 32
 
-    private var probe: CompressionProbe
+    /// What a reader saves up for us, as far as we rely on it.
+    ///
+    /// What would unfold to more than its allowance is stored for a while. Half of the burst is
+    /// enough, and leaves the other half for what was taken and has not come out yet.
+    private static let burst = InflationAllowance.burst / 2
+    /// With less allowance than this a deflated block is not worth its header.
+    private static let leastAllowance = 4096
+    /// Stored at once to earn an allowance.
+    private static let storedStep = 512
+
+    private var probe = CompressionProbe()
     private var deflater: StreamDeflater?
     private var isUnflushed = false
+    private var allowance = InflationAllowance(burst: burst)
 
-    /// - Parameter mayCompress: false stores everything, for a peer that expects the framing.
-    public init(mayCompress: Bool = true) { self.probe = CompressionProbe(isPaying: mayCompress) }
+    /// False stores everything, for a peer that expects the framing and may not be sent anything
+    /// deflated, or not yet.
+    public var mayCompress: Bool
 
-    /// Whether it still compresses; false once it was found not to pay.
-    public var isCompressing: Bool { self.probe.isPaying || self.isUnflushed }
+    public init(mayCompress: Bool = true) { self.mayCompress = mayCompress }
+
+    /// Whether it compresses; false, too, once it was found not to pay.
+    public var isCompressing: Bool { self.mayCompress && self.probe.isPaying || self.isUnflushed }
 
     /// Whether bytes were taken that have not come out yet: ask again with `flush` and more room.
     public var holdsBack: Bool { self.isUnflushed }
@@ -52,12 +66,20 @@ public final class CompressedStreamWriter {
             let rest = UnsafeRawBufferPointer(rebasing: input[consumed...])
             let room = UnsafeMutableRawBufferPointer(rebasing: output[produced...])
             let step: (consumed: Int, produced: Int)
-            if self.isCompressing {
-                step = self.deflate(rest, into: room, flush: flush)
-            } else {
+            if !self.isCompressing {
                 self.deflater = nil
                 step = self.store(rest, into: room)
+            } else if self.allowance.byteCount < min(rest.count, Self.leastAllowance),
+                !self.isUnflushed
+            {
+                step = self.store(
+                    UnsafeRawBufferPointer(rebasing: rest.prefix(Self.storedStep)),
+                    into: room
+                )
+            } else {
+                step = self.deflate(rest, into: room, flush: flush)
             }
+            self.allowance.earn(step.produced)
             guard step.consumed > 0 || step.produced > 0 else { break }
             consumed += step.consumed
             produced += step.produced
@@ -85,8 +107,9 @@ public final class CompressedStreamWriter {
         flush: Bool
     ) -> (consumed: Int, produced: Int) {
         let untilDecision = self.probe.isPaying ? self.probe.bytesUntilDecision : 0
-        let offered = min(input.count, untilDecision)
-        let flushes = offered == untilDecision || (flush && offered == input.count)
+        let allowed = min(untilDecision, self.allowance.byteCount)
+        let offered = min(input.count, allowed)
+        let flushes = offered == allowed || (flush && offered == input.count)
         guard offered > 0 || (flushes && self.isUnflushed) else { return (0, 0) }
 
         let header = BlockFormat.headerByteCount
@@ -102,6 +125,7 @@ public final class CompressedStreamWriter {
         if produced > 0 { BlockFormat.writeHeader(BlockFormat.deflated, step.produced, to: output) }
 
         self.isUnflushed = !(flushes && step.consumed == offered && step.produced < room)
+        self.allowance.spend(step.consumed)
         self.probe.record(taken: step.consumed, produced: produced)
         if self.probe.isPaying, self.probe.bytesUntilDecision == 0, !self.isUnflushed {
             self.probe.decide()

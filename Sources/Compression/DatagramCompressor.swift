@@ -23,6 +23,8 @@ public final class DatagramCompressor {
     }
 
     /// The compressed size, or `nil` where the result would not be smaller or has no room.
+    ///
+    /// Nothing is shrunk further than ``InflationAllowance`` lets a single datagram unfold.
     public func compressDatagram(
         _ input: UnsafeRawBufferPointer,
         into output: UnsafeMutableRawBufferPointer
@@ -35,7 +37,9 @@ public final class DatagramCompressor {
             into: UnsafeMutableRawBufferPointer(rebasing: output[..<room]),
             flush: Z_FINISH
         )
-        return step.status == Z_STREAM_END ? step.produced : nil
+        guard step.status == Z_STREAM_END, input.count <= InflationAllowance.ratio * step.produced
+        else { return nil }
+        return step.produced
     }
 
     /// The original size; `nil` for anything malformed, trailing bytes, or more than `output` and
@@ -44,7 +48,23 @@ public final class DatagramCompressor {
         _ input: UnsafeRawBufferPointer,
         into output: UnsafeMutableRawBufferPointer
     ) -> Int? {
-        let room = min(output.count, Self.largestDatagram)
+        var allowance = InflationAllowance()
+        return self.decompressDatagram(input, into: output, within: &allowance)
+    }
+
+    /// The same for a flow whose datagrams may unfold to so much in all; whatever comes out is
+    /// charged, of damaged datagrams too.
+    ///
+    /// The allowance is overdrawn by one byte where `nil` means that there was more to come than it
+    /// had left.
+    public func decompressDatagram(
+        _ input: UnsafeRawBufferPointer,
+        into output: UnsafeMutableRawBufferPointer,
+        within allowance: inout InflationAllowance
+    ) -> Int? {
+        let most = min(output.count, Self.largestDatagram)
+        // One byte more tells a datagram that is too large from one that just fits.
+        let room = min(most, max(0, allowance.byteCount) + 1)
         guard room > 0, !input.isEmpty else { return nil }
         self.inflateStream.resetInflate()
         let step = self.inflateStream.inflate(
@@ -52,7 +72,9 @@ public final class DatagramCompressor {
             into: UnsafeMutableRawBufferPointer(rebasing: output[..<room]),
             flush: Z_FINISH
         )
-        guard step.status == Z_STREAM_END, step.consumed == input.count else { return nil }
+        allowance.spend(step.produced)
+        guard !allowance.isOverdrawn, step.status == Z_STREAM_END, step.consumed == input.count
+        else { return nil }
         return step.produced
     }
 }

@@ -51,10 +51,12 @@ struct DatagramCompressorTests {
 
     @Test("never unfolds beyond what UDP carries or the room given")
     func bounded() throws {
-        let zeros = [UInt8](repeating: 0, count: DatagramCompressor.largestDatagram)
-        let compressed = try #require(self.compress(zeros))
-        #expect(self.decompress(compressed) == zeros)
-        #expect(self.decompress(compressed, room: zeros.count - 1) == nil)
+        let text = Sample.text(DatagramCompressor.largestDatagram, seed: 3)
+        let compressed = try #require(self.compress(text))
+        #expect(self.decompress(compressed) == text)
+        #expect(self.decompress(compressed, room: text.count - 1) == nil)
+        // A peer would not take what unfolds to so much more.
+        #expect(self.compress([UInt8](repeating: 0, count: 1200)) == nil)
 
         let deflater = StreamDeflater()
         var bomb = [UInt8](repeating: 0, count: 4096)
@@ -62,6 +64,28 @@ struct DatagramCompressorTests {
             bomb.withUnsafeMutableBytes { deflater.compress(source, into: $0, flush: true) }
         }
         #expect(self.decompress(Array(bomb[..<step.produced]) + [3, 0], room: 2 << 20) == nil)
+    }
+
+    @Test("costs its flow what it unfolds to, whole or damaged")
+    func charged() throws {
+        let text = Sample.text(20_000, seed: 12)
+        let compressed = try #require(self.compress(text))
+        for isDamaged in [false, true] {
+            var allowance = InflationAllowance()
+            var output = [UInt8](repeating: 0, count: 70_000)
+            var input = compressed
+            if isDamaged { input.append(0) }
+            for turn in 1...4 {
+                let count = input.withUnsafeBytes { source in
+                    output.withUnsafeMutableBytes {
+                        self.compressor.decompressDatagram(source, into: $0, within: &allowance)
+                    }
+                }
+                #expect(count == (isDamaged || turn == 4 ? nil : text.count))
+                let left = InflationAllowance.burst - turn * text.count
+                #expect(allowance.byteCount == (turn == 4 ? -1 : left))
+            }
+        }
     }
 
     @Test("survives damage, and the compressor with it")

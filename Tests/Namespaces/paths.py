@@ -130,6 +130,33 @@ def compression(lab):
     expect(sent < len(text) * 0.6, f"{sent:.0f} bytes on the wire for {len(text)}")
 
 
+@case("compression = never: the same bytes pass, none of them deflated")
+def compression_forbidden(lab):
+    received = []
+    peers.TCPBackend(lab, BACKEND4, 8080, lambda c: received.append(peers.drain(c)))
+    peers.UDPEcho(lab, BACKEND4, 9000)
+    lines = {"service_lines": 'compression = "never"', "forward_lines": 'compression = "auto"'}
+    server, client = lab.tunnel([WEB._replace(**lines), ECHO._replace(**lines)])
+    text = b"".join(b"sensor %d reads %d\n" % (n % 50, n * n % 977) for n in range(20_000))
+    for _ in range(2):
+        with lab.connect(EDGE4, 8080) as player:
+            player.sendall(text)
+            player.shutdown(socket.SHUT_WR)
+            until(8, "the backend's end", lambda: received)
+        expect_equal(received.pop(), (len(text), peers.digest(text)), "what the backend got")
+    with lab.udp("player", "0.0.0.0") as player:
+        for number in range(20):
+            datagram = text[number : number + 1000]
+            expect_equal(peers.ask(player, datagram, (EDGE4, 9000)), datagram, "the echo")
+    samples = metrics(lab.control["client"])
+    sent = samples['fairlead_wire_bytes_total{direction="sent"}']
+    expect(sent > len(text) * 2, f"{sent:.0f} bytes on the wire for twice {len(text)}")
+    for program in (server, client):
+        expect_equal(program.find("stream-reset"), None, "stream-reset in the log")
+    drops = metrics(lab.control["server"])
+    expect_equal(drops['fairlead_drops_total{reason="compression-forbidden"}'], 0, "drops")
+
+
 def deliver(lab, line: str, count: int = 200) -> int:
     """How many of `count` messages come back over a path that loses 5 % each way."""
     peers.UDPEcho(lab, BACKEND4, 9000)

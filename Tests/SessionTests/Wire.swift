@@ -31,6 +31,8 @@ final class Wire {
     private var inFlight: [(at: Instant, toServer: Bool, from: SocketAddress, bytes: [UInt8])] = []
     private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 65_536, alignment: 64)
     var packetCount = 0
+    /// Of every packet's tag, which depends on every byte of it.
+    var fingerprint: UInt64 = 0
     /// Bytes sent to ``lostDestination``.
     var lostByteCount = 0
     /// UDP payload that the client sent from an address, and that the server sent to it.
@@ -42,7 +44,8 @@ final class Wire {
         clientKnown: Bool = true,
         seed: UInt64 = 1,
         limits: EngineLimits = EngineLimits(),
-        serverPacketSize: Int? = nil
+        serverPacketSize: Int? = nil,
+        allowsCompression: Bool = true
     ) {
         let entropy = EntropySource.seeded(seed)
         let serverKey = SecretKey(entropy: entropy)
@@ -51,8 +54,16 @@ final class Wire {
         let directory = PeerDirectory(
             peers: clientKnown ? [peer] : [],
             services: [
-                .init(name: "echo", serviceProtocol: .tcp, allowsCompression: true),
-                .init(name: "voice", serviceProtocol: .udp, allowsCompression: true),
+                .init(
+                    name: "echo",
+                    serviceProtocol: .tcp,
+                    allowsCompression: allowsCompression
+                ),
+                .init(
+                    name: "voice",
+                    serviceProtocol: .udp,
+                    allowsCompression: allowsCompression
+                ),
             ]
         )
         var serverSettings = ServerSettings(privateKey: serverKey, directory: directory)
@@ -89,6 +100,9 @@ final class Wire {
             while start < transmit.byteCount {
                 let end = min(transmit.byteCount, start + transmit.segmentSize)
                 self.packetCount += 1
+                for byte in self.buffer[max(start, end - 8)..<end] {
+                    self.fingerprint = (self.fingerprint ^ UInt64(byte)) &* 0x0000_0100_0000_01B3
+                }
                 if fromClient {
                     self.bytesFrom[self.clientAddress, default: 0] += end - start
                 } else {

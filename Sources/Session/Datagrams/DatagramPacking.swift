@@ -5,6 +5,13 @@ import Compression
 /// Each datagram stands alone, because any other may be lost; it is deflated only where that makes
 /// it smaller.
 final class DatagramPacking {
+    /// What a flow's compressed datagrams may become.
+    struct InflationRule {
+        /// False where the service forbids compression.
+        var mayInflate = true
+        var allowance = InflationAllowance()
+    }
+
     /// The largest payload of a UDP datagram over IPv4.
     static let largest = 65_507
     private static let stored: UInt8 = 0
@@ -34,20 +41,35 @@ final class DatagramPacking {
         return UnsafeRawBufferPointer(rebasing: self.packed[...datagram.count])
     }
 
-    /// The datagram, valid until the next call; `nil` for what no peer of ours sends.
-    func unpack(_ bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
-        guard let kind = bytes.first, bytes.count <= Self.largest + 1 else { return nil }
+    enum Unpacked {
+        /// Valid until the next call.
+        case datagram(UnsafeRawBufferPointer)
+        case dropped(DropReason)
+    }
+
+    /// What a flow's peer sent, of which no more is inflated than `rule` lets.
+    func unpack(_ bytes: UnsafeRawBufferPointer, under rule: inout InflationRule) -> Unpacked {
+        guard let kind = bytes.first, bytes.count <= Self.largest + 1 else {
+            return .dropped(.malformed)
+        }
+        rule.allowance.earn(bytes.count)
         let content = UnsafeRawBufferPointer(rebasing: bytes[1...])
         switch kind {
         case Self.stored:
-            return content
+            return .datagram(content)
         case Self.deflated:
-            guard let count = self.compressor.decompressDatagram(content, into: self.plain) else {
-                return nil
+            guard rule.mayInflate else { return .dropped(.compressionForbidden) }
+            let count = self.compressor.decompressDatagram(
+                content,
+                into: self.plain,
+                within: &rule.allowance
+            )
+            guard let count else {
+                return .dropped(rule.allowance.isOverdrawn ? .inflationBudget : .malformed)
             }
-            return UnsafeRawBufferPointer(rebasing: self.plain[..<count])
+            return .datagram(UnsafeRawBufferPointer(rebasing: self.plain[..<count]))
         default:
-            return nil
+            return .dropped(.malformed)
         }
     }
 }

@@ -18,8 +18,10 @@ struct Flow: ~Copyable {
     var fragmentIndex: UInt8 = 0
     var fragmentByteCount = 0
     var lastActivity: Instant
-    /// This end may send compressed datagrams, if the flow was opened so.
-    var mayCompress = true
+    /// This end may send deflated datagrams, if the flow was opened so: on a client not before the
+    /// server said that it inflates them.
+    var mayCompress = false
+    var inflation = DatagramPacking.InflationRule()
     /// The rhythm of what this end sends, and what is added to it against loss.
     var traffic = FlowTraffic()
     var protection: FlowProtection?

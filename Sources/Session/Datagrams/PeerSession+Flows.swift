@@ -16,6 +16,9 @@ extension PeerSession {
         }
         self.attach(flow, id: self.nextFlowID)
         self.nextFlowID += 1
+        flow.pointee.mayCompress =
+            flow.pointee.request.isCompressed
+            && self.deflatable.contains(ServiceName(flow.pointee.request))
         flow.pointee.isOpenAcknowledged = false
         flow.pointee.lastOpenPacket = nil
         flow.pointee.fragmentOffset = 0
@@ -43,6 +46,8 @@ extension PeerSession {
         flow.pointee.decoder = nil
         flow.pointee.protection = nil
         flow.pointee.resetRetention()
+        flow.pointee.mayCompress = false
+        flow.pointee.inflation = DatagramPacking.InflationRule()
         flow.pointee.arrivals = DuplicateFilter()
         flow.pointee.isQueued = false
     }

@@ -30,6 +30,10 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case streamEvicted
     /// A packet above the rate its peer may send at.
     case rateLimited
+    /// Something deflated for a service that forbids compression.
+    case compressionForbidden
+    /// A stream or flow whose bytes unfold to more than their share.
+    case inflationBudget
 
     /// The value of the `reason` label in `fairlead_drops_total`.
     public var label: String {
@@ -57,6 +61,8 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .repairBudget: "repair-budget"
         case .streamEvicted: "stream-evicted"
         case .rateLimited: "rate-limited"
+        case .compressionForbidden: "compression-forbidden"
+        case .inflationBudget: "inflation-budget"
         }
     }
 }

@@ -80,8 +80,8 @@ extension Engine {
             return UnsafeRawBufferPointer(start: nil, count: 0)
         }
         let region = stream.pointee.readableRegion()
-        if let compression = stream.pointee.compression, compression.isCorrupt {
-            self.session(of: stream)?.fail(stream, .compression)
+        if let fault = stream.pointee.compression?.fault {
+            self.session(of: stream)?.failCompression(of: stream, fault)
             return UnsafeRawBufferPointer(start: nil, count: 0)
         }
         // The last compressed bytes may hold none of the stream's: then nobody will consume any.

@@ -68,9 +68,13 @@ final class Switchboard {
     }
 
     /// Unpacks a compressed flow's datagram for the driver.
-    func deliverPacked(_ bytes: UnsafeRawBufferPointer, to flow: FlowHandle) {
-        guard let plain = self.packing.unpack(bytes) else { return self.drop(.malformed) }
-        guard let target = self.inbox.reserve(plain.count, for: flow) else {
+    func deliverPacked(_ bytes: UnsafeRawBufferPointer, to flow: FlowPointer) {
+        let plain: UnsafeRawBufferPointer
+        switch self.packing.unpack(bytes, under: &flow.pointee.inflation) {
+        case .datagram(let datagram): plain = datagram
+        case .dropped(let reason): return self.drop(reason)
+        }
+        guard let target = self.inbox.reserve(plain.count, for: flow.pointee.handle) else {
             return self.drop(.inboxFull)
         }
         if let source = plain.baseAddress, !plain.isEmpty {

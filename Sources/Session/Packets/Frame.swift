@@ -22,6 +22,7 @@ enum FrameType {
     static let copies: UInt8 = 14
     static let repair: UInt8 = 15
     static let rate: UInt8 = 16
+    static let mayDeflate: UInt8 = 18
 
     /// Frames that say nothing new need no acknowledgement; copies are told of with the next one.
     static func isAckEliciting(_ type: UInt8) -> Bool {
@@ -50,6 +51,8 @@ enum FrameSize {
     static let datagramHeader = header + 8
     // flow (4), number (4), index (1), count (1), offset (2), total (2)
     static let fragmentHeader = header + 14
+    // kind (1), id (4)
+    static let mayDeflate = header + 5
     // operation (1), path id (1), token (8)
     static let path = header + 10
     // bytes a second (8)
@@ -72,7 +75,7 @@ extension ByteWriter {
 struct FrameRecord: BitwiseCopyable {
     enum Kind: UInt8 {
         case segment, open, flowOpen, close, reset, window, mtuProbe, datagram, copy
-        case refusal, rate
+        case refusal, rate, mayDeflate
     }
 
     var packet: UInt64

@@ -113,19 +113,21 @@ extension PeerSession {
                 let token: UInt64 = reader.read()
             else { return self.board.drop(.malformed) }
             self.receivePath(operation, token, from: source, at: now)
+        case FrameType.mayDeflate:
+            self.receiveMayDeflate(body)
         default:
             // PING and probes say all they have to say by arriving; unknown frames are skipped.
             return
         }
     }
 
-    private func stream(_ conversation: UInt32) -> StreamPointer? {
+    func stream(_ conversation: UInt32) -> StreamPointer? {
         let slot = self.conversations[conversation]
         guard slot != IndexTable.none else { return nil }
         return self.board.streams[slot]
     }
 
-    private func flow(_ id: UInt32) -> FlowPointer? {
+    func flow(_ id: UInt32) -> FlowPointer? {
         let slot = self.flowIDs[id]
         guard slot != IndexTable.none else { return nil }
         return self.board.flows[slot]
@@ -219,6 +221,9 @@ extension PeerSession {
         // The OPEN of a stream reset this early may still be on its way.
         if !self.isClient { self.openedStreams.insert(id) }
         guard let stream = self.stream(id) else { return }
+        if reason == .compression || reason == .reload {
+            self.deflatable.remove(ServiceName(stream.pointee.request))
+        }
         if !stream.pointee.isReset { self.announceEnd(stream, reason) }
         self.release(stream)
     }
@@ -325,7 +330,7 @@ extension PeerSession {
     ) {
         flow.pointee.lastActivity = now
         guard !flow.pointee.request.isCompressed else {
-            return self.board.deliverPacked(bytes, to: flow.pointee.handle)
+            return self.board.deliverPacked(bytes, to: flow)
         }
         guard bytes.count <= DatagramPacking.largest else {
             return self.board.drop(.datagramTooLarge)

@@ -62,7 +62,7 @@ extension PeerSession {
         let isProbe = self.recovery.probesDue > 0
         let hasControl =
             !self.control.isEmpty || self.isPingDue || !self.pathReplies.isEmpty
-            || !self.refusals.isEmpty || self.isRateDue
+            || !self.refusals.isEmpty || self.isRateDue || !self.mayDeflate.isEmpty
         let isOpen = self.shaper.isOpen(at: now)
         let mayStream = (allowance > 0 || isProbe) && isOpen
         let hasInteractive = isOpen && (!self.flowQueue.isEmpty || self.rounds.hasUrgent)
@@ -206,6 +206,7 @@ extension PeerSession {
         }
         if self.isRateDue, packet.room >= FrameSize.rate { self.writeRate(to: &packet) }
         self.writeRefusals(to: &packet)
+        self.writeMayDeflate(to: &packet)
         while let slot = self.control.first, packet.room >= self.controlByteCount(slot) {
             _ = self.control.popFirst()
             guard let stream = self.board.streams.live(slot), stream.pointee.isInControlQueue,

@@ -98,6 +98,10 @@ final class PeerSession {
     var isRateDue = false
     /// Server: when to look again how many sessions share the peer's rates.
     var ratesDueAt = Instant.never
+    /// Streams and flows whose client may deflate, and has not been told.
+    var mayDeflate: [(kind: UInt8, id: UInt32)] = []
+    /// Client: services whose server inflates what comes.
+    var deflatable: Set<ServiceName> = []
     var isPingDue = false
     /// Path tokens to echo.
     var pathReplies: [UInt64] = []
@@ -366,7 +370,7 @@ final class PeerSession {
             if let stream = self.stream(frame), stream.pointee.isReset { self.release(stream) }
         case .datagram, .copy:
             if let flow = self.flow(frame) { self.datagramArrived(frame, in: flow, at: now) }
-        case .window, .refusal, .rate:
+        case .window, .refusal, .rate, .mayDeflate:
             return
         }
     }
@@ -394,6 +398,7 @@ final class PeerSession {
         case .window: self.repeatControl(frame, .window)
         case .refusal: self.repeatRefusal(frame)
         case .rate: self.isRateDue = true
+        case .mayDeflate: self.repeatMayDeflate(frame)
         }
     }
 

@@ -42,8 +42,13 @@ extension Engine {
         session.openedStreams.insert(id)
         session.attach(stream, conversation: id)
         stream.pointee.isOpenAcknowledged = true
-        if request.isCompressed, !service.allowsCompression {
-            stream.pointee.compression = StreamCompression(mayCompress: false)
+        if let compression = stream.pointee.compression {
+            if service.allowsCompression {
+                compression.allowDeflating()
+                session.allowDeflating(ChannelKind.stream, id)
+            } else {
+                compression.forbidInflating()
+            }
         }
         if request.serviceProtocol == .udp {
             self.openReliable(stream, request, for: session, at: now)
@@ -122,6 +127,10 @@ extension Engine {
         flow.pointee.isOpenAcknowledged = true
         flow.pointee.request.redundancy = service.redundancy
         flow.pointee.mayCompress = service.allowsCompression
+        flow.pointee.inflation.mayInflate = service.allowsCompression
+        if request.isCompressed, service.allowsCompression {
+            session.allowDeflating(ChannelKind.flow, id)
+        }
         self.board.post(.flowOpened(flow.pointee.handle, session.handle, request))
         self.armFlowSweep(request, at: now)
     }

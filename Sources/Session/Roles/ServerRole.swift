@@ -183,6 +183,11 @@ extension Engine {
     /// Server reload: ends the sessions of peers that are gone, and what is no longer allowed.
     public func replace(directory: PeerDirectory, at now: Instant) {
         guard case .server(let server) = self.role else { return }
+        let forbidsMore = server.directory.services.contains { service in
+            service.allowsCompression
+                && directory.service(service.name, service.serviceProtocol)?.allowsCompression
+                    != true
+        }
         server.directory = directory
         for session in self.sessions {
             guard let session, let key = session.clientKey else { continue }
@@ -196,6 +201,7 @@ extension Engine {
                 self.dismiss(session, reason: .keyExpired, at: now)
                 continue
             }
+            if forbidsMore { session.withdrawDeflating() }
             self.applyRates(to: session, at: now)
             self.enforce(directory, directory.peers[index], on: session, at: now)
         }

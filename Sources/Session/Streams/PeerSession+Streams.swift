@@ -30,6 +30,11 @@ extension PeerSession {
     func adopt(_ stream: StreamPointer) {
         self.attach(stream, conversation: self.nextConversation)
         self.nextConversation += 1
+        if let compression = stream.pointee.compression,
+            self.deflatable.contains(ServiceName(stream.pointee.request))
+        {
+            compression.allowDeflating()
+        }
         self.scheduleControl(stream, .open)
         self.scheduleData(stream)
         if stream.pointee.isReadyToClose { self.scheduleControl(stream, .close) }

@@ -70,7 +70,7 @@ struct Stream: ~Copyable {
             limit: limits.streamBuffer
         )
         if request.isCompressed, request.serviceProtocol == .tcp {
-            self.compression = StreamCompression(mayCompress: true)
+            self.compression = StreamCompression()
         }
     }
 

@@ -16,11 +16,17 @@ final class StreamCompression {
     private let incoming = UnsafeMutableRawBufferPointer.allocate(byteCount: page, alignment: 64)
     private var incomingHead = 0
     private var incomingTail = 0
-    /// The peer's bytes are not what they claim to be.
-    private(set) var isCorrupt = false
+    /// Why the peer's bytes cannot be taken any further.
+    private(set) var fault: CompressedStreamReader.Fault?
 
-    /// - Parameter mayCompress: otherwise this end's direction is framed but stored.
-    init(mayCompress: Bool) { self.writer = CompressedStreamWriter(mayCompress: mayCompress) }
+    /// Stores what it sends until it may deflate, and inflates what comes.
+    init() { self.writer = CompressedStreamWriter(mayCompress: false) }
+
+    /// From now on this end's direction may be deflated.
+    func allowDeflating() { self.writer.mayCompress = true }
+
+    /// A deflated block of the peer's ends the stream.
+    func forbidInflating() { self.reader.mayInflate = false }
 
     deinit {
         self.outgoing.deallocate()
@@ -71,11 +77,11 @@ final class StreamCompression {
             )
             receiver.consumed(step.consumed)
             self.incomingTail += step.produced
-            if step.isCorrupt { self.isCorrupt = true }
+            self.fault = self.reader.fault
             guard step.consumed > 0 || step.produced > 0, !step.isCorrupt else { break }
         }
         if receiver.isFinished, self.incomingTail == 0, !self.reader.isBetweenBlocks {
-            self.isCorrupt = true
+            self.fault = .corrupt
         }
     }
 
