@@ -216,6 +216,115 @@ def long_outage(lab):
     restart(lab, signal.SIGKILL, pause=8)
 
 
+# What the units of contrib/systemd ask for: `Restart=always` and `RestartSec=500ms`.
+SUPERVISOR = """
+trap 'kill "$child"; exit' TERM
+while :; do "$@" & child=$!; wait "$child"; sleep 0.5; done
+"""
+
+
+class Supervised:
+    """A server that is started again whenever it ends."""
+
+    def __init__(self, lab, services: list):
+        config = lab.write("server.toml", lab.server_text(services))
+        before = ("sh", "-c", SUPERVISOR, "sh")
+        self.loop = lab.start("fairlead-server", "server", config, "server", before=before)
+        self.loop.wait("ready", 5)
+
+    def child(self) -> int:
+        with open(f"/proc/{self.loop.pid}/task/{self.loop.pid}/children") as children:
+            for pid in children.read().split():
+                with open(f"/proc/{pid}/comm") as name:
+                    if name.read().startswith("fairlead"):
+                        return int(pid)
+        raise Failed("no server runs")
+
+    def trap(self) -> float:
+        """Ends the server as a trap does; returns how long it took until the next one is ready."""
+        seen = len(self.loop.events)
+        start = time.monotonic()
+        os.kill(self.child(), signal.SIGILL)
+        return self.loop.wait("ready", 5, since=seen)["at"] - start
+
+
+class Gamer:
+    """Sends a numbered datagram 50 times a second from one socket; knows the longest silence."""
+
+    def __init__(self, lab):
+        self.socket = lab.udp("player", "0.0.0.0", seconds=0.02)
+        self.longest_gap, self.answers = 0.0, 0
+        self.is_over = threading.Event()
+        self.thread = threading.Thread(target=self._play, daemon=True)
+        self.thread.start()
+
+    def _play(self):
+        last = time.monotonic()
+        number = 0
+        while not self.is_over.is_set():
+            number += 1
+            self.socket.sendto(b"%d" % number, (EDGE4, 9000))
+            try:
+                self.socket.recv(100)
+            except TimeoutError:
+                continue
+            now = time.monotonic()
+            self.longest_gap = max(self.longest_gap, now - last)
+            last = now
+            self.answers += 1
+            time.sleep(TICK)
+
+    def finish(self):
+        self.is_over.set()
+        self.thread.join(1)
+        self.socket.close()
+
+
+@case("a server that traps, three times: back within 3 s, UDP players go on", 40)
+def trapped(lab):
+    peers.TCPBackend(lab, BACKEND4, 8080, peers.echo)
+    peers.UDPEcho(lab, BACKEND4, 9000)
+    server = Supervised(lab, [WEB, ECHO])
+    gamers: list[Gamer] = []
+    try:
+        client = lab.start_client([WEB, ECHO])
+        client.wait("session-up", 5)
+        gamers += [Gamer(lab) for _ in range(5)]
+        until(3, "every player's answers", lambda: all(g.answers > 5 for g in gamers))
+        for _ in range(3):
+            with lab.connect(EDGE4, 8080) as old:
+                old.sendall(b"hello")
+                peers.read_exactly(old, 5)
+                seen, start = len(client.events), time.monotonic()
+                ready = server.trap()
+                back = client.wait("session-up", 4, since=seen)["at"] - start
+                print(f"    ready again after {ready:.2f} s, session after {back:.2f} s")
+                expect(ready <= 1.5, f"the server was ready only after {ready:.2f} s")
+                expect(back <= 3, f"the session was back only after {back:.2f} s")
+                expect_reset(old, 3, "the old stream")
+            with lab.connect(EDGE4, 8080) as new:
+                new.sendall(b"again")
+                peers.read_exactly(new, 5)
+            counts = [gamer.answers for gamer in gamers]
+            until(3, "every player's answers", lambda: all(
+                gamer.answers > count + 5 for gamer, count in zip(gamers, counts)
+            ))  # fmt: skip
+        for gamer in gamers:
+            gamer.finish()
+            expect(gamer.longest_gap <= 3, f"a player waited {gamer.longest_gap:.2f} s")
+        print(f"    the longest silence: {max(g.longest_gap for g in gamers):.2f} s")
+        expect(client.process.poll() is None, "the client ended")
+    finally:
+        for gamer in gamers:
+            gamer.finish()
+        server.loop.stop()
+
+
+@case("a server that was away for 8 s: back within 3 s", 25)
+def long_outage(lab):
+    restart(lab, signal.SIGKILL, pause=8)
+
+
 @case("server crash while idle: the session is made again within 20 s", 30)
 def idle_crash(lab):
     peers.TCPBackend(lab, BACKEND4, 8080, peers.echo)
