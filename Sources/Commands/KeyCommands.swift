@@ -8,26 +8,41 @@ import Sealing
 struct KeygenCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "keygen",
-        abstract: "Make a key pair.",
+        abstract: "Make a key pair, or a preshared key.",
         discussion: """
             Writes the private key to PATH, readable by its owner only, and prints the public key. \
-            A file that exists is never overwritten.
+            With --preshared it writes a secret that a client and its server share, and prints \
+            nothing. A file that exists is never overwritten.
             """
     )
+
+    @Flag(help: "Make a preshared key, for both ends of one tunnel.")
+    var preshared = false
 
     @Argument(help: ArgumentHelp("The file to write.", valueName: "path"))
     var path: String
 
     func run() throws {
+        if self.preshared { return try self.makePresharedKey() }
         let key = SecretKey(entropy: .kernel())
+        try self.write(key.keyFileText(created: Self.now()))
+        Terminal.complain(KeygenAdvice.text(path: self.path, publicKey: key.publicKey.description))
+        Terminal.print(key.publicKey.description)
+    }
+
+    private func makePresharedKey() throws {
+        let key = PresharedKey(entropy: .kernel())
+        try self.write(key.keyFileText(created: Self.now()))
+        Terminal.complain(KeygenAdvice.presharedText(path: self.path))
+    }
+
+    private func write(_ text: String) throws {
         do throws(KeygenFailure) {
-            try Self.write(key.keyFileText(created: Self.now()), to: self.path)
+            try Self.write(text, to: self.path)
         } catch {
             Terminal.complain("fairlead keygen: \(error)")
             throw CommandExit.failure
         }
-        Terminal.complain(KeygenAdvice.text(path: self.path, publicKey: key.publicKey.description))
-        Terminal.print(key.publicKey.description)
     }
 
     /// The time in UTC as RFC 3339 writes it.
@@ -66,7 +81,7 @@ struct KeygenFailure: Error, CustomStringConvertible {
         case EEXIST, ELOOP:
             """
             \(self.path) exists and is left as it is, because a key that is overwritten is lost; \
-            choose another path, or see its public key with: fairlead pubkey \(self.path)
+            choose another path; fairlead pubkey \(self.path) shows a private key's public one
             """
         case ENOENT: "the folder of \(self.path) does not exist; make it first (mkdir -m 700)"
         case EACCES, EPERM, EROFS: "this user may not write \(self.path)"
@@ -97,6 +112,19 @@ enum KeygenAdvice {
             services = ["*"]
 
             The public key:
+            """
+    }
+
+    static func presharedText(path: String) -> String {
+        let path = Self.quoted(path)
+        return """
+            Wrote a preshared key to \(path), for its owner only. Both ends need the same file; \
+            copy it over a channel you trust, such as scp.
+
+            # client.toml, before the first [[forward]] (paths are relative to the file's folder):
+            preshared_key = \(path)
+            # and in server.toml, in the [[peer]] of that client:
+            preshared_key = \(path)
             """
     }
 

@@ -1,7 +1,7 @@
 import Primitives
 
 extension ClientConfiguration: ReadableConfiguration {
-    /// Reads and checks a client's file without touching the key file it names.
+    /// Reads and checks a client's file without touching the key files it names.
     ///
     /// `file` is the name for messages; relative paths are relative to `folder`.
     public static func parse(
@@ -12,9 +12,9 @@ extension ClientConfiguration: ReadableConfiguration {
         try Source(text: text, file: file, folder: folder).read()
     }
 
-    /// Reads and checks a file and loads the private key it names, opening nothing else.
+    /// Reads and checks a file and loads the keys it names, opening nothing else.
     ///
-    /// `groupReadableKeys` lets the group read the key file.
+    /// `groupReadableKeys` lets the group read the key files.
     public static func load(
         path: String,
         groupReadableKeys: Bool = false
@@ -24,9 +24,13 @@ extension ClientConfiguration: ReadableConfiguration {
 
     static let keys =
         [
-            "server", "server_public_key", "private_key", "admin", "admin_hosts", "control",
-            "forward",
+            "server", "server_public_key", "private_key", "preshared_key", "admin", "admin_hosts",
+            "control", "forward",
         ] + Section.transportKeys + Section.limitKeys
+
+    static func presharedPlaces(_ root: Section) -> [(section: Section, holder: String)] {
+        [(root, "server_public_key")]
+    }
 
     /// `nil` only after a complaint.
     init?(_ root: Section, folder: String) {
@@ -34,6 +38,7 @@ extension ClientConfiguration: ReadableConfiguration {
         let servers = Self.servers(root)
         let serverPublicKey = root.publicKey("server_public_key")
         let privateKey = root.keyFile("private_key", relativeTo: folder)
+        let presharedKey = root.optionalKeyFile("preshared_key", relativeTo: folder)
         let admin = root.admin()
         let adminHosts = root.adminHosts()
         let control = root.control(relativeTo: folder)
@@ -45,6 +50,7 @@ extension ClientConfiguration: ReadableConfiguration {
         Self.refuseLoops(root, servers ?? [], forwards.compactMap { $0 })
         guard let servers, let serverPublicKey, let privateKey else { return nil }
         self.init(servers: servers, serverPublicKey: serverPublicKey, privateKey: privateKey)
+        self.presharedKey = presharedKey
         self.admin = admin
         self.adminHosts = adminHosts ?? []
         self.control = control ?? .automatic

@@ -7,6 +7,7 @@ public struct ClientConfiguration: Hashable, Sendable {
     public var servers: [Endpoint]
     public var serverPublicKey: PublicKey
     public var privateKey: KeyFile
+    public var presharedKey: KeyFile?
     /// Where HTTP is served, if anywhere.
     public var admin: SocketAddress?
     /// Host names, in lower case, under which `admin` is served besides its addresses.
@@ -77,5 +78,12 @@ public struct Forward: Hashable, Sendable {
         self.listen = listen
         self.transportProtocol = transportProtocol
         self.service = service
+    }
+}
+
+extension LoadedConfiguration<ClientConfiguration> {
+    /// What the server has to know besides its own key.
+    public var presharedKey: PresharedKey? {
+        self.presharedKeys[self.configuration.serverPublicKey]
     }
 }

@@ -1,11 +1,9 @@
 import Glibc
 public import Sealing
 
-/// Where a private key lies; the key itself is read when it is needed and never kept here.
+/// Where a private or preshared key lies; the key itself is read when it is needed and never kept
+/// here.
 public struct KeyFile: Hashable, Sendable {
-    /// What a key file's one line begins with.
-    static let label = "FAIRLEAD-SECRET-KEY:"
-
     /// As written in the configuration.
     public var path: String
     /// The path to open: relative ones are relative to the configuration file's folder.
@@ -16,26 +14,44 @@ public struct KeyFile: Hashable, Sendable {
         self.location = location
     }
 
-    /// Reads the key, if its file is one that nobody else could have read.
+    /// Reads a private key, if its file is one that nobody else could have read.
     ///
     /// Never follows a link, never waits for a pipe. `groupReadable` lets the group read the file,
     /// which is how service managers hand out secrets; others never may.
     public func load(groupReadable: Bool = false) throws(KeyFileRefusal) -> SecretKey {
-        let descriptor = open(self.location, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
-        guard descriptor >= 0 else { throw self.refusal(errno: errno) }
-        defer { close(descriptor) }
-        var status = stat()
-        guard fstat(descriptor, &status) == 0 else { throw self.refusal(errno: errno) }
-        try self.check(mode: status.st_mode, groupReadable: groupReadable)
-        let text = try self.text(of: descriptor)
-        do {
+        let text = try self.read(.secret, groupReadable: groupReadable)
+        do throws(KeyFileError) {
             return try SecretKey(keyFileText: text)
         } catch {
-            throw self.refusal(
-                "in which \(error)",
-                "a key file as fairlead keygen or wg genkey writes it"
-            )
+            throw self.refusal(error, "fairlead keygen or wg genkey")
         }
+    }
+
+    /// Reads a preshared key, by the same rules.
+    public func loadPreshared(groupReadable: Bool = false) throws(KeyFileRefusal) -> PresharedKey {
+        let text = try self.read(.preshared, groupReadable: groupReadable)
+        do throws(KeyFileError) {
+            return try PresharedKey(keyFileText: text)
+        } catch {
+            throw self.refusal(error, "fairlead keygen --preshared or wg genpsk")
+        }
+    }
+
+    private func refusal(_ error: KeyFileError, _ writers: String) -> KeyFileRefusal {
+        self.refusal("in which \(error)", "a key file as \(writers) writes it")
+    }
+
+    private func read(
+        _ kind: KeyKind,
+        groupReadable: Bool
+    ) throws(KeyFileRefusal) -> String {
+        let descriptor = open(self.location, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
+        guard descriptor >= 0 else { throw self.refusal(errno: errno, kind) }
+        defer { close(descriptor) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { throw self.refusal(errno: errno, kind) }
+        try self.check(mode: status.st_mode, groupReadable: groupReadable)
+        return try self.text(of: descriptor, kind)
     }
 
     private func check(mode: mode_t, groupReadable: Bool) throws(KeyFileRefusal) {
@@ -51,7 +67,10 @@ public struct KeyFile: Hashable, Sendable {
         throw self.refusal("with mode \(octal)", "a file that \(wanted): \(command)")
     }
 
-    private func text(of descriptor: Int32) throws(KeyFileRefusal) -> String {
+    private func text(
+        of descriptor: Int32,
+        _ kind: KeyKind
+    ) throws(KeyFileRefusal) -> String {
         let capacity = 4096
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: capacity, alignment: 1)
         defer {
@@ -63,7 +82,7 @@ public struct KeyFile: Hashable, Sendable {
             let rest = UnsafeMutableRawBufferPointer(rebasing: buffer[count...])
             let result = Glibc.read(descriptor, rest.baseAddress, rest.count)
             if result < 0, errno == EINTR { continue }
-            guard result >= 0 else { throw self.refusal(errno: errno) }
+            guard result >= 0 else { throw self.refusal(errno: errno, kind) }
             if result == 0 { break }
             count += result
         }
@@ -73,12 +92,14 @@ public struct KeyFile: Hashable, Sendable {
         return String(decoding: buffer[..<count], as: UTF8.self)
     }
 
-    private func refusal(errno code: Int32) -> KeyFileRefusal {
+    private func refusal(errno code: Int32, _ kind: KeyKind) -> KeyFileRefusal {
         switch code {
         case ENOENT:
             self.refusal(
                 "which does not exist",
-                "a key file; make one: fairlead keygen \(Complaint.oneLine(self.location))"
+                "a key file; make one: fairlead keygen "
+                    + (kind == .preshared ? "--preshared " : "")
+                    + Complaint.oneLine(self.location)
             )
         case ELOOP: self.refusal("which is a symbolic link", "the path of the key file itself")
         case EACCES, EPERM:

@@ -56,6 +56,7 @@ public struct ClientReload: Hashable, Sendable {
         self.needsRestart = restart.keys
         var other = Difference()
         other.note("server", before.servers, after.servers)
+        other.note("preshared_key", old.presharedKeys, new.presharedKeys)
         other.note("admin", before.admin, after.admin)
         other.note("admin_hosts", before.adminHosts, after.adminHosts)
         other.note("control", before.control, after.control)
@@ -69,7 +70,7 @@ public struct ClientReload: Hashable, Sendable {
 public struct ServerReload: Hashable, Sendable {
     /// Told apart by name.
     public let services: ListChanges<Service>
-    /// Told apart by public key.
+    /// Told apart by public key; a preshared key that changed in its file is none of these changes.
     public let peers: ListChanges<PeerEntry>
     /// Keys whose new value takes a restart.
     public let needsRestart: [String]

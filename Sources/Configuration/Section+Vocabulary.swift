@@ -33,7 +33,7 @@ extension Section {
         if !self.has(key) { self.complainMissing(key, expected: Self.keyForm) }
         guard let text = self.string(key, expected: Self.keyForm) else { return nil }
         if let publicKey = PublicKey(base64: text) { return publicKey }
-        let isSecret = text.contains(KeyFile.label)
+        let isSecret = KeyKind.allCases.contains { text.contains($0.label) }
         self.complain(
             key,
             got: isSecret ? "a private key (not shown; make a new one)" : Complaint.quoted(text),
@@ -44,9 +44,13 @@ extension Section {
 
     func keyFile(_ key: String, relativeTo folder: String) -> KeyFile? {
         if !self.has(key) { self.complainMissing(key, expected: Self.pathForm) }
+        return self.optionalKeyFile(key, relativeTo: folder)
+    }
+
+    func optionalKeyFile(_ key: String, relativeTo folder: String) -> KeyFile? {
         guard let text = self.string(key, expected: Self.pathForm) else { return nil }
         // A key pasted in place of its path must not end up in a log.
-        guard !text.contains(KeyFile.label), PublicKey(base64: text) == nil else {
+        guard !Self.isKey(text) else {
             self.complain(key, got: "a key itself (not shown)", expected: Self.pathForm)
             return nil
         }
@@ -59,10 +63,14 @@ extension Section {
 
     /// The same without a word; `nil` for what ``keyFile(_:relativeTo:)`` has complained about.
     func quietKeyFile(_ key: String, relativeTo folder: String) -> KeyFile? {
-        guard case .string(let text)? = self[key]?.value, !text.isEmpty,
-            !text.contains(KeyFile.label), PublicKey(base64: text) == nil
-        else { return nil }
+        guard case .string(let text)? = self[key]?.value, !text.isEmpty, !Self.isKey(text) else {
+            return nil
+        }
         return KeyFile(path: text, location: Self.resolve(text, relativeTo: folder))
+    }
+
+    private static func isKey(_ text: String) -> Bool {
+        PublicKey(base64: text) != nil || KeyKind.allCases.contains { text.contains($0.label) }
     }
 
     static func resolve(_ path: String, relativeTo folder: String) -> String {

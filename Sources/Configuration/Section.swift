@@ -222,6 +222,20 @@ struct Section {
         }
     }
 
+    /// The same without a word about what is no table.
+    func quietTables(_ key: String) -> [Section] {
+        guard case .list(let nodes)? = self[key]?.value else { return [] }
+        return nodes.compactMap { node in
+            guard case .table(let entries) = node.value else { return nil }
+            return Section(
+                entries,
+                line: node.line,
+                prefix: self.prefix,
+                findings: self.findings
+            )
+        }
+    }
+
     func section(_ node: Node, _ key: String, expected: String, prefix: String) -> Section? {
         guard case .table(let entries) = node.value else {
             self.complain(at: node.line, key, got: node.shown, expected: expected)

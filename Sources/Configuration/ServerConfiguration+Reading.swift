@@ -2,7 +2,7 @@ import Primitives
 import Sealing
 
 extension ServerConfiguration: ReadableConfiguration {
-    /// Reads and checks a server's file without touching the key file it names.
+    /// Reads and checks a server's file without touching the key files it names.
     ///
     /// `file` is the name for messages; relative paths are relative to `folder`.
     public static func parse(
@@ -13,9 +13,9 @@ extension ServerConfiguration: ReadableConfiguration {
         try Source(text: text, file: file, folder: folder).read()
     }
 
-    /// Reads and checks a file and loads the private key it names, opening nothing else.
+    /// Reads and checks a file and loads the keys it names, opening nothing else.
     ///
-    /// `groupReadableKeys` lets the group read the key file.
+    /// `groupReadableKeys` lets the group read the key files.
     public static func load(
         path: String,
         groupReadableKeys: Bool = false
@@ -28,6 +28,10 @@ extension ServerConfiguration: ReadableConfiguration {
             "listen", "private_key", "admin", "admin_hosts", "control", "routes", "max_sessions",
             "peer", "service",
         ] + Section.transportKeys + Section.limitKeys
+
+    static func presharedPlaces(_ root: Section) -> [(section: Section, holder: String)] {
+        root.quietTables("peer").map { ($0, "public_key") }
+    }
 
     /// `nil` only after a complaint.
     init?(_ root: Section, folder: String) {
@@ -43,7 +47,7 @@ extension ServerConfiguration: ReadableConfiguration {
         let serviceSections = root.tables("service")
         let services = serviceSections.map { Service($0) }
         let peerSections = root.tables("peer")
-        let peers = peerSections.map { PeerEntry($0) }
+        let peers = peerSections.map { PeerEntry($0, folder: folder) }
         Self.refuseDuplicates(serviceSections, "name", services.map { $0?.name })
         Self.refuseDuplicates(peerSections, "name", peers.map { $0?.name })
         Self.refuseDuplicates(
@@ -140,16 +144,17 @@ extension ServerConfiguration: ReadableConfiguration {
 
 extension PeerEntry {
     static let keys = [
-        "name", "public_key", "services", "origins", "max_sessions", "max_streams", "max_flows",
-        "rate_up", "rate_down", "expires", "enabled",
+        "name", "public_key", "preshared_key", "services", "origins", "max_sessions",
+        "max_streams", "max_flows", "rate_up", "rate_down", "expires", "enabled",
     ]
 
     /// `nil` only after a complaint.
-    init?(_ section: Section) {
+    init?(_ section: Section, folder: String) {
         section.refuseUnknown(Self.keys, in: "[[peer]]")
         let form = "a list of service names, or [\"*\"] for all of them"
         let name = section.name("name")
         let publicKey = section.publicKey("public_key")
+        let presharedKey = section.optionalKeyFile("preshared_key", relativeTo: folder)
         if !section.has("services") { section.complainMissing("services", expected: form) }
         let services = section.values("services", expected: Section.nameForm, Section.checkedName)
         let origins = section.networks("origins")
@@ -162,6 +167,7 @@ extension PeerEntry {
         }
         guard let name, let publicKey, let services else { return nil }
         self.init(name: name, publicKey: publicKey, services: services)
+        self.presharedKey = presharedKey
         self.origins = origins
         self.readQuota(section)
     }

@@ -34,6 +34,7 @@ public struct PeerEntry: Hashable, Sendable {
     public var name: String
     /// Unique as well.
     public var publicKey: PublicKey
+    public var presharedKey: KeyFile?
     /// Names of services, each of which exists, or `["*"]`.
     public var services: [String]
     /// The addresses this client may claim for its players; `nil`: its claims are ignored.

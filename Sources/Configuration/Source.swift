@@ -1,14 +1,21 @@
 import Glibc
 public import Sealing
 
-/// A checked configuration and the key its `private_key` names.
+/// A checked configuration and the keys whose files it names.
 public struct LoadedConfiguration<Configuration: Sendable>: Sendable {
     public let configuration: Configuration
     public let privateKey: SecretKey
+    /// By the public key of whom they are shared with.
+    public let presharedKeys: [PublicKey: PresharedKey]
 
-    public init(configuration: Configuration, privateKey: SecretKey) {
+    public init(
+        configuration: Configuration,
+        privateKey: SecretKey,
+        presharedKeys: [PublicKey: PresharedKey] = [:]
+    ) {
         self.configuration = configuration
         self.privateKey = privateKey
+        self.presharedKeys = presharedKeys
     }
 }
 
@@ -18,6 +25,10 @@ protocol ReadableConfiguration: Sendable {
     init?(_ root: Section, folder: String)
 
     var privateKey: KeyFile { get }
+
+    /// The tables that may name a preshared key, and the key of that by which they name its other
+    /// holder.
+    static func presharedPlaces(_ root: Section) -> [(section: Section, holder: String)]
 }
 
 /// A text to read and where it came from.
@@ -50,22 +61,48 @@ struct Source {
         try self.read { root in Value(root, folder: self.folder) }
     }
 
-    /// Parses the text and loads the key; a complaint about the key stands among the others.
+    /// Parses the text and loads the keys; a complaint about a key stands among the others.
     func load<Value: ReadableConfiguration>(
         groupReadableKeys: Bool
     ) throws(ConfigurationError) -> LoadedConfiguration<Value> {
         try self.read { root -> LoadedConfiguration<Value>? in
             let value = Value(root, folder: self.folder)
+            let shared = Value.presharedPlaces(root).compactMap {
+                self.presharedKey($0.section, of: $0.holder, groupReadableKeys)
+            }
             guard let file = root.quietKeyFile("private_key", relativeTo: self.folder) else {
                 return nil
             }
             do throws(KeyFileRefusal) {
                 let key = try file.load(groupReadable: groupReadableKeys)
-                return value.map { LoadedConfiguration(configuration: $0, privateKey: key) }
+                return value.map {
+                    LoadedConfiguration(
+                        configuration: $0,
+                        privateKey: key,
+                        presharedKeys: Dictionary(shared) { first, _ in first }
+                    )
+                }
             } catch {
                 root.complain("private_key", got: error.got, expected: error.expected)
                 return nil
             }
+        }
+    }
+
+    private func presharedKey(
+        _ section: Section,
+        of holder: String,
+        _ groupReadable: Bool
+    ) -> (PublicKey, PresharedKey)? {
+        let file = section.quietKeyFile("preshared_key", relativeTo: self.folder)
+        guard let file else { return nil }
+        do throws(KeyFileRefusal) {
+            let key = try file.loadPreshared(groupReadable: groupReadable)
+            guard case .string(let text)? = section[holder]?.value else { return nil }
+            return PublicKey(base64: text).map { ($0, key) }
+        } catch {
+            section.complain("preshared_key", got: error.got, expected: error.expected)
+            return nil
         }
     }
 

@@ -28,6 +28,13 @@ public final class HandshakeInitiator {
     ///
     /// The server's silence is the caller's to judge.
     public private(set) var firstSentAt: Instant?
+    /// What the server has to know besides its own key; a change acts on the next attempt.
+    public var presharedKey: PresharedKey?
+    /// Whether this handshake had an answer that its keys do not open.
+    ///
+    /// The likely reason is another preshared key at the other end. Whoever knows both public keys
+    /// can forge such an answer, so that it ends nothing.
+    public private(set) var hasUnreadableAnswer = false
 
     private let local: SecretKey
     private let remote: PublicKey
@@ -108,6 +115,7 @@ public final class HandshakeInitiator {
         )
         /// 0 when there is nothing to wait for.
         var byteCount = 0
+        var presharedKey: PresharedKey?
 
         deinit { self.packet.deallocate() }
 
@@ -118,6 +126,7 @@ public final class HandshakeInitiator {
         func wipe() {
             self.noise.wipe()
             self.byteCount = 0
+            self.presharedKey = nil
         }
     }
 
@@ -146,6 +155,7 @@ public final class HandshakeInitiator {
         self.sentCount = 0
         self.dueAt = .never
         self.mayHurry = false
+        self.hasUnreadableAnswer = false
         for attempt in self.attempts { attempt.wipe() }
     }
 
@@ -217,6 +227,8 @@ public final class HandshakeInitiator {
             local: self.local,
             remote: self.remote
         )
+        attempt.presharedKey = self.presharedKey
+        attempt.noise.setPresharedKey(self.presharedKey)
         attempt.noise.setEphemeral(self.entropy.fill)
         // A later attempt is a later reading of the clock, or it would look like a recording.
         var hello = self.hello
@@ -323,15 +335,16 @@ public final class HandshakeInitiator {
                 return outcome
             }
         }
+        self.hasUnreadableAnswer = true
         return .ignored(.unauthentic)
     }
 
-    /// `nil` if the response is not an authentic answer to `attempt`.
-    private func finish(
+    /// What an answer to `attempt` says; `nil`, and nothing changed, if it is not authentic.
+    private func read(
         _ attempt: Attempt,
         _ packet: UnsafeRawBufferPointer,
         _ range: Range<Int>
-    ) -> InitiatorOutcome? {
+    ) -> (hello: Hello, answer: Answer)? {
         let scratch = UnsafeMutableRawBufferPointer(start: self.payload, count: range.count)
         scratch.copyMemory(from: UnsafeRawBufferPointer(rebasing: packet[range]))
         attempt.noise.save()
@@ -342,6 +355,37 @@ public final class HandshakeInitiator {
         else {
             attempt.noise.restore()
             return nil
+        }
+        return (hello, answer)
+    }
+
+    /// A server says no under a preshared key of zeros, and may say nothing else under it.
+    private func readRefusal(
+        _ attempt: Attempt,
+        _ packet: UnsafeRawBufferPointer,
+        _ range: Range<Int>
+    ) -> InitiatorOutcome? {
+        guard attempt.presharedKey != nil else { return nil }
+        attempt.noise.setPresharedKey(nil)
+        defer { attempt.noise.setPresharedKey(attempt.presharedKey) }
+        guard let (_, answer) = self.read(attempt, packet, range) else { return nil }
+        guard let refusal = answer.refusal else {
+            attempt.noise.restore()
+            return nil
+        }
+        return .refused(refusal)
+    }
+
+    /// `nil` if the response is not an authentic answer to `attempt`.
+    private func finish(
+        _ attempt: Attempt,
+        _ packet: UnsafeRawBufferPointer,
+        _ range: Range<Int>
+    ) -> InitiatorOutcome? {
+        guard let (hello, answer) = self.read(attempt, packet, range) else {
+            guard let refusal = self.readRefusal(attempt, packet, range) else { return nil }
+            self.cancel()
+            return refusal
         }
         defer { self.cancel() }
         if let refusal = answer.refusal { return .refused(refusal) }

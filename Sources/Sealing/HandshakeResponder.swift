@@ -4,7 +4,8 @@ public import Primitives
 /// What the owner of the sessions says to an authentic initiation.
 public enum ResponderDecision: Sendable {
     /// `continues`: there is a session of this client and instance, which the new keys will carry.
-    case accept(continues: Bool)
+    /// `presharedKey`: what this client has to know besides.
+    case accept(continues: Bool, presharedKey: PresharedKey? = nil)
     case refuse(RefusalReason)
     /// Say nothing; the next attempt will find things decided.
     case wait
@@ -117,6 +118,10 @@ public final class HandshakeResponder {
     /// answer any more.
     public func confirmed(_ localIndex: UInt32) { self.replays.confirmed(localIndex) }
 
+    /// The client's preshared key is another one now: answers made with the former one are not
+    /// given again.
+    public func forgetAnswers(to client: PublicKey) { self.replays.forget(client) }
+
     /// Whether initiations must show a cookie at the moment.
     public func isUnderLoad(at now: Instant) -> Bool { self.load.isLoaded(at: now) }
 
@@ -221,11 +226,13 @@ public final class HandshakeResponder {
     ) -> ResponderOutcome {
         let client = self.noise.remoteStatic
         var answer = Answer()
+        var presharedKey: PresharedKey?
         switch decision {
         case .wait: return .dropped(.clientLimit)
         case .refuse(let reason): answer.refusal = reason
-        case .accept(let continues):
+        case .accept(let continues, let key):
             answer.continuesSession = continues
+            presharedKey = key
             answer.cipher = self.ciphers.intersection(hello.ciphers).best
             if !(hello.minimumVersion...max(hello.minimumVersion, hello.maximumVersion)
                 ~= Hello.version)
@@ -249,12 +256,14 @@ public final class HandshakeResponder {
             }
         }
         answer.senderIndex = newIndex()
+        self.noise.setPresharedKey(presharedKey)
         guard let byteCount = self.writeResponse(request, answer) else {
             return .dropped(.unauthentic)
         }
         self.clients.accept(hello.unixMilliseconds, of: client)
         self.replays.remember(
             request.hash,
+            client: client,
             localIndex: answer.senderIndex,
             response: UnsafeRawBufferPointer(start: request.target, count: byteCount),
             at: request.now
@@ -283,6 +292,7 @@ public final class HandshakeResponder {
         )
     }
 
+    /// Says no under a preshared key of zeros: whoever lacks the right one is to know why, too.
     private func refuse(_ request: Request, _ answer: Answer) -> ResponderOutcome {
         guard self.refusals.take(for: request.source, at: request.now) else {
             return .dropped(.sourceLimit)

@@ -80,6 +80,15 @@ final class NoiseSession {
         if pattern.responderStaticIsKnown { self.mixStatic(isOurs: !isInitiator) }
     }
 
+    /// Sets the secret that the `psk` token mixes in; zeros without one.
+    func setPresharedKey(_ key: PresharedKey?) {
+        if let key {
+            self.at(Field.psk).copyMemory(from: key.base, byteCount: PresharedKey.byteCount)
+        } else {
+            sodium_memzero(self.at(Field.psk), PresharedKey.byteCount)
+        }
+    }
+
     /// Noise §5.2: names of up to 64 bytes are padded with zeros, not hashed.
     private func setName(_ name: String) {
         var name = name

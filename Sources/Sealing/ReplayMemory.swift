@@ -13,6 +13,7 @@ struct ReplayMemory: ~Copyable {
 
     private struct Entry {
         var hash: UInt64 = 0
+        var client: PublicKey?
         /// Of the keys the answer leads to.
         var localIndex: UInt32 = 0
         var acceptedAt = Instant(nanoseconds: 0)
@@ -73,6 +74,7 @@ struct ReplayMemory: ~Copyable {
 
     mutating func remember(
         _ hash: UInt64,
+        client: PublicKey,
         localIndex: UInt32,
         response: UnsafeRawBufferPointer,
         at now: Instant
@@ -85,6 +87,7 @@ struct ReplayMemory: ~Copyable {
         self.next += 1
         var entry = Entry()
         entry.hash = hash
+        entry.client = client
         entry.localIndex = localIndex
         entry.acceptedAt = now
         entry.byteCount = response.count
@@ -94,6 +97,16 @@ struct ReplayMemory: ~Copyable {
             count: response.count
         ).copyMemory(from: response)
         self.slots[hash] = slot
+    }
+
+    /// Lets go of everything about `client`: a copy is a new initiation then, whose clock is stale.
+    mutating func forget(_ client: PublicKey) {
+        for slot in 0..<min(self.next, Self.capacity) where self.entries[slot].client == client {
+            if self.slots[self.entries[slot].hash] == slot {
+                self.slots[self.entries[slot].hash] = nil
+            }
+            self.entries[slot].client = nil
+        }
     }
 
     /// The keys behind `localIndex` are in use: whoever repeats their initiation now has no need of

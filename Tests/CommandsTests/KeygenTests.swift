@@ -57,4 +57,23 @@ import Testing
         let flag = "--group-readable-keys"
         #expect(try Program.run("fairlead", "pubkey", flag, "a.key", in: folder.path).status == 0)
     }
+
+    @Test func makesAPresharedKey() throws {
+        let folder = try TemporaryFolder()
+        let flag = "--preshared"
+        let made = try Program.run("fairlead", "keygen", flag, "a.psk", in: folder.path)
+        #expect(made.status == 0 && made.output.isEmpty)
+        #expect(made.errors.contains("preshared_key = \"a.psk\""))
+        #expect(made.errors.contains("[[peer]]"))
+        let attributes = try FileManager.default.attributesOfItem(atPath: folder.file("a.psk"))
+        #expect((attributes[.posixPermissions] as? Int) == 0o600)
+        let text = try String(contentsOfFile: folder.file("a.psk"), encoding: .utf8)
+        #expect(text.contains("\nFAIRLEAD-PRESHARED-KEY:"))
+        #expect(throws: Never.self) { _ = try PresharedKey(keyFileText: text) }
+        let secret = try #require(text.split(separator: ":").last)
+        #expect(!made.errors.contains(secret.dropLast()))
+        let again = try Program.run("fairlead", "keygen", flag, "a.psk", in: folder.path)
+        #expect(again.status == 1 && again.errors.contains("a.psk exists and is left as it is"))
+        #expect(try String(contentsOfFile: folder.file("a.psk"), encoding: .utf8) == text)
+    }
 }

@@ -97,6 +97,79 @@ final class TemporaryFolder {
         #expect(self.got(huge)?.hasPrefix("got \"k\" of 4096 bytes or more") == true)
     }
 
+    private static let preshared =
+        PresharedKey(entropy: .seeded(3)).keyFileText(created: "2026-01-01")
+
+    @Test func presharedKeysFollowTheSameRules() throws {
+        let folder = try TemporaryFolder()
+        let got = { (path: String, groupReadable: Bool) -> String? in
+            do throws(KeyFileRefusal) {
+                _ = try KeyFile(path: "k", location: path)
+                    .loadPreshared(groupReadable: groupReadable)
+                return nil
+            } catch {
+                return error.description.replacing(path, with: "PATH")
+            }
+        }
+        let path = try folder.write(Self.preshared, to: "a.psk")
+        #expect(got(path, false) == nil)
+        chmod(path, 0o640)
+        #expect(
+            got(path, false)
+                == "got \"k\" with mode 0640, expected a file that only its owner can read:"
+                + " chmod 600 PATH"
+        )
+        #expect(got(path, true) == nil)
+        symlink(path, "\(folder.path)/link")
+        #expect(got("\(folder.path)/link", false)?.contains("which is a symbolic link") == true)
+        #expect(
+            got("\(folder.path)/none", false)
+                == "got \"k\" which does not exist, expected a key file; make one: fairlead keygen"
+                + " --preshared PATH"
+        )
+        #expect(
+            got(try folder.write(Self.text, to: "private.key"), false)
+                == "got \"k\" in which line 3 is not a preshared key, expected"
+                + " FAIRLEAD-PRESHARED-KEY:<44 base64 characters>, expected a key file as"
+                + " fairlead keygen --preshared or wg genpsk writes it"
+        )
+    }
+
+    @Test func loadsPresharedKeysOfBothFiles() throws {
+        let folder = try TemporaryFolder()
+        mkdir("\(folder.path)/keys", 0o700)
+        for name in ["server", "client"] { _ = try folder.write(Self.text, to: "keys/\(name).key") }
+        _ = try folder.write(Self.preshared, to: "keys/edge.psk")
+        let peer = { (name: String, key: String, extra: String) in
+            "[[peer]]\nname = \"\(name)\"\npublic_key = \"\(key)\"\nservices = []\n\(extra)\n"
+        }
+        let line = "preshared_key = \"keys/edge.psk\""
+        let text = Samples.server(peer("a", Samples.key, line) + peer("b", Samples.otherKey, ""))
+        let server = try ServerConfiguration.load(
+            path: try folder.write(text, to: "server.toml")
+        )
+        let known = try #require(PublicKey(base64: Samples.key))
+        #expect(server.presharedKeys == [known: PresharedKey(entropy: .seeded(3))])
+        #expect(server.configuration.peers[0].presharedKey?.path == "keys/edge.psk")
+        let client = try ClientConfiguration.load(
+            path: try folder.write(Samples.clientHead + line + "\n", to: "client.toml")
+        )
+        #expect(client.presharedKey == PresharedKey(entropy: .seeded(3)))
+        chmod("\(folder.path)/keys/edge.psk", 0o644)
+        let errors = { (load: () throws(ConfigurationError) -> Void) -> [Complaint] in
+            do throws(ConfigurationError) { try load() } catch { return error.complaints }
+            return []
+        }
+        let atServer = errors { () throws(ConfigurationError) in
+            _ = try ServerConfiguration.load(path: "\(folder.path)/server.toml")
+        }
+        #expect(atServer.map(\.line) == [11] && atServer.map(\.key) == ["preshared_key"])
+        let atClient = errors { () throws(ConfigurationError) in
+            _ = try ClientConfiguration.load(path: "\(folder.path)/client.toml")
+        }
+        #expect(atClient.map(\.line) == [4] && atClient.map(\.key) == ["preshared_key"])
+    }
+
     @Test func loadsAFileWithItsKeyBesideIt() throws {
         let folder = try TemporaryFolder()
         mkdir("\(folder.path)/keys", 0o700)

@@ -103,4 +103,23 @@ import Testing
         let same = ServerReload(from: new, to: new)
         #expect(same.isEmpty)
     }
+
+    @Test func aPresharedKeyChangesByItsBytes() throws {
+        let configuration = try ClientConfiguration.parse(
+            Samples.clientHead + "preshared_key = \"a.psk\"\n",
+            file: "c"
+        )
+        let loaded = { (seed: UInt64) in
+            LoadedConfiguration(
+                configuration: configuration,
+                privateKey: self.key,
+                presharedKeys: [
+                    configuration.serverPublicKey: PresharedKey(entropy: .seeded(seed))
+                ]
+            )
+        }
+        #expect(ClientReload(from: loaded(1), to: loaded(1)).isEmpty)
+        let reload = ClientReload(from: loaded(1), to: loaded(2))
+        #expect(reload.changedKeys == ["preshared_key"] && reload.needsRestart.isEmpty)
+    }
 }

@@ -106,6 +106,12 @@ import Testing
         ),
         (
             "[[peer]]\nname = \"a\"\npublic_key = \"\(Samples.key)\"\nservices = []\n"
+                + "preshared_key = \"\(Samples.otherKey)\"",
+            "tcp",
+            "s:11: preshared_key: got a key itself (not shown), expected the path of a key file"
+        ),
+        (
+            "[[peer]]\nname = \"a\"\npublic_key = \"\(Samples.key)\"\nservices = []\n"
                 + "origins = [\"all\"]",
             "tcp",
             "s:11: origins: got \"all\", expected a network such as \"192.0.2.0/24\" or"

@@ -1,5 +1,7 @@
 """Whoever is refused is told why in its log, within 3 s of trying."""
 
+import signal
+import subprocess
 import time
 
 import peers
@@ -47,6 +49,50 @@ def cipher_mismatch(lab):
     lab.start_server([WEB], 'cipher = "aes-256-gcm"\n')
     client = lab.start_client([WEB], 'cipher = "chacha20-poly1305"\n')
     expect_told(client, "cipher-mismatch")
+
+
+def preshared(lab, name: str) -> str:
+    run = subprocess.run(
+        [f"{lab.binaries}/fairlead", "keygen", "--preshared", f"{lab.folder}/{name}"],
+        capture_output=True,
+        text=True,
+    )
+    expect(run.returncode == 0 and not run.stdout, f"keygen --preshared: {run}")
+    return f'preshared_key = "{name}"\n'
+
+
+@case("another preshared key, or one end without: preshared-key within 3 s")
+def other_preshared_key(lab):
+    one, other = preshared(lab, "one.psk"), preshared(lab, "other.psk")
+    for here, there in ((one, ""), ("", one), (one, other)):
+        server = lab.start_server([WEB], peer='services = ["*"]\n' + there)
+        client = lab.start_client([WEB], here)
+        expect_told(client, "preshared-key")
+        client.stop()
+        server.stop()
+
+
+@case("a preshared key both have is used; a new one acts with a reload, and cuts nothing")
+def common_preshared_key(lab):
+    peers.TCPBackend(lab, BACKEND4, 8080, peers.echo)
+    one, two = preshared(lab, "one.psk"), preshared(lab, "two.psk")
+    server = lab.start_server([WEB], peer='services = ["*"]\n' + one)
+    client = lab.start_client([WEB], one)
+    client.wait("session-up", 3)
+    with lab.connect(EDGE4, 8080) as player:
+        player.sendall(b"hello")
+        peers.read_exactly(player, 5)
+        lab.write("server.toml", lab.server_text([WEB], peer='services = ["*"]\n' + two))
+        server.process.send_signal(signal.SIGHUP)
+        server.wait("reload", 3)
+        player.sendall(b"again")
+        peers.read_exactly(player, 5)
+    client.stop()
+    stale = lab.start_client([WEB], one, name="stale")
+    expect_told(stale, "preshared-key")
+    lab.write("stale.toml", lab.client_text([WEB], two))
+    stale.process.send_signal(signal.SIGHUP)
+    stale.wait("session-up", 3)
 
 
 @case("a cipher both name is used")

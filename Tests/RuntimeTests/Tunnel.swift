@@ -88,6 +88,7 @@ final class Tunnel {
     /// What the next reload of each end reads.
     let nextClient: Shared<ClientConfiguration>
     let nextServer: Shared<ServerConfiguration>
+    let nextPresharedKeys: Shared<(client: PresharedKey?, server: PresharedKey?)>
 
     final class Shared<Value: Sendable>: Sendable {
         let value: Mutex<Value>
@@ -102,6 +103,7 @@ final class Tunnel {
         clientWorkers: Int = 1,
         listen: [SocketAddress] = [loopback],
         origins: [String]? = nil,
+        presharedKeys: (client: PresharedKey?, server: PresharedKey?) = (nil, nil),
         via route: (SocketAddress) throws -> Endpoint = { .address($0) },
         servers pick: ([Endpoint]) -> [Endpoint] = { $0 }
     ) throws {
@@ -116,16 +118,18 @@ final class Tunnel {
         serverConfiguration.peers = [peer]
         let nextServer = Shared(serverConfiguration)
         self.nextServer = nextServer
-        let server = try ServerProcess(
-            LoadedConfiguration(configuration: serverConfiguration, privateKey: serverKey),
-            log: self.serverLog.log(),
-            reload: {
-                let next = nextServer.value.withLock { $0 }
-                return .configuration(
-                    LoadedConfiguration(configuration: next, privateKey: serverKey)
-                )
-            }
-        )
+        let nextKeys = Shared(presharedKeys)
+        self.nextPresharedKeys = nextKeys
+        let loadServer = { @Sendable in
+            LoadedConfiguration(
+                configuration: nextServer.value.withLock { $0 },
+                privateKey: serverKey,
+                presharedKeys: Self.table(nextKeys.value.withLock { $0.server }, of: clientKey)
+            )
+        }
+        let server = try ServerProcess(loadServer(), log: self.serverLog.log()) {
+            .configuration(loadServer())
+        }
         self.serverRun = try Running { server.run() }
         var clientConfiguration = ClientConfiguration(
             servers: pick(try self.serverLog.listenAddresses().map(route)),
@@ -136,21 +140,28 @@ final class Tunnel {
         clientConfiguration.transport.workers = clientWorkers
         let nextClient = Shared(clientConfiguration)
         self.nextClient = nextClient
-        let client = try ClientProcess(
-            LoadedConfiguration(configuration: clientConfiguration, privateKey: clientKey),
-            log: self.clientLog.log(),
-            reload: {
-                let next = nextClient.value.withLock { $0 }
-                return .configuration(
-                    LoadedConfiguration(configuration: next, privateKey: clientKey)
-                )
-            }
-        )
+        let loadClient = { @Sendable in
+            LoadedConfiguration(
+                configuration: nextClient.value.withLock { $0 },
+                privateKey: clientKey,
+                presharedKeys: Self.table(nextKeys.value.withLock { $0.client }, of: serverKey)
+            )
+        }
+        let client = try ClientProcess(loadClient(), log: self.clientLog.log()) {
+            .configuration(loadClient())
+        }
         self.clientRun = try Running { client.run() }
         self.server = server
         self.client = client
         self.serverConfiguration = serverConfiguration
         self.clientConfiguration = clientConfiguration
+    }
+
+    private static func table(
+        _ key: PresharedKey?,
+        of holder: SecretKey
+    ) -> [PublicKey: PresharedKey] {
+        key.map { [holder.publicKey: $0] } ?? [:]
     }
 
     /// Where the client listens, in the order of the forwards.

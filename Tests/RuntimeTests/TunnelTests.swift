@@ -384,6 +384,34 @@ import Testing
         #expect(run.exitCode(within: 2) == 0)
     }
 
+    @Test func presharedKeysThatDifferAreNamed() throws {
+        let backend = try EchoServer()
+        let keys = (1...2).map { PresharedKey(entropy: .seeded($0)) }
+        let tunnel = try Tunnel(
+            services: [service("echo", .tcp, [backend.address])],
+            forwards: [forward("echo", .tcp)],
+            presharedKeys: (keys[0], keys[1])
+        )
+        let named = tunnel.clientLog.line(with: ["reason=preshared-key", "[[peer]]"], within: 3.2)
+        #expect(named != nil)
+        // One end is put right, without a restart.
+        tunnel.nextPresharedKeys.value.withLock { $0 = (keys[1], keys[1]) }
+        tunnel.client.requestReload()
+        #expect(tunnel.clientLog.line(with: [" session-up "], within: 3) != nil)
+        let socket = try self.connect(tunnel.entrances[0])
+        #expect([UInt8](1...5).withUnsafeBytes { writeAll(socket, $0) })
+        #expect(try nextRead(socket) == .moved(5))
+        // Both get a new one: what is up stays up.
+        tunnel.nextPresharedKeys.value.withLock { $0 = (keys[0], keys[0]) }
+        tunnel.client.requestReload()
+        tunnel.server.requestReload()
+        #expect(tunnel.serverLog.line(with: [" reload "]) != nil)
+        #expect([UInt8](1...6).withUnsafeBytes { writeAll(socket, $0) })
+        #expect(try nextRead(socket) == .moved(6))
+        socket.close()
+        #expect(tunnel.stop())
+    }
+
     @Test func aPortInUseEndsTheStartWithAdvice() throws {
         let taken = try TCPListener(binding: loopback)
         let noFile = KeyFile(path: "unused", location: "unused")

@@ -29,12 +29,12 @@ import Testing
 
     @Test func badKeyFilesAreRefused() {
         let cases: [(String, KeyFileError)] = [
-            ("", .noKey),
-            ("# FAIRLEAD-SECRET-KEY:\(Self.secretText)\n", .noKey),
-            ("# one\nhello\n", .malformed(line: 2)),
-            ("FAIRLEAD-SECRET-KEY:", .malformed(line: 1)),
-            ("FAIRLEAD-SECRET-KEY:\(Self.secretText)=", .malformed(line: 1)),
-            ("\(Self.secretText)\n\(Self.secretText)\n", .severalKeys(line: 2)),
+            ("", .noKey(.secret)),
+            ("# FAIRLEAD-SECRET-KEY:\(Self.secretText)\n", .noKey(.secret)),
+            ("# one\nhello\n", .malformed(.secret, line: 2)),
+            ("FAIRLEAD-SECRET-KEY:", .malformed(.secret, line: 1)),
+            ("FAIRLEAD-SECRET-KEY:\(Self.secretText)=", .malformed(.secret, line: 1)),
+            ("\(Self.secretText)\n\(Self.secretText)\n", .severalKeys(.secret, line: 2)),
         ]
         for (text, error) in cases {
             #expect(throws: error) { _ = try SecretKey(keyFileText: text) }

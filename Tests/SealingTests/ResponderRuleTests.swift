@@ -273,10 +273,17 @@ import Testing
     @Test func theOldestCopyIsForgottenFirst() {
         var memory = ReplayMemory(entropy: .seeded(1))
         let now = Instant(nanoseconds: 0)
+        let client = SecretKey(entropy: .seeded(1)).publicKey
         let response = [UInt8](repeating: 7, count: 108)
         for hash in 0..<5000 as Range<UInt64> {
             response.withUnsafeBytes {
-                memory.remember(hash, localIndex: UInt32(hash), response: $0, at: now)
+                memory.remember(
+                    hash,
+                    client: client,
+                    localIndex: UInt32(hash),
+                    response: $0,
+                    at: now
+                )
             }
         }
         var unseen = 0

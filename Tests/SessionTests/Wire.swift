@@ -9,6 +9,8 @@ import Testing
 final class Wire {
     let client: Engine
     private(set) var server: Engine
+    /// What the server was told at its start.
+    let directory: PeerDirectory
     private let makeServer: (Instant) -> Engine
     var clientAddress = SocketAddress(ipv4: 0xC000_0201, port: 5000)
     let serverAddress = SocketAddress(ipv4: 0xC633_6401, port: 4600)
@@ -45,13 +47,15 @@ final class Wire {
         seed: UInt64 = 1,
         limits: EngineLimits = EngineLimits(),
         serverPacketSize: Int? = nil,
-        allowsCompression: Bool = true
+        allowsCompression: Bool = true,
+        presharedKeys: (client: PresharedKey?, server: PresharedKey?) = (nil, nil)
     ) {
         let entropy = EntropySource.seeded(seed)
         let serverKey = SecretKey(entropy: entropy)
         let clientKey = SecretKey(entropy: entropy)
-        let peer = Peer(name: "edge", publicKey: clientKey.publicKey, services: services)
-        let directory = PeerDirectory(
+        var peer = Peer(name: "edge", publicKey: clientKey.publicKey, services: services)
+        peer.presharedKey = presharedKeys.server
+        self.directory = PeerDirectory(
             peers: clientKnown ? [peer] : [],
             services: [
                 .init(
@@ -66,7 +70,7 @@ final class Wire {
                 ),
             ]
         )
-        var serverSettings = ServerSettings(privateKey: serverKey, directory: directory)
+        var serverSettings = ServerSettings(privateKey: serverKey, directory: self.directory)
         serverSettings.maximumPacketSize = serverPacketSize
         self.makeServer = { [serverSettings] now in
             Engine(
@@ -77,12 +81,14 @@ final class Wire {
             )
         }
         self.server = self.makeServer(self.now)
+        var clientSettings = ClientSettings(
+            servers: [self.serverAddress],
+            serverPublicKey: serverKey.publicKey,
+            privateKey: clientKey
+        )
+        clientSettings.presharedKey = presharedKeys.client
         self.client = Engine(
-            client: ClientSettings(
-                servers: [self.serverAddress],
-                serverPublicKey: serverKey.publicKey,
-                privateKey: clientKey
-            ),
+            client: clientSettings,
             limits: limits,
             entropy: entropy,
             at: self.now

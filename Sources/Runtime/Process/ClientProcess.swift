@@ -94,6 +94,7 @@ public final class ClientProcess: Sendable {
             serverPublicKey: self.configuration.serverPublicKey,
             privateKey: self.current.privateKey
         )
+        settings.presharedKey = self.current.presharedKey
         let transport = self.configuration.transport
         settings.cipher = transport.cipher
         settings.connectTimeout = transport.connectTimeout
@@ -243,14 +244,17 @@ public final class ClientProcess: Sendable {
         self.bound = self.bound.filter { plan.forwards[$0.key] != nil }
         for listener in fresh[0] { self.bound[listener.place] = listener.localAddress }
         if changes.changedKeys.contains("server") { self.postServers() }
+        let presharedKey = new.presharedKey
+        self.core.crew.post { _ in .presharedKey(presharedKey) }
         do {
             try self.resolver?.watch(new.configuration.servers)
         } catch {
             self.core.log.error("resolver-failed", ["cause": "\(error)"])
         }
         self.checkTransparentRoutes(new.configuration)
-        // The server's address is all outside `[[forward]]` that a running engine takes over.
-        let waiting = changes.needsRestart + changes.changedKeys.filter { $0 != "server" }
+        // All outside `[[forward]]` that a running engine takes over.
+        let taken: Set = ["server", "preshared_key"]
+        let waiting = changes.needsRestart + changes.changedKeys.filter { !taken.contains($0) }
         // Whoever reads that line finds the new state of things, listeners included.
         self.core.crew.settle()
         self.core.log.reloaded(waiting)

@@ -127,7 +127,7 @@ public final class ServerProcess: Sendable {
         self.listeners = sockets[0].map(\.localAddress)
         try self.refuseLoops(self.configuration)
         self.watchAddresses()
-        let plan = ServerPlan(self.configuration, at: .now())
+        let plan = ServerPlan(self.current, at: .now())
         self.expiry = plan.nextExpiry
         let mailboxes = try (0..<workers).map { _ in try Mailbox() }
         let indexKey: UInt64 = EntropySource.kernel().next()
@@ -256,11 +256,7 @@ public final class ServerProcess: Sendable {
 
     /// Gives the workers what the configuration means at this moment.
     private func postPlan() -> ServerPlan {
-        let plan = ServerPlan(
-            self.current.configuration,
-            draining: self.drained.names,
-            at: .now()
-        )
+        let plan = ServerPlan(self.current, draining: self.drained.names, at: .now())
         self.expiry = plan.nextExpiry
         self.core.crew.post { _ in .server(plan) }
         return plan

@@ -3,6 +3,7 @@ import Erasure
 import LinuxIO
 import Primitives
 import Recovery
+import Sealing
 import Session
 
 /// A server's configuration as its workers need it.
@@ -17,12 +18,13 @@ struct ServerPlan: Sendable {
     /// When the next key expires.
     let nextExpiry: WallTime?
 
-    /// What `configuration` means at `time`.
+    /// What `loaded` means at `time`.
     init(
-        _ configuration: ServerConfiguration,
+        _ loaded: LoadedConfiguration<ServerConfiguration>,
         draining: Set<BackendName> = [],
         at time: WallTime
     ) {
+        let configuration = loaded.configuration
         self.draining = draining
         self.nextExpiry = configuration.peers.filter(\.isEnabled).compactMap(\.expires)
             .filter { $0 > time }.min()
@@ -30,13 +32,15 @@ struct ServerPlan: Sendable {
         self.peers = configuration.peers
         self.ownAddresses = Self.ownAddresses(configuration)
         self.directory = PeerDirectory(
-            peers: configuration.peers.map {
-                Peer(
-                    name: $0.name,
-                    publicKey: $0.publicKey,
-                    services: $0.services,
-                    quota: PeerQuota($0, at: time)
+            peers: configuration.peers.map { entry in
+                var peer = Peer(
+                    name: entry.name,
+                    publicKey: entry.publicKey,
+                    services: entry.services,
+                    quota: PeerQuota(entry, at: time)
                 )
+                peer.presharedKey = loaded.presharedKeys[entry.publicKey]
+                return peer
             },
             services: configuration.services.map {
                 PeerDirectory.Service(

@@ -60,6 +60,8 @@ enum Order: Sendable {
     case questionSessions(of: PublicKey)
     /// The tunnel's server, in order of preference.
     case tunnelServers([SocketAddress])
+    /// What the next handshakes are made with, on a client.
+    case presharedKey(PresharedKey?)
     case snapshot(SnapshotRequest)
     /// End every session and stop.
     case shutDown

@@ -138,6 +138,9 @@ extension Worker {
         case "server-silent":
             "no answer: check server (address, firewall) and server_public_key; a wrong key and an"
                 + " absent server look the same"
+        case "preshared-key":
+            "the answer does not open: the two ends have different preshared keys, or one has none;"
+                + " compare preshared_key here and in the server's [[peer]]"
         case "unknown-key": "the server has no [[peer]] with this client's public key"
         case "no-permission": "the server's [[peer]] entry lists no service that exists"
         case "cipher-mismatch": "the two ends allow no cipher in common"

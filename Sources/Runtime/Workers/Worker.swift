@@ -312,6 +312,7 @@ final class Worker {
         case .ownAddresses(let addresses): self.server?.adoptOwn(addresses)
         case .questionSessions(let key): self.engine.questionSessions(of: key, at: now)
         case .tunnelServers(let servers): self.engine.replace(servers: servers)
+        case .presharedKey(let key): self.engine.replace(presharedKey: key)
         case .snapshot(let request): request.answer(self.snapshot(at: now))
         case .shutDown: self.shutDown(at: now)
         }

@@ -54,6 +54,8 @@ public enum ConnectFailure: UInt8, Sendable {
     case versionMismatch
     case limit
     case keyExpired
+    /// An answer came that does not open: one end has another preshared key, or none.
+    case presharedKey
 
     public var label: String {
         switch self {
@@ -64,6 +66,7 @@ public enum ConnectFailure: UInt8, Sendable {
         case .versionMismatch: "version-mismatch"
         case .limit: "limit"
         case .keyExpired: "key-expired"
+        case .presharedKey: "preshared-key"
         }
     }
 }

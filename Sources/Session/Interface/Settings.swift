@@ -31,6 +31,7 @@ public struct ClientSettings {
     public var servers: [SocketAddress]
     public var serverPublicKey: PublicKey
     public var privateKey: SecretKey
+    public var presharedKey: PresharedKey?
     public var cipher = CipherPreference.auto
     /// How long a stream may wait for a session.
     public var connectTimeout = Instant.Interval.seconds(10)
@@ -80,6 +81,8 @@ public struct ServerSettings {
 public struct Peer: Sendable, Hashable {
     public var name: String
     public var publicKey: PublicKey
+    /// What the peer has to know besides its own key.
+    public var presharedKey: PresharedKey?
     /// Names of services, or `*` for all.
     public var services: [String]
     public var quota: PeerQuota

@@ -1,6 +1,6 @@
 public import Primitives
 import Recovery
-import Sealing
+public import Sealing
 
 /// What only a client engine has: a server to reach, and things that wait until it is reached.
 final class ClientRole {
@@ -45,6 +45,7 @@ final class ClientRole {
             cipher: settings.cipher,
             entropy: entropy
         )
+        self.initiator.presharedKey = settings.presharedKey
         self.retryAt = now
     }
 
@@ -121,9 +122,11 @@ final class ClientRole {
         !self.initiator.isActive && !self.isStopped && self.retryAt <= now
     }
 
-    /// Nothing came back for too long: the server to complain about, and the next one to try.
-    func noteSilence(at now: Instant) -> SocketAddress? {
+    /// Nothing of use came back for too long: what to complain about, and the next server to try.
+    func noteSilence(at now: Instant) -> (failure: ConnectFailure, server: SocketAddress)? {
         guard self.initiator.isActive, self.silenceDeadline <= now else { return nil }
+        let failure: ConnectFailure =
+            self.initiator.hasUnreadableAnswer ? .presharedKey : .serverSilent
         let silent = self.server
         let isNews = self.lastReport.map { now.since($0) >= Self.reportInterval } ?? true
         if self.servers.count > 1, self.session == nil {
@@ -136,7 +139,7 @@ final class ClientRole {
             return nil
         }
         self.lastReport = now
-        return silent
+        return (failure, silent)
     }
 
     func refused(at now: Instant) {
@@ -164,6 +167,17 @@ extension Engine {
         }
     }
 
+    /// Client reload: the session goes on, the next handshake is made with `presharedKey`.
+    public func replace(presharedKey: PresharedKey?) {
+        guard case .client(let client) = self.role,
+            client.initiator.presharedKey != presharedKey
+        else { return }
+        client.initiator.presharedKey = presharedKey
+        guard client.initiator.isActive else { return }
+        client.initiator.cancel()
+        client.restart(at: Instant(nanoseconds: 0))
+    }
+
     func wake(_ client: ClientRole, at now: Instant) {
         if client.isRetryDue(at: now) {
             client.restart(at: .never)
@@ -179,8 +193,8 @@ extension Engine {
                 at: now
             )
         }
-        if let silent = client.noteSilence(at: now) {
-            self.board.post(.connectFailed(.serverSilent, server: silent))
+        if let (failure, server) = client.noteSilence(at: now) {
+            self.board.post(.connectFailed(failure, server: server))
         }
         self.expireWaiting(client, at: now)
     }

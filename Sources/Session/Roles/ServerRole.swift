@@ -20,6 +20,18 @@ final class ServerRole {
             clamping: settings.maximumPacketSize ?? 1472
         )
     }
+
+    /// From now on handshakes are made with what `directory` says; sessions that are up go on.
+    func adopt(_ directory: PeerDirectory) {
+        for peer in directory.peers {
+            let before = self.directory.index(of: peer.publicKey)
+            guard let before, self.directory.peers[before].presharedKey != peer.presharedKey else {
+                continue
+            }
+            self.responder.forgetAnswers(to: peer.publicKey)
+        }
+        self.directory = directory
+    }
 }
 
 extension Engine {
@@ -74,14 +86,14 @@ extension Engine {
         guard peer.quota.isEnabled else { return .refuse(.keyExpired) }
         guard !peer.services.isEmpty else { return .refuse(.noPermission) }
         if self.session(route, of: key, instance: hello.instance) != nil {
-            return .accept(continues: true)
+            return .accept(continues: true, presharedKey: peer.presharedKey)
         }
         if server.settings.accounts(key).held(.session) >= peer.quota.maximumSessions {
             return self.question(key, at: now) ? .wait : .refuse(.limit)
         }
         let count = self.sessions.reduce(0) { $0 + ($1?.isConfirmed == true ? 1 : 0) }
         return count < server.settings.maximumSessions
-            ? .accept(continues: false) : .refuse(.limit)
+            ? .accept(continues: false, presharedKey: peer.presharedKey) : .refuse(.limit)
     }
 
     /// The session behind a receiver index, if it is that client's.
@@ -188,7 +200,7 @@ extension Engine {
                 && directory.service(service.name, service.serviceProtocol)?.allowsCompression
                     != true
         }
-        server.directory = directory
+        server.adopt(directory)
         for session in self.sessions {
             guard let session, let key = session.clientKey else { continue }
             guard let index = directory.index(of: key) else {
