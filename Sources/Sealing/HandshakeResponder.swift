@@ -224,24 +224,9 @@ public final class HandshakeResponder {
         _ decision: ResponderDecision,
         newIndex: () -> UInt32
     ) -> ResponderOutcome {
+        if case .wait = decision { return .dropped(.clientLimit) }
         let client = self.noise.remoteStatic
-        var answer = Answer()
-        var presharedKey: PresharedKey?
-        switch decision {
-        case .wait: return .dropped(.clientLimit)
-        case .refuse(let reason): answer.refusal = reason
-        case .accept(let continues, let key):
-            answer.continuesSession = continues
-            presharedKey = key
-            answer.cipher = self.ciphers.intersection(hello.ciphers).best
-            if !(hello.minimumVersion...max(hello.minimumVersion, hello.maximumVersion)
-                ~= Hello.version)
-            {
-                answer.refusal = .versionMismatch
-            } else if answer.cipher == nil {
-                answer.refusal = .cipherMismatch
-            }
-        }
+        var (answer, presharedKey) = self.verdict(decision, hello)
         guard answer.refusal == nil, let cipher = answer.cipher else {
             return self.refuse(request, answer)
         }
@@ -278,6 +263,28 @@ public final class HandshakeResponder {
             handshakeHash: self.noise.handshakeHash
         )
         return .accepted(established, client: client, replyByteCount: byteCount)
+    }
+
+    /// What is said to `hello`, and the preshared key that goes with it.
+    private func verdict(
+        _ decision: ResponderDecision,
+        _ hello: Hello
+    ) -> (answer: Answer, presharedKey: PresharedKey?) {
+        var answer = Answer()
+        guard case .accept(let continues, let presharedKey) = decision else {
+            if case .refuse(let reason) = decision { answer.refusal = reason }
+            return (answer, nil)
+        }
+        answer.continuesSession = continues
+        answer.cipher = self.ciphers.intersection(hello.ciphers).best
+        if !(hello.minimumVersion...max(hello.minimumVersion, hello.maximumVersion)
+            ~= Hello.version)
+        {
+            answer.refusal = .versionMismatch
+        } else if answer.cipher == nil {
+            answer.refusal = .cipherMismatch
+        }
+        return (answer, presharedKey)
     }
 
     private func split(_ cipher: Cipher) -> TransportKeys {
