@@ -51,6 +51,15 @@ public enum MetricsPage {
             page.sample("\(service.bytesUp)", name, ("direction", "up"))
             page.sample("\(service.bytesDown)", name, ("direction", "down"))
         }
+        guard report.role == .server else { return }
+        page.begin(
+            "source_ports_changed_total",
+            "counter",
+            "Players shown to a backend with another port, because theirs was taken."
+        )
+        for service in report.services {
+            page.sample("\(service.portsChanged)", ("service", service.name))
+        }
     }
 
     private static func wire(_ counters: ProcessReport.Counters, on page: inout Page) {

@@ -61,6 +61,8 @@ public struct ProcessReport: Sendable {
         public var bytesUp: UInt64 = 0
         /// Payload from backends to players, in bytes.
         public var bytesDown: UInt64 = 0
+        /// Players whose own port a backend could not be shown.
+        public var portsChanged: UInt64 = 0
         /// Empty on a client.
         public var backends: [Backend] = []
 

@@ -26,7 +26,8 @@ struct CheckCommand: ParsableCommand {
         var failures: [ConfigurationError] = []
         if let path = self.server {
             do throws(ConfigurationError) {
-                _ = try ServerConfiguration.load(path: path, groupReadableKeys: group)
+                let loaded = try ServerConfiguration.load(path: path, groupReadableKeys: group)
+                Terminal.warn(loaded.configuration.warnings)
             } catch {
                 failures.append(error)
             }

@@ -35,6 +35,11 @@ enum Terminal {
 
     static func complain(_ text: String) { self.write(text + "\n", to: STDERR_FILENO) }
 
+    /// Tells what is allowed and yet hardly meant.
+    static func warn(_ warnings: [String]) {
+        for warning in warnings { self.complain("warning: \(warning)") }
+    }
+
     static func write(_ text: String, to descriptor: Int32) {
         var rest = Array(text.utf8)[...]
         while !rest.isEmpty {

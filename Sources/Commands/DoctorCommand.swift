@@ -63,6 +63,9 @@ struct DoctorCommand: ParsableCommand {
         needs.descriptors = max(needs.descriptors, limits.maximumStreams + limits.maximumFlows)
         needs.lowestPort = min(needs.lowestPort, Self.lowest(configuration.listen.map(\.port)))
         var findings = [DoctorFinding.ok("server-file", "\(path) is well formed")]
+        findings += configuration.warnings.map {
+            .warning("origins", $0, cure: "see: origins of [[peer]]")
+        }
         findings += services.unresolved.map {
             .failure("backend \($0)", "the name has no address", cure: "see: getent hosts")
         }

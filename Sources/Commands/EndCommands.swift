@@ -21,7 +21,10 @@ public struct ServerCommand: ParsableCommand {
         } catch {
             throw RunOptions.refuse(error)
         }
-        if self.options.check { return Terminal.print("ok") }
+        if self.options.check {
+            Terminal.warn(loaded.configuration.warnings)
+            return Terminal.print("ok")
+        }
         throw ExitCode(EndProcess.run(loaded, self.options))
     }
 

@@ -32,6 +32,7 @@ extension ProcessReport {
             service.flows = tally.flows
             service.bytesUp = tally.bytesUp
             service.bytesDown = tally.bytesDown
+            service.portsChanged = tally.portsChanged
             service.backends = tally.backends.map { backend in
                 var shown = Backend(
                     address: backend.address,

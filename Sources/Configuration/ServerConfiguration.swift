@@ -94,7 +94,7 @@ public struct Service: Hashable, Sendable {
     public var origin = Origin.none
     /// Never `.any`.
     public var dialect = DatagramDialect.every
-    public var sourcePort = SourcePort.keep
+    public var sourcePort = SourcePort.keepOrAny
     /// Whether IPv4 backends are shown a stable address of 240.0.0.0/4 for players with IPv6.
     public var usesPseudoIPv4 = false
     public var health: HealthCheck?

@@ -28,7 +28,7 @@ extension Service {
             section.checkHeader("origin", header, with: transportProtocol)
             section.checkDialect(dialect, beside: "origin", header, transportProtocol)
         }
-        if let sourcePort, sourcePort != .keep, isOriginKnown, origin != .transparent {
+        if let sourcePort, sourcePort != .keepOrAny, isOriginKnown, origin != .transparent {
             section.complain(
                 "source_port",
                 got: "\"\(sourcePort.rawValue)\" with origin \"\((origin ?? .none).rawValue)\"",
@@ -54,7 +54,7 @@ extension Service {
         self.balance = balance ?? .roundRobin
         self.origin = origin ?? .none
         self.dialect = dialect ?? .every
-        self.sourcePort = sourcePort ?? .keep
+        self.sourcePort = sourcePort ?? .keepOrAny
         self.usesPseudoIPv4 = usesPseudoIPv4 ?? false
         self.health = health
         self.redundancy = redundancy

@@ -15,6 +15,12 @@ enum AddressKind: Equatable {
         address.isIPv4 ? Self.ofIPv4(address) : Self.ofIPv6(address)
     }
 
+    /// The block that an address of somebody's own network lies in, as it is written.
+    static func block(of address: SocketAddress) -> AddressPrefix? {
+        guard case .special(let block) = Self.of(address) else { return nil }
+        return block
+    }
+
     private static func ofIPv4(_ address: SocketAddress) -> Self {
         let bits = address.ipv4
         switch bits >> 24 {

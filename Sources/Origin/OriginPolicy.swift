@@ -18,6 +18,29 @@ public enum OriginRefusal: String, CaseIterable, Sendable {
     case notGranted = "not-granted"
 }
 
+extension OriginRefusal {
+    /// What is wrong, for the operator of the server; `peer` is the client's name.
+    public func cause(peer: String) -> String {
+        switch self {
+        case .notPublic: "private address, not in origins of \(peer)"
+        case .notGranted: "not in origins of \(peer)"
+        default: self.rawValue
+        }
+    }
+
+    /// What would let such players in; `nil` where nothing does.
+    public func cure(_ claim: SocketAddress, peer: String) -> String? {
+        switch self {
+        case .notPublic:
+            AddressKind.block(of: claim).map { "to allow: add \"\($0)\" to origins of \(peer)" }
+        case .notGranted:
+            "to allow: add \"\(claim.hostText)\", or \"\(claim.isIPv4 ? "0.0.0.0/0" : "::/0")\" for"
+                + " every public address, to origins of \(peer)"
+        default: nil
+        }
+    }
+}
+
 /// What becomes of a client's claim about a player's address.
 public enum OriginVerdict: Hashable, Sendable {
     /// Show the backend this address.

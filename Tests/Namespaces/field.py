@@ -11,6 +11,7 @@ from verdicts import run_all
 MODULES = """
     tproxy claims draining unprivileged
     streams datagrams hostile refusals quotas outages paths origin
+    field_claims
     proxies transparency operation gates captures crowds upheavals
 """
 for name in MODULES.split():

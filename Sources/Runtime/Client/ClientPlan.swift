@@ -119,7 +119,9 @@ struct LocalListener {
 
 extension Forward {
     /// What a stream or flow of this forward asks of the server.
-    func request(origin: SocketAddress, destination: SocketAddress) -> OpenRequest {
+    ///
+    /// `origin`: the player; `nil`: the client itself.
+    func request(origin: SocketAddress?, destination: SocketAddress) -> OpenRequest {
         var request = OpenRequest(
             service: self.service,
             serviceProtocol: ServiceProtocol(self.transportProtocol)

@@ -75,7 +75,9 @@ extension ClientSide {
                         connection,
                         slot,
                         listener,
-                        origin: header?.source ?? connection.peer,
+                        origin: header.flatMap {
+                            self.hosts.origin($0.source, by: connection.peer)
+                        },
                         destination: header?.destination ?? connection.local,
                         context: OpenContext(
                             uniqueID: parser.uniqueID,
@@ -147,12 +149,14 @@ extension ClientSide {
 
     /// Who sent a datagram, and where in it the player's own bytes begin; `nil` if it is dropped
     /// or says nothing but who comes.
+    ///
+    /// No player: the proxy that sent it speaks for itself.
     @inline(__always)
     func unwrap(
         _ packet: ReceivedPacket,
         _ listener: Listener,
         at now: Instant
-    ) -> (player: SocketAddress, destination: SocketAddress, payload: UnsafeRawBufferPointer)? {
+    ) -> (player: SocketAddress?, destination: SocketAddress, payload: UnsafeRawBufferPointer)? {
         let bytes = UnsafeRawBufferPointer(packet.bytes)
         guard let acceptor = listener.acceptor else {
             return (packet.source, packet.destination, bytes)
@@ -166,7 +170,7 @@ extension ClientSide {
         _ listener: Listener,
         _ acceptor: DatagramAcceptor,
         at now: Instant
-    ) -> (player: SocketAddress, destination: SocketAddress, payload: UnsafeRawBufferPointer)? {
+    ) -> (player: SocketAddress?, destination: SocketAddress, payload: UnsafeRawBufferPointer)? {
         guard listener.trusted.contains(packet.source) else {
             self.refuseDatagram("untrusted", listener, from: packet.source)
             return nil
@@ -177,7 +181,7 @@ extension ClientSide {
             return nil
         case .payload(let header, let offset):
             return (
-                header?.source ?? packet.source,
+                header?.source,
                 header?.destination ?? packet.destination,
                 UnsafeRawBufferPointer(rebasing: bytes[offset...])
             )

@@ -80,6 +80,8 @@ final class ClientSide {
     private var listeners: [Listener?] = []
     private var resting: [Int] = []
     private var restEnd = Instant.never
+    /// What tells players on this machine from others.
+    var hosts = ClientHosts([])
     private(set) var deadline = Instant.never
 
     init(_ parts: SideParts, seed: UInt64) {
@@ -173,7 +175,7 @@ final class ClientSide {
                     accepted,
                     slot,
                     listener,
-                    origin: accepted.peer,
+                    origin: self.hosts.origin(accepted.peer, by: accepted.peer),
                     destination: accepted.local,
                     at: now
                 )
@@ -184,11 +186,13 @@ final class ClientSide {
     }
 
     /// Opens a stream for a connection; `rest` is what the player has already sent.
+    ///
+    /// `origin`: the player; `nil`: the client itself.
     func open(
         _ accepted: AcceptedConnection,
         _ slot: Int,
         _ listener: Listener,
-        origin: SocketAddress,
+        origin: SocketAddress?,
         destination: SocketAddress,
         context: OpenContext = OpenContext(),
         rest: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0),
@@ -281,9 +285,10 @@ final class ClientSide {
         _ listener: Listener,
         at now: Instant
     ) {
-        guard let (player, destination, payload) = self.unwrap(packet, listener, at: now) else {
+        guard let (named, destination, payload) = self.unwrap(packet, listener, at: now) else {
             return
         }
+        let player = named ?? packet.source
         // Where a header comes but once, the proxy's own address tells its flows apart.
         let isByProxy = listener.acceptor?.remembersFlows ?? false
         var flow = PlayerFlow()
@@ -297,7 +302,7 @@ final class ClientSide {
         )
         guard
             let handle = known
-                ?? self.open(flow, listener, packet, origin: player, destination, at: now),
+                ?? self.open(flow, listener, packet, origin: named, destination, at: now),
             let entry = self.flows.entry(handle)
         else { return }
         entry.pointee.answerTo = packet.source
@@ -310,11 +315,14 @@ final class ClientSide {
         _ flow: PlayerFlow,
         _ listener: Listener,
         _ packet: ReceivedPacket,
-        origin: SocketAddress,
+        origin: SocketAddress?,
         _ destination: SocketAddress,
         at now: Instant
     ) -> FlowHandle? {
-        var request = listener.forward.request(origin: origin, destination: destination)
+        var request = listener.forward.request(
+            origin: origin.flatMap { self.hosts.origin($0, by: packet.source) },
+            destination: destination
+        )
         if listener.acceptor != nil { request.context = Self.context(packet, listener) }
         guard
             let handle = self.parts.engine.openFlow(request, at: now)

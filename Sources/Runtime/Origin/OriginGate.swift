@@ -18,8 +18,8 @@ final class OriginGate {
 
     enum Decision {
         case admitted(ShownPlayer)
-        /// `cause` for the log beside the reason.
-        case refused(peer: String, cause: String)
+        /// `cause` for the log beside the reason, `cure` where there is one.
+        case refused(peer: String, cause: String, cure: String? = nil)
     }
 
     private var peers: [String: Peer] = [:]
@@ -54,7 +54,14 @@ final class OriginGate {
         self.sessions[handle] = info
     }
 
-    func judge(_ request: OpenRequest, from session: SessionHandle) -> Decision {
+    /// `isShown`: whether the service shows its backends who the player is.
+    ///
+    /// Where nobody is shown anything, nothing is claimed that could be forbidden.
+    func judge(
+        _ request: OpenRequest,
+        from session: SessionHandle,
+        isShown: Bool
+    ) -> Decision {
         guard let info = self.sessions[session], let peer = self.peers[info.peerName] else {
             return .refused(peer: "-", cause: "its session has ended")
         }
@@ -62,14 +69,19 @@ final class OriginGate {
         // Whose claims are ignored may not name the connection or its other end either.
         var context = OpenContext()
         var destination: SocketAddress?
-        switch peer.policy.judge(request.origin, client: info.address) {
+        let claim = isShown ? request.origin : nil
+        switch peer.policy.judge(claim, client: info.address) {
         case .claimed(let claim):
             address = claim
             context = request.context
             destination = peer.policy.destination(request.destination)
         case .observed(let own): address = own
         case .refused(let refusal):
-            return .refused(peer: info.peerName, cause: refusal.rawValue)
+            return .refused(
+                peer: info.peerName,
+                cause: refusal.cause(peer: info.peerName),
+                cure: claim.flatMap { refusal.cure($0, peer: info.peerName) }
+            )
         }
         return .admitted(
             ShownPlayer(

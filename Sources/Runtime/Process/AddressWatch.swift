@@ -1,4 +1,3 @@
-import Configuration
 import LinuxIO
 import Primitives
 
@@ -7,18 +6,18 @@ final class AddressWatch {
     private let changes: RouteChanges
     private var last: [SocketAddress]
 
-    init(_ configuration: ServerConfiguration) throws(IOError) {
+    init() throws(IOError) {
         self.changes = try RouteChanges(of: .addresses)
-        self.last = ServerPlan.ownAddresses(configuration)
+        self.last = ownAddresses()
     }
 
     /// Readable at a change.
     var descriptor: Int32 { self.changes.descriptor }
 
     /// The addresses, if they are others than before; does next to nothing otherwise.
-    func takeChange(_ configuration: ServerConfiguration) -> [SocketAddress]? {
+    func takeChange() -> [SocketAddress]? {
         guard self.changes.take() else { return nil }
-        let addresses = ServerPlan.ownAddresses(configuration)
+        let addresses = ownAddresses()
         guard addresses != self.last else { return nil }
         self.last = addresses
         return addresses

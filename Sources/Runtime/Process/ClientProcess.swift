@@ -22,6 +22,7 @@ public final class ClientProcess: Sendable {
     nonisolated(unsafe) private var bound: [ClientPlan.Place: SocketAddress] = [:]
     nonisolated(unsafe) private var resolver: Resolver?
     nonisolated(unsafe) private var known: [String: [SocketAddress]] = [:]
+    nonisolated(unsafe) private var addresses: AddressWatch?
 
     /// `reload` reads and checks the configuration file again; it is called on SIGHUP.
     public init(
@@ -40,7 +41,8 @@ public final class ClientProcess: Sendable {
         self.core.run(
             start: { try self.start() },
             reload: { self.reload() },
-            resolved: { self.resolved($0) }
+            resolved: { self.resolved($0) },
+            chores: Chores(tend: { self.tend(at: $0) })
         )
     }
 
@@ -52,6 +54,29 @@ public final class ClientProcess: Sendable {
 
     /// The same as SIGTERM, from any thread.
     public func requestShutdown() { self.core.control.post(.terminate) }
+
+    // MARK: Addresses of this machine
+
+    private func watchAddresses() {
+        do throws(IOError) {
+            let watch = try AddressWatch()
+            try self.core.control.watch(watch.descriptor)
+            self.addresses = watch
+        } catch {
+            // Without netlink those of the start count.
+            self.core.log.warning("addresses-unwatched", ["cause": "\(error)"])
+        }
+        self.postAddresses(ownAddresses())
+    }
+
+    private func postAddresses(_ addresses: [SocketAddress]) {
+        self.core.crew.post { _ in .ownAddresses(addresses) }
+    }
+
+    private func tend(at now: Instant) {
+        guard let addresses = self.addresses?.takeChange() else { return }
+        self.postAddresses(addresses)
+    }
 
     // MARK: Starting
 
@@ -79,6 +104,7 @@ public final class ClientProcess: Sendable {
             )
         }
         try self.core.crew.start(parts, control: self.core.control)
+        self.watchAddresses()
         self.core.crew.post { .client(plan, newListeners: Handover(listeners[$0])) }
         self.checkTransparentRoutes(self.configuration)
         let control = self.core.control

@@ -32,6 +32,8 @@ public final class EventLog: Sendable {
     public let level: Level
     private let write: @Sendable (String) -> Void
     private let limiter = Mutex(LineLimiter())
+    /// What ``once(_:_:about:_:)`` has told of.
+    private let told = Mutex<Set<String>>([])
 
     /// `write` gets each finished line with its line feed; the default is standard error.
     public init(
@@ -65,6 +67,13 @@ public final class EventLog: Sendable {
         case .text: self.write(LogLine.text(stamp, level.rawValue, event, pairs))
         case .json: self.write(LogLine.json(stamp, level.rawValue, event, pairs))
         }
+    }
+
+    /// Tells of something the first time it happens to `subject`, one of a few that the
+    /// configuration names.
+    public func once(_ level: Level, _ event: String, about subject: String, _ fields: Fields) {
+        let isNew = self.told.withLock { $0.insert("\(event) \(subject)").inserted }
+        if isNew { self.log(level, event, fields) }
     }
 
     /// One `write(2)` per line, so that lines of two threads do not mix.

@@ -72,6 +72,7 @@ extension ProcessStatus {
         }
         self.services[index].bytesUp &+= tally.bytesUp
         self.services[index].bytesDown &+= tally.bytesDown
+        self.services[index].portsChanged &+= tally.portsChanged
         self.services[index].streams += tally.streams
         self.services[index].flows += tally.flows
         for backend in tally.backends {

@@ -81,7 +81,8 @@ public final class ServerProcess: Sendable {
     private func tend(at now: Instant) {
         self.routes?.tend(at: now)
         self.expirePeers(at: now)
-        guard let new = self.addresses?.takeChange(self.current.configuration) else { return }
+        guard self.addresses?.takeChange() != nil else { return }
+        let new = ServerPlan.ownAddresses(self.current.configuration)
         self.core.crew.post { _ in .ownAddresses(new) }
     }
 
@@ -148,6 +149,7 @@ public final class ServerProcess: Sendable {
             )
         )
         self.routes = routes
+        self.core.log.warn(self.configuration.warnings)
         self.changeRoutes { $0.adopt(self.configuration, at: $1) }
         let parts = (0..<workers).map { worker in
             WorkerParts(
@@ -185,7 +187,7 @@ public final class ServerProcess: Sendable {
 
     private func watchAddresses() {
         do throws(IOError) {
-            let watch = try AddressWatch(self.configuration)
+            let watch = try AddressWatch()
             try self.core.control.watch(watch.descriptor)
             self.addresses = watch
         } catch {
@@ -304,6 +306,7 @@ public final class ServerProcess: Sendable {
         } catch {
             return self.core.log.error("reload-refused", ["cause": error.description])
         }
+        self.core.log.warn(new.configuration.warnings)
         let changes = ServerReload(from: self.current, to: new)
         self.current = new
         self.drained.adopt(new.configuration)
@@ -326,6 +329,11 @@ public final class ServerProcess: Sendable {
 }
 
 extension EventLog {
+    /// Tells what a configuration hardly means.
+    func warn(_ warnings: [String]) {
+        for cause in warnings { self.warning("configuration-warning", ["cause": cause]) }
+    }
+
     /// Tells that a reload is done, and what of it has to wait.
     func reloaded(_ needRestart: [String]) {
         if needRestart.isEmpty {

@@ -92,6 +92,17 @@ struct Dialling {
         }
     }
 
+    /// Whether a socket shows another port than the player's, though its service would keep it.
+    static func isOtherPort(
+        _ service: Service,
+        _ player: ShownPlayer,
+        _ local: SocketAddress?
+    ) -> Bool {
+        guard service.origin == .transparent, let local else { return false }
+        let (source, port) = Self.source(service, player)
+        return port == .keepOrAny && local.port != source.port
+    }
+
     func close(_ claim: TransparentFlows.Claim?) {
         if let claim { self.dialer?.close(claim) }
     }

@@ -49,6 +49,7 @@ extension ServerSide {
         }
         let player = player.shown(to: address, of: entry.configuration, self.pseudonyms)
         let (socket, claim) = try self.dialling.flow(entry.configuration, player, to: address)
+        self.notePort(entry, player, socket.localAddress)
         do throws(IOError) {
             try self.parts.poller.add(
                 socket.descriptor,

@@ -128,6 +128,7 @@ extension ServerSide {
             let service = attempt.service.configuration
             let player = attempt.player.shown(to: address, of: service, self.pseudonyms)
             let socket = try self.dialling.stream(service, player, to: address)
+            self.notePort(attempt.service, player, socket.localAddress)
             let isAttached = self.parts.streams.attach(
                 attempt.handle,
                 socket: socket,

@@ -135,9 +135,11 @@ final class ServerSide {
 
     /// Who the backend is shown; `nil` after saying why the client may not claim that.
     func admit(_ request: OpenRequest, from session: SessionHandle) -> ShownPlayer? {
-        switch self.gate.judge(request, from: session) {
+        let origin = self.services[request.service]?.configuration.origin
+        let isShown = origin.map { $0 != .none } ?? true
+        switch self.gate.judge(request, from: session, isShown: isShown) {
         case .admitted(let player): return player
-        case .refused(let peer, let cause):
+        case .refused(let peer, let cause, let cure):
             self.parts.tallies.originsForbidden &+= 1
             self.parts.log.warning(
                 "open-refused",
@@ -145,11 +147,29 @@ final class ServerSide {
                     "peer": peer, "service": request.service,
                     "protocol": request.serviceProtocol == .tcp ? "tcp" : "udp",
                     "origin": request.origin?.description ?? "-", "cause": cause,
-                    "reason": ResetReason.originForbidden.label,
+                    "cure": cure ?? "-", "reason": ResetReason.originForbidden.label,
                 ]
             )
             return nil
         }
+    }
+
+    /// Counts players whose port was taken, and tells of the first.
+    func notePort(_ entry: ServiceEntry, _ player: ShownPlayer, _ local: SocketAddress?) {
+        let service = entry.configuration
+        guard Dialling.isOtherPort(service, player, local) else { return }
+        self.parts.tallies.changePort(service: entry.index)
+        self.parts.log.once(
+            .warning,
+            "source-port-changed",
+            about: service.name,
+            [
+                "service": service.name, "player": player.address.description,
+                "shown": local?.description ?? "-",
+                "cause": "the player's port is taken on this machine, or below 1024",
+                "hint": "told once; source_port = \"keep\" refuses such players instead",
+            ]
+        )
     }
 
     /// Sessions of this client that other workers have may be dead and in the way.

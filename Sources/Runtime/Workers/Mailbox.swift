@@ -54,7 +54,8 @@ enum Order: Sendable {
     case backendNews(BackendNews)
     /// Backends that get nobody new, all of them.
     case draining(Set<BackendName>)
-    /// The addresses of this machine, which no player can have.
+    /// The addresses of this machine, which no player of a server can have; a client's players who
+    /// have one are the client itself.
     case ownAddresses([SocketAddress])
     /// A client at its limit of sessions wants one: those that are dead should end.
     case questionSessions(of: PublicKey)

@@ -7,6 +7,8 @@ public struct ServiceTally: Sendable {
     public var bytesDown: UInt64 = 0
     public var streams = 0
     public var flows = 0
+    /// Players whose own port a backend could not be shown.
+    public var portsChanged: UInt64 = 0
     public var backends: [BackendTally] = []
 }
 
@@ -70,6 +72,8 @@ final class Tallies {
         guard backend >= 0 else { return }
         self.services[Int(service)].backends[Int(backend)].flows += change
     }
+
+    func changePort(service: Int32) { self.services[Int(service)].portsChanged &+= 1 }
 
     func setBackend(_ backend: Int, isUp: Bool, service: Int32) {
         self.services[Int(service)].backends[backend].isUp = isUp

@@ -309,7 +309,9 @@ final class Worker {
         case .resolved(let addresses): self.server?.resolved(addresses)
         case .backendNews(let news): self.server?.heard(news, at: now)
         case .draining(let backends): self.server?.drain(backends)
-        case .ownAddresses(let addresses): self.server?.adoptOwn(addresses)
+        case .ownAddresses(let addresses):
+            self.server?.adoptOwn(addresses)
+            self.client?.hosts = ClientHosts(addresses)
         case .questionSessions(let key): self.engine.questionSessions(of: key, at: now)
         case .tunnelServers(let servers): self.engine.replace(servers: servers)
         case .presharedKey(let key): self.engine.replace(presharedKey: key)
