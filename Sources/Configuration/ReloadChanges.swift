@@ -43,19 +43,26 @@ public struct ClientReload: Hashable, Sendable {
         self.forwards.isEmpty && self.needsRestart.isEmpty && self.changedKeys.isEmpty
     }
 
+    /// `running`: what the process was started with, which is what it runs until it ends where a
+    /// key takes a restart; `old` where it is the same.
     public init(
         from old: LoadedConfiguration<ClientConfiguration>,
-        to new: LoadedConfiguration<ClientConfiguration>
+        to new: LoadedConfiguration<ClientConfiguration>,
+        running: LoadedConfiguration<ClientConfiguration>? = nil
     ) {
-        let (before, after) = (old.configuration, new.configuration)
-        self.forwards = ListChanges(from: before.forwards, to: after.forwards) { $0.identity }
+        let started = running ?? old
+        let (before, after) = (started.configuration, new.configuration)
+        self.forwards = ListChanges(from: old.configuration.forwards, to: after.forwards) {
+            $0.identity
+        }
         var restart = Difference()
         restart.note("server_public_key", before.serverPublicKey, after.serverPublicKey)
-        restart.note("private_key", old.privateKey.publicKey, new.privateKey.publicKey)
+        restart.note("private_key", started.privateKey.publicKey, new.privateKey.publicKey)
         restart.note("workers", before.transport.workers, after.transport.workers)
         self.needsRestart = restart.keys
         var other = Difference()
-        other.note("server", before.servers, after.servers)
+        // Taken over at once, so that what runs is what was read last.
+        other.note("server", old.configuration.servers, after.servers)
         other.note("preshared_key", old.presharedKeys, new.presharedKeys)
         other.note("admin", before.admin, after.admin)
         other.note("admin_hosts", before.adminHosts, after.adminHosts)
@@ -82,16 +89,22 @@ public struct ServerReload: Hashable, Sendable {
             && self.changedKeys.isEmpty
     }
 
+    /// `running`: what the process was started with, which is what it runs until it ends where a
+    /// key takes a restart; `old` where it is the same.
     public init(
         from old: LoadedConfiguration<ServerConfiguration>,
-        to new: LoadedConfiguration<ServerConfiguration>
+        to new: LoadedConfiguration<ServerConfiguration>,
+        running: LoadedConfiguration<ServerConfiguration>? = nil
     ) {
-        let (before, after) = (old.configuration, new.configuration)
-        self.services = ListChanges(from: before.services, to: after.services) { $0.name }
-        self.peers = ListChanges(from: before.peers, to: after.peers) { $0.publicKey }
+        let started = running ?? old
+        let (before, after) = (started.configuration, new.configuration)
+        self.services = ListChanges(from: old.configuration.services, to: after.services) {
+            $0.name
+        }
+        self.peers = ListChanges(from: old.configuration.peers, to: after.peers) { $0.publicKey }
         var restart = Difference()
         restart.note("listen", before.listen, after.listen)
-        restart.note("private_key", old.privateKey.publicKey, new.privateKey.publicKey)
+        restart.note("private_key", started.privateKey.publicKey, new.privateKey.publicKey)
         restart.note("workers", before.transport.workers, after.transport.workers)
         self.needsRestart = restart.keys
         var other = Difference()
@@ -102,6 +115,41 @@ public struct ServerReload: Hashable, Sendable {
         other.note(before.transport, after.transport)
         other.note(before.limits, after.limits)
         self.changedKeys = other.keys
+    }
+}
+
+/// What changed, for the log: one item each.
+extension ListChanges {
+    fileprivate func described(_ kind: String, by name: (Item) -> String) -> [String] {
+        self.added.map { "\(kind) \(name($0)) added" }
+            + self.changed.map { "\(kind) \(name($0.new)) changed" }
+            + self.removed.map { "\(kind) \(name($0)) removed" }
+    }
+}
+
+extension ClientReload {
+    /// Keys outside `[[forward]]` that a running client takes over.
+    private static let liveKeys: Set = ["server", "preshared_key"]
+
+    /// Every key that keeps its old value until a restart.
+    public var waitingKeys: [String] {
+        self.needsRestart + self.changedKeys.filter { !Self.liveKeys.contains($0) }
+    }
+
+    /// What is in effect now and was not before, one item each.
+    public var applied: [String] {
+        self.changedKeys.filter { Self.liveKeys.contains($0) }
+            + self.forwards.described("forward") { $0.identity }
+    }
+}
+
+extension ServerReload {
+    /// Every key that keeps its old value until a restart.
+    public var waitingKeys: [String] { self.needsRestart + self.changedKeys }
+
+    /// What is in effect now and was not before, one item each.
+    public var applied: [String] {
+        self.services.described("service") { $0.name } + self.peers.described("peer") { $0.name }
     }
 }
 

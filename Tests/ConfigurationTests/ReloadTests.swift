@@ -75,6 +75,39 @@ import Testing
         #expect(reload.changedKeys == ["server", "mtu", "max_flows"])
     }
 
+    @Test func comparesKeysThatTakeARestartWithWhatRuns() throws {
+        let running = try self.server(Samples.server(""))
+        let moved = try self.server(
+            Samples.server("").replacing("0.0.0.0:4600", with: "0.0.0.0:4601")
+        )
+        let first = ServerReload(from: running, to: moved, running: running)
+        #expect(first.waitingKeys == ["listen"])
+        let again = ServerReload(from: moved, to: moved, running: running)
+        #expect(again.waitingKeys == ["listen"])
+        #expect(again.applied.isEmpty)
+        let back = ServerReload(from: moved, to: running, running: running)
+        #expect(back.isEmpty)
+    }
+
+    @Test func comparesLiveKeysOfAClientWithTheFileReadLast() throws {
+        let running = try self.client(Samples.clientHead + self.forward(1, "a"))
+        let text = Samples.clientHead.replacing("example.net", with: "example.org")
+        let moved = try self.client("mtu = 1300\n" + text + self.forward(2, "b"))
+        let first = ClientReload(from: running, to: moved, running: running)
+        #expect(first.waitingKeys == ["mtu"])
+        #expect(
+            first.applied == [
+                "server", "forward tcp 127.0.0.1:2 added", "forward tcp 127.0.0.1:1 removed",
+            ]
+        )
+        let again = ClientReload(from: moved, to: moved, running: running)
+        #expect(again.waitingKeys == ["mtu"])
+        #expect(again.applied.isEmpty)
+        let back = ClientReload(from: moved, to: running, running: running)
+        #expect(back.waitingKeys.isEmpty)
+        #expect(back.applied.first == "server")
+    }
+
     @Test func tellsServicesApartByNameAndPeersByKey() throws {
         let peer = { (name: String, key: String, services: String) in
             """

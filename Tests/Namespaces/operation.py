@@ -285,6 +285,17 @@ def restart_needed(lab):
     entry = server.wait("reload", 3)
     text = json.dumps({key: value for key, value in entry.items() if key != "at"})
     expect("listen" in text and "workers" in text, f"neither listen nor workers in {text}")
+    # What runs is the old port, however often the new file is read.
+    seen = len(server.events)
+    server.process.send_signal(signal.SIGHUP)
+    entry = server.wait("reload", 3, since=seen)
+    expect("listen" in entry.get("needs-restart", ""), f"the second reload says: {entry}")
+    lab.write("server.toml", lab.server_text([WEB]))
+    seen = len(server.events)
+    server.process.send_signal(signal.SIGHUP)
+    entry = server.wait("reload", 3, since=seen)
+    expect_equal(entry.get("needs-restart"), None, "needs-restart of the file that runs")
+    expect_equal(entry.get("changed"), "nothing", "what changed")
 
 
 def switches_each_second(programs, seconds: float = 10) -> list[float]:

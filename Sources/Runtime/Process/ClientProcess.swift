@@ -14,7 +14,8 @@ import Session
 public final class ClientProcess: Sendable {
     private typealias Loaded = LoadedConfiguration<ClientConfiguration>
 
-    private let configuration: ClientConfiguration
+    /// What it was started with.
+    private let started: Loaded
     private let core: ProcessCore
     private let readAgain: @Sendable () -> ReloadOutcome<ClientConfiguration>
     /// The rest is used by the control thread alone.
@@ -30,7 +31,7 @@ public final class ClientProcess: Sendable {
         log: EventLog,
         reload: @escaping @Sendable () -> ReloadOutcome<ClientConfiguration>
     ) throws {
-        self.configuration = loaded.configuration
+        self.started = loaded
         self.readAgain = reload
         self.current = loaded
         self.core = try ProcessCore(role: .client, log: log)
@@ -54,6 +55,8 @@ public final class ClientProcess: Sendable {
 
     /// The same as SIGTERM, from any thread.
     public func requestShutdown() { self.core.control.post(.terminate) }
+
+    private var configuration: ClientConfiguration { self.started.configuration }
 
     // MARK: Addresses of this machine
 
@@ -264,7 +267,7 @@ public final class ClientProcess: Sendable {
         } catch {
             return self.core.log.error("reload-refused", ["cause": error.description])
         }
-        let changes = ClientReload(from: self.current, to: new)
+        let changes = ClientReload(from: self.current, to: new, running: self.started)
         self.current = new
         self.core.crew.post { .client(plan, newListeners: Handover(fresh[$0])) }
         self.bound = self.bound.filter { plan.forwards[$0.key] != nil }
@@ -278,11 +281,8 @@ public final class ClientProcess: Sendable {
             self.core.log.error("resolver-failed", ["cause": "\(error)"])
         }
         self.checkTransparentRoutes(new.configuration)
-        // All outside `[[forward]]` that a running engine takes over.
-        let taken: Set = ["server", "preshared_key"]
-        let waiting = changes.needsRestart + changes.changedKeys.filter { !taken.contains($0) }
         // Whoever reads that line finds the new state of things, listeners included.
         self.core.crew.settle()
-        self.core.log.reloaded(waiting)
+        self.core.log.reloaded(changes.applied, waiting: changes.waitingKeys)
     }
 }

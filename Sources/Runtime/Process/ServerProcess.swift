@@ -15,7 +15,8 @@ import Session
 public final class ServerProcess: Sendable {
     private typealias Loaded = LoadedConfiguration<ServerConfiguration>
 
-    private let configuration: ServerConfiguration
+    /// What it was started with.
+    private let started: Loaded
     private let core: ProcessCore
     private let accounts = PeerAccounts()
     private let readAgain: @Sendable () -> ReloadOutcome<ServerConfiguration>
@@ -37,7 +38,7 @@ public final class ServerProcess: Sendable {
         log: EventLog,
         reload: @escaping @Sendable () -> ReloadOutcome<ServerConfiguration>
     ) throws {
-        self.configuration = loaded.configuration
+        self.started = loaded
         self.readAgain = reload
         self.current = loaded
         self.core = try ProcessCore(role: .server, log: log)
@@ -119,6 +120,8 @@ public final class ServerProcess: Sendable {
 
     /// The same as SIGTERM, from any thread.
     public func requestShutdown() { self.core.control.post(.terminate) }
+
+    private var configuration: ServerConfiguration { self.started.configuration }
 
     // MARK: Starting
 
@@ -307,7 +310,7 @@ public final class ServerProcess: Sendable {
             return self.core.log.error("reload-refused", ["cause": error.description])
         }
         self.core.log.warn(new.configuration.warnings)
-        let changes = ServerReload(from: self.current, to: new)
+        let changes = ServerReload(from: self.current, to: new, running: self.started)
         self.current = new
         self.drained.adopt(new.configuration)
         self.changeRoutes { $0.adopt(new.configuration, at: $1) }
@@ -324,7 +327,7 @@ public final class ServerProcess: Sendable {
         }
         // Whoever reads that line finds the new state of things, listeners included.
         self.core.crew.settle()
-        self.core.log.reloaded(changes.needsRestart + changes.changedKeys)
+        self.core.log.reloaded(changes.applied, waiting: changes.waitingKeys)
     }
 }
 
@@ -332,16 +335,6 @@ extension EventLog {
     /// Tells what a configuration hardly means.
     func warn(_ warnings: [String]) {
         for cause in warnings { self.warning("configuration-warning", ["cause": cause]) }
-    }
-
-    /// Tells that a reload is done, and what of it has to wait.
-    func reloaded(_ needRestart: [String]) {
-        if needRestart.isEmpty {
-            self.info("reload", ["result": "ok"])
-        } else {
-            let keys = needRestart.joined(separator: ",")
-            self.warning("reload", ["result": "ok", "needs-restart": keys])
-        }
     }
 }
 
