@@ -16,6 +16,15 @@ public struct ProcessReport: Sendable {
         public var cipher: String
         public var streams: Int
         public var flows: Int
+        /// Since it was made.
+        public var age = Instant.Interval.zero
+        /// Since the peer was last heard.
+        public var silence = Instant.Interval.zero
+        /// UDP payload of the largest packet the path is known to carry, in bytes.
+        public var packetSize = 0
+        /// UDP payload of its packets, in bytes.
+        public var wireBytesSent: UInt64 = 0
+        public var wireBytesReceived: UInt64 = 0
 
         public init(
             peer: String,
@@ -69,6 +78,35 @@ public struct ProcessReport: Sendable {
         public init(name: String) { self.name = name }
     }
 
+    /// A client that was turned away, for one reason.
+    public struct Refusal: Sendable {
+        /// Such as `unknown-key`.
+        public var reason: String
+        public var key: String
+        /// `nil` for an unknown key.
+        public var peer: String?
+        public var from: SocketAddress
+        public var count: UInt64
+        /// When the last one came, as RFC 3339 writes it.
+        public var last: String
+
+        public init(
+            reason: String,
+            key: String,
+            peer: String?,
+            from: SocketAddress,
+            count: UInt64,
+            last: String
+        ) {
+            self.reason = reason
+            self.key = key
+            self.peer = peer
+            self.from = from
+            self.count = count
+            self.last = last
+        }
+    }
+
     /// Totals since the process started.
     public struct Counters: Sendable {
         public var packetsSent: UInt64 = 0
@@ -94,6 +132,8 @@ public struct ProcessReport: Sendable {
     public var services: [Service] = []
     public var streams = 0
     public var flows = 0
+    /// Whom a server turned away lately, the latest first.
+    public var refusals: [Refusal] = []
     public var counters = Counters()
 
     public init(version: String, role: Role, uptime: Instant.Interval) {

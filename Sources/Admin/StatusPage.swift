@@ -4,32 +4,73 @@ import Primitives
 public enum StatusPage {
     public static let contentType = "application/json"
 
-    /// `{version, role, uptime_s, sessions: […], services: […]}` on one line.
+    /// `{version, role, uptime_s, ready, reason, sessions: […], services: […], …}` on one line.
     public static func json(_ report: ProcessReport) -> String {
-        let sessions = report.sessions.map { session in
-            JSON.object([
-                ("peer", JSON.string(session.peer)),
-                ("address", JSON.string(session.address.description)),
-                ("rtt_ms", Decimal.text(session.roundTrip.microseconds, scale: 3)),
-                ("loss", JSON.number(session.lossRate)),
-                ("cipher", JSON.string(session.cipher)),
-                ("streams", "\(session.streams)"),
-                ("flows", "\(session.flows)"),
-            ])
-        }
-        let services = report.services.map { service in
-            JSON.object([
-                ("name", JSON.string(service.name)),
-                ("backends", JSON.array(service.backends.map(Self.json))),
-            ])
-        }
-        return JSON.object([
+        JSON.object([
             ("version", JSON.string(report.version)),
             ("role", JSON.string(report.role.rawValue)),
             ("uptime_s", "\(report.uptime.milliseconds / 1000)"),
-            ("sessions", JSON.array(sessions)),
-            ("services", JSON.array(services)),
+            ("ready", report.isReady ? "true" : "false"),
+            ("reason", JSON.string(report.reason)),
+            ("streams", "\(report.streams)"),
+            ("flows", "\(report.flows)"),
+            ("sessions", JSON.array(report.sessions.map(Self.json))),
+            ("services", JSON.array(report.services.map(Self.json))),
+            ("refusals", JSON.array(report.refusals.map(Self.json))),
+            ("counters", Self.json(report.counters)),
         ]) + "\n"
+    }
+
+    private static func json(_ session: ProcessReport.Session) -> String {
+        JSON.object([
+            ("peer", JSON.string(session.peer)),
+            ("address", JSON.string(session.address.description)),
+            ("age_s", "\(session.age.milliseconds / 1000)"),
+            ("last_heard_ms", "\(session.silence.milliseconds)"),
+            ("rtt_ms", Decimal.text(session.roundTrip.microseconds, scale: 3)),
+            ("loss", JSON.number(session.lossRate)),
+            ("mtu", "\(session.packetSize)"),
+            ("cipher", JSON.string(session.cipher)),
+            ("streams", "\(session.streams)"),
+            ("flows", "\(session.flows)"),
+            ("bytes_sent", "\(session.wireBytesSent)"),
+            ("bytes_received", "\(session.wireBytesReceived)"),
+        ])
+    }
+
+    private static func json(_ service: ProcessReport.Service) -> String {
+        JSON.object([
+            ("name", JSON.string(service.name)),
+            ("streams", "\(service.streams)"),
+            ("flows", "\(service.flows)"),
+            ("bytes_up", "\(service.bytesUp)"),
+            ("bytes_down", "\(service.bytesDown)"),
+            ("backends", JSON.array(service.backends.map(Self.json))),
+        ])
+    }
+
+    private static func json(_ refusal: ProcessReport.Refusal) -> String {
+        JSON.object([
+            ("reason", JSON.string(refusal.reason)),
+            ("key", JSON.string(refusal.key)),
+            ("peer", refusal.peer.map(JSON.string) ?? "null"),
+            ("from", JSON.string(refusal.from.description)),
+            ("count", "\(refusal.count)"),
+            ("last", JSON.string(refusal.last)),
+        ])
+    }
+
+    private static func json(_ counters: ProcessReport.Counters) -> String {
+        JSON.object([
+            ("packets_sent", "\(counters.packetsSent)"),
+            ("packets_received", "\(counters.packetsReceived)"),
+            ("wire_bytes_sent", "\(counters.wireBytesSent)"),
+            ("wire_bytes_received", "\(counters.wireBytesReceived)"),
+            ("packets_lost", "\(counters.packetsLost)"),
+            ("packets_recovered", "\(counters.packetsRecovered)"),
+            ("redundancy_bytes", "\(counters.redundancyBytes)"),
+            ("drops", JSON.object(counters.drops.map { ($0.reason, "\($0.count)") })),
+        ])
     }
 
     private static func json(_ backend: ProcessReport.Backend) -> String {
@@ -51,18 +92,50 @@ public enum StatusPage {
         if report.sessions.isEmpty {
             text += "no session\n"
         } else {
-            let rows = report.sessions.map { session in
-                [
-                    JSON.plain(session.peer), session.address.description,
-                    "\(Decimal.text(session.roundTrip.microseconds / 100, scale: 1)) ms",
-                    Self.percent(session.lossRate), session.cipher, "\(session.streams)",
-                    "\(session.flows)",
-                ]
-            }
-            let titles = ["PEER", "ADDRESS", "RTT", "LOSS", "CIPHER", "STREAMS", "FLOWS"]
-            text += Self.table([titles] + rows)
+            text += Self.table([Self.sessionTitles] + report.sessions.map(Self.row))
         }
-        return text + Self.services(report)
+        return text + Self.services(report) + Self.refusals(report)
+    }
+
+    private static let sessionTitles = [
+        "PEER", "ADDRESS", "UP", "HEARD", "RTT", "LOSS", "MTU", "SENT", "RECEIVED", "STREAMS",
+        "FLOWS", "CIPHER",
+    ]
+
+    private static func row(_ session: ProcessReport.Session) -> [String] {
+        [
+            JSON.plain(session.peer), session.address.description, Self.age(session.age),
+            "\(Self.age(session.silence)) ago",
+            "\(Decimal.text(session.roundTrip.microseconds / 100, scale: 1)) ms",
+            Self.percent(session.lossRate), "\(session.packetSize)",
+            Self.bytes(session.wireBytesSent), Self.bytes(session.wireBytesReceived),
+            "\(session.streams)", "\(session.flows)", session.cipher,
+        ]
+    }
+
+    /// Whom the server turned away, and what lets in the latest key it does not know.
+    private static func refusals(_ report: ProcessReport) -> String {
+        guard !report.refusals.isEmpty else { return "" }
+        let titles = ["REFUSED", "PEER", "FROM", "TIMES", "LAST", "KEY"]
+        let rows = report.refusals.map { refusal in
+            [
+                refusal.reason, JSON.plain(refusal.peer ?? "-"), refusal.from.description,
+                "\(refusal.count)", refusal.last, JSON.plain(refusal.key),
+            ]
+        }
+        let text = "\n" + Self.table([titles] + rows)
+        let stranger = report.refusals.first { $0.peer == nil && $0.reason == "unknown-key" }
+        guard let stranger else { return text }
+        return text + """
+
+            To let in the unknown key from \(stranger.from), if it is yours, add to the file:
+
+            [[peer]]
+            name = "NAME"
+            public_key = "\(JSON.plain(stranger.key))"
+            services = ["SERVICE"]
+
+            """
     }
 
     private static func services(_ report: ProcessReport) -> String {

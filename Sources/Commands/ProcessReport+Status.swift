@@ -15,15 +15,15 @@ extension ProcessReport {
         self.reason = status.reason
         self.streams = status.streams
         self.flows = status.flows
-        self.sessions = status.sessions.map { session in
-            Session(
-                peer: session.peer,
-                address: session.address,
-                roundTrip: session.roundTrip,
-                lossRate: session.lossRate,
-                cipher: session.cipher.label,
-                streams: session.streams,
-                flows: session.flows
+        self.sessions = status.sessions.map(Session.init)
+        self.refusals = status.refusals.map { tally in
+            Refusal(
+                reason: tally.reason,
+                key: tally.key,
+                peer: tally.peer,
+                from: tally.from,
+                count: tally.count,
+                last: Timestamp.text(tally.last)
             )
         }
         self.services = status.services.map { tally in
@@ -53,5 +53,24 @@ extension ProcessReport {
         self.counters.packetsRecovered = status.counters.packetsRecovered
         self.counters.redundancyBytes = status.counters.redundancyBytes
         self.counters.drops = status.drops
+    }
+}
+
+extension ProcessReport.Session {
+    fileprivate init(_ session: SessionSnapshot) {
+        self.init(
+            peer: session.peer,
+            address: session.address,
+            roundTrip: session.roundTrip,
+            lossRate: session.lossRate,
+            cipher: session.cipher.label,
+            streams: session.streams,
+            flows: session.flows
+        )
+        self.age = session.age
+        self.silence = session.silence
+        self.packetSize = session.packetSize
+        self.wireBytesSent = session.wireBytesSent
+        self.wireBytesReceived = session.wireBytesReceived
     }
 }

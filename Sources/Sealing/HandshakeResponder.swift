@@ -32,9 +32,11 @@ public enum HandshakeDrop: UInt8, Sendable, CaseIterable {
 /// What became of an initiation.
 public enum ResponderOutcome {
     case dropped(HandshakeDrop)
-    /// Send the first bytes of the reply buffer back to where the initiation came from: a cookie, a
-    /// refusal, or the answer to a copy. Nothing else has changed.
+    /// Send the first bytes of the reply buffer back to where the initiation came from: a cookie,
+    /// or the answer to a copy. Nothing else has changed.
     case reply(byteCount: Int)
+    /// Send the reply, which tells this client why not. Nothing else has changed.
+    case refused(RefusalReason, client: PublicKey, replyByteCount: Int)
     /// New keys, unconfirmed until a data packet arrives under them. Send the reply.
     case accepted(EstablishedKeys, client: PublicKey, replyByteCount: Int)
 }
@@ -228,7 +230,7 @@ public final class HandshakeResponder {
         let client = self.noise.remoteStatic
         var (answer, presharedKey) = self.verdict(decision, hello)
         guard answer.refusal == nil, let cipher = answer.cipher else {
-            return self.refuse(request, answer)
+            return self.refuse(request, answer.refusal ?? .cipherMismatch)
         }
         // A clock that went back, or a recording: the sender must show that it receives here, and
         // takes a token of its source, so that recordings leave the client's own tokens alone.
@@ -300,16 +302,17 @@ public final class HandshakeResponder {
     }
 
     /// Says no under a preshared key of zeros: whoever lacks the right one is to know why, too.
-    private func refuse(_ request: Request, _ answer: Answer) -> ResponderOutcome {
+    private func refuse(_ request: Request, _ reason: RefusalReason) -> ResponderOutcome {
         guard self.refusals.take(for: request.source, at: request.now) else {
             return .dropped(.sourceLimit)
         }
         var refusal = Answer()
-        refusal.refusal = answer.refusal
+        refusal.refusal = reason
         guard let byteCount = self.writeResponse(request, refusal) else {
             return .dropped(.unauthentic)
         }
-        return .reply(byteCount: byteCount)
+        let client = self.noise.remoteStatic
+        return .refused(reason, client: client, replyByteCount: byteCount)
     }
 
     private func writeResponse(_ request: Request, _ answer: Answer) -> Int? {

@@ -58,21 +58,48 @@ import Testing
         #expect(text.count { $0 == "\n" } == 1)
         let object = try JSONSerialization.jsonObject(with: Data(text.utf8))
         let root = try #require(object as? [String: Any])
-        #expect(root.keys.sorted() == ["role", "services", "sessions", "uptime_s", "version"])
+        let contract = ["role", "services", "sessions", "uptime_s", "version"]
+        let more = ["counters", "flows", "ready", "reason", "refusals", "streams"]
+        #expect(root.keys.sorted() == (contract + more).sorted())
+        #expect(root["ready"] as? Bool == true)
+        let counters = try #require(root["counters"] as? [String: Any])
+        #expect(counters["wire_bytes_received"] as? Int == 2_000)
+        #expect((counters["drops"] as? [String: Int])?["replayed"] == 5)
         #expect(root["uptime_s"] as? Int == 93_784)
         let session = try #require((root["sessions"] as? [[String: Any]])?.first)
         #expect(session["peer"] as? String == "edge \"1\"\n\\")
         #expect(session["rtt_ms"] as? Double == 12.345)
         #expect(session["loss"] as? Double == 0.025)
-        #expect(
-            session.keys.sorted()
-                == ["address", "cipher", "flows", "loss", "peer", "rtt_ms", "streams"]
-        )
+        for key in ["address", "cipher", "flows", "peer", "streams"] {
+            #expect(session[key] != nil, "\(key)")
+        }
+        #expect(session["last_heard_ms"] as? Int == 5_250)
+        #expect(session["mtu"] as? Int == 1_452)
+        #expect(session["bytes_sent"] as? Int == 3_000_000)
         let service = try #require((root["services"] as? [[String: Any]])?.first)
-        #expect(service.keys.sorted() == ["backends", "name"])
+        #expect(service["streams"] as? Int == 1)
+        #expect(service["flows"] as? Int == 2)
+        #expect(service["bytes_up"] as? Int == 1_234_567)
+        let refusal = try #require((root["refusals"] as? [[String: Any]])?.first)
+        #expect(refusal["reason"] as? String == "unknown-key")
+        #expect(refusal["from"] as? String == "192.0.2.7:99")
+        #expect(refusal["count"] as? Int == 7)
+        #expect(refusal["peer"] is NSNull)
         let backends = try #require(service["backends"] as? [[String: Any]])
         #expect(backends.map { $0["up"] as? Bool } == [true, false])
         #expect(backends[0].keys.sorted() == ["address", "flows", "streams", "up"])
+    }
+
+    @Test func statusTellsPeopleWhomItTurnedAwayAndWhatLetsThemIn() {
+        let text = StatusPage.text(Samples.report)
+        #expect(text.contains("unknown-key"))
+        #expect(text.contains("192.0.2.7:99"))
+        let key = Samples.report.refusals[0].key
+        #expect(text.contains("[[peer]]\nname = \"NAME\"\npublic_key = \"\(key)\"\n"))
+        var known = Samples.report
+        known.refusals[0].peer = "edge"
+        known.refusals[0].reason = "limit"
+        #expect(!StatusPage.text(known).contains("[[peer]]"))
     }
 
     @Test func everyPageShowsADrainingBackend() {
@@ -103,6 +130,8 @@ import Testing
         #expect(lines[3].contains("12.3 ms") && lines[3].contains("2.5 %"))
         #expect(text.contains("DOWN"))
         #expect(text.contains("1.2 MB"))
+        #expect(lines[3].contains("5 s ago") && lines[3].contains("1452"))
+        #expect(lines[3].contains("3 MB"))
     }
 
     @Test func writesDecimalsExactly() {

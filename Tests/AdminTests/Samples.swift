@@ -30,6 +30,19 @@ enum Samples {
             ProcessReport.Backend(address: "[2001:db8::6]:1", isUp: false),
         ]
         report.services = [voice]
+        report.sessions[0].silence = .milliseconds(5_250)
+        report.sessions[0].packetSize = 1_452
+        report.sessions[0].wireBytesSent = 3_000_000
+        report.refusals = [
+            ProcessReport.Refusal(
+                reason: "unknown-key",
+                key: "c3RyYW5nZXJzdHJhbmdlcnN0cmFuZ2Vyc3RyYW5nZTA=",
+                peer: nil,
+                from: SocketAddress(ipv4: 0xC000_0207, port: 99),
+                count: 7,
+                last: "2026-11-27T18:00:00Z"
+            )
+        ]
         report.streams = 3
         report.flows = 4
         report.counters.packetsSent = 10

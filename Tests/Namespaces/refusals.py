@@ -1,13 +1,15 @@
 """Whoever is refused is told why in its log, within 3 s of trying."""
 
+import json
 import signal
 import subprocess
 import time
 
 import peers
 from lab import BACKEND4, EDGE4, Service
+from programs import fetch, metrics
 from streams import WEB, expect_reset
-from verdicts import case, expect
+from verdicts import case, expect, expect_equal
 
 PATIENCE = 3
 
@@ -20,12 +22,47 @@ def expect_told(client, reason: str):
     return entry
 
 
+def expect_listed(lab, reason: str, key: str):
+    """The server's pages name whom it turned away, and count it."""
+    status = json.loads(fetch("/status", lab.control["server"])[1])
+    refusals = [one for one in status["refusals"] if one["key"] == key]
+    expect_equal([one["reason"] for one in refusals], [reason], "the reasons in refusals")
+    expect(refusals[0]["count"] >= 1 and refusals[0]["last"], f"count and time: {refusals}")
+    drops = metrics(lab.control["server"])[f'fairlead_drops_total{{reason="{reason}"}}']
+    expect(drops >= 1, f"{drops} drops of {reason}")
+
+
 @case("no server: server-silent within 3 s, naming server and key")
 def no_server(lab):
     client = lab.start_client([WEB])
     entry = expect_told(client, "server-silent")
     text = " ".join(str(value) for value in entry.values())
     expect("key" in text and "server" in text, f"the message does not name both: {text}")
+
+
+@case("a silent server: told again while it lasts, a closed port and a missing route by name", 30)
+def outage_causes(lab):
+    client = lab.start_client([WEB])
+    # The server's machine is there.
+    first = client.wait("connect-failed", 4, reason="server-silent", cause="port-closed")
+    client.wait("connect-failed", 8, since=client.events.index(first) + 1, cause="port-closed")
+    status = json.loads(fetch("/status", lab.control["client"])[1])
+    expect("port-closed" in status["reason"], f"the client's reason: {status['reason']}")
+    client.stop()
+    lost = lab.start_client([WEB], 'server = "203.0.113.1:4600"\n', name="lost")
+    lost.wait("connect-failed", 4, reason="server-silent", cause="no-route")
+
+
+@case("TCP after unknown-key: the reset names it")
+def reset_reason(lab):
+    lab.start_server([WEB])
+    lab.key("stranger")
+    text = 'private_key = "stranger.key"\nconnect_timeout = "2s"\n'
+    client = lab.start_client([WEB], text)
+    client.wait("connect-failed", 3, reason="unknown-key")
+    with lab.connect(EDGE4, 8080) as player:
+        expect_reset(player, 4, "a player without a session")
+    client.wait("stream-reset", 2, reason="unknown-key")
 
 
 @case("a wrong server key: server-silent within 3 s")
@@ -38,17 +75,26 @@ def wrong_server_key(lab):
 
 @case("an unknown client key: unknown-key within 3 s")
 def unknown_client_key(lab):
-    lab.start_server([WEB])
-    lab.key("stranger")
+    server = lab.start_server([WEB])
+    key = lab.key("stranger")
     client = lab.start_client([WEB], 'private_key = "stranger.key"\n')
-    expect_told(client, "unknown-key")
+    entry = expect_told(client, "unknown-key")
+    expect(key in entry["hint"], f"the client's hint lacks its own key: {entry}")
+    entry = server.wait("handshake-refused", 1, reason="unknown-key")
+    expect(key in entry["hint"] and "[[peer]]" in entry["hint"], f"no block to add: {entry}")
+    expect_listed(lab, "unknown-key", key)
+    # Its pages say so too, and why it is not ready.
+    status = json.loads(fetch("/status", lab.control["client"])[1])
+    expect("unknown-key" in status["reason"], f"the client's reason: {status['reason']}")
 
 
 @case("no cipher in common: cipher-mismatch within 3 s")
 def cipher_mismatch(lab):
-    lab.start_server([WEB], 'cipher = "aes-256-gcm"\n')
+    server = lab.start_server([WEB], 'cipher = "aes-256-gcm"\n')
     client = lab.start_client([WEB], 'cipher = "chacha20-poly1305"\n')
     expect_told(client, "cipher-mismatch")
+    entry = server.wait("handshake-refused", 1, reason="cipher-mismatch")
+    expect_listed(lab, "cipher-mismatch", entry["key"])
 
 
 def preshared(lab, name: str) -> str:

@@ -111,6 +111,7 @@ final class Pair {
         switch outcome {
         case .dropped: return (outcome, nil)
         case .reply(let count): return (outcome, Array(reply[..<count]))
+        case .refused(_, _, let count): return (outcome, Array(reply[..<count]))
         case .accepted(_, _, let count): return (outcome, Array(reply[..<count]))
         }
     }
@@ -147,8 +148,10 @@ extension ResponderOutcome {
     }
 
     var isReply: Bool {
-        guard case .reply = self else { return false }
-        return true
+        switch self {
+        case .reply, .refused: true
+        case .dropped, .accepted: false
+        }
     }
 }
 

@@ -181,7 +181,10 @@ final class ProcessCore: Sendable {
             status.reason = "ok"
         case .client:
             status.isReady = snapshots.contains(where: \.isSessionUp)
-            status.reason = status.isReady ? "ok" : "no session with the server"
+            let cause = snapshots.lazy.compactMap(\.connectFailure).first
+            status.reason =
+                status.isReady
+                ? "ok" : "no session with the server" + (cause.map { ": \($0)" } ?? "")
         }
         return status
     }

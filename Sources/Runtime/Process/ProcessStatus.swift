@@ -26,6 +26,8 @@ public struct ProcessStatus: Sendable {
     public var streams: Int
     public var flows: Int
     public var bufferedByteCount: Int
+    /// Whom a server has turned away lately, the latest first.
+    public var refusals: [RefusalTally] = []
 }
 
 extension ProcessStatus {
@@ -54,6 +56,7 @@ extension ProcessStatus {
         self.counters.add(worker.engine.counters)
         self.tunnelSockets = self.tunnelSockets + worker.tunnelSockets
         for service in worker.services { self.add(service) }
+        self.add(worker.refusals)
         let engineDrops = DropReason.allCases.map {
             (reason: $0.label, count: worker.engine.counters.drops[$0])
         }
@@ -64,6 +67,13 @@ extension ProcessStatus {
                 self.drops.append(drop)
             }
         }
+    }
+
+    private mutating func add(_ refusals: [RefusalTally]) {
+        var ledger = RefusalLedger()
+        ledger.add(self.refusals)
+        ledger.add(refusals)
+        self.refusals = ledger.tallies
     }
 
     private mutating func add(_ tally: ServiceTally) {

@@ -11,6 +11,10 @@ public struct WorkerSnapshot: Sendable {
     public var isSessionUp: Bool
     /// Packets that another worker's full queue, a full local socket or a limit threw away.
     public var drops: [(reason: String, count: UInt64)]
+    /// Whom a server has turned away lately.
+    public var refusals: [RefusalTally] = []
+    /// Why a client has no session; `nil` while it has one, and before it knows.
+    public var connectFailure: String?
 }
 
 /// A question to all workers, and the place where their answers meet.

@@ -41,6 +41,9 @@ final class Tallies {
     /// Connections and datagrams refused for the header they had or had not, by reason.
     private(set) var headersRefused: [String: UInt64] = [:]
 
+    /// Handshakes refused; servers only.
+    var refusals = RefusalLedger()
+
     /// Counts one; says how many there are of its reason.
     @discardableResult
     func refuseHeader(_ reason: String) -> UInt64 {

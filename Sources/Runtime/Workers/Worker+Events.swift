@@ -1,3 +1,4 @@
+import Configuration
 import Primitives
 import Sealing
 import Session
@@ -8,6 +9,7 @@ extension Worker {
         switch event {
         case .sessionUp(let session, let info):
             self.server?.sessionChanged(session, info)
+            self.outage = Outage()
             self.log.info("session-up", self.fields(info))
         case .sessionDown(let session, let info, let reason):
             self.server?.sessionChanged(session, nil)
@@ -47,13 +49,7 @@ extension Worker {
         case .peerCrowded(let key):
             self.server?.askSiblings(about: key)
         case .connectFailed(let failure, let server):
-            self.log.warning(
-                "connect-failed",
-                [
-                    "server": server.description, "reason": failure.label,
-                    "hint": Self.hint(failure),
-                ]
-            )
+            self.connectFailed(failure, server, at: now)
         }
     }
 
@@ -68,17 +64,17 @@ extension Worker {
         self.server?.forget(handle)
         if let entry = self.streams.entry(handle) {
             let service = self.tallies.services[Int(entry.pointee.service)].name
-            self.logReset(service, reason)
+            self.logReset(service, self.outage.reason(of: reason), reason == .aborted)
         }
         self.streams.abort(handle)
     }
 
     /// A player who hangs up is daily business, everything else is news.
-    private func logReset(_ service: String, _ reason: ResetReason) {
+    private func logReset(_ service: String, _ reason: String, _ isDaily: Bool) {
         self.log.log(
-            reason == .aborted ? .debug : .info,
+            isDaily ? .debug : .info,
             "stream-reset",
-            ["service": service, "reason": reason.label]
+            ["service": service, "reason": reason]
         )
     }
 
@@ -109,6 +105,13 @@ extension Worker {
         _ peer: String?,
         _ source: SocketAddress
     ) {
+        self.tallies.refusals.note(
+            reason.label,
+            key: key.description,
+            peer: peer,
+            from: source,
+            at: WallTime.now().secondsSince1970
+        )
         self.log.warning(
             "handshake-refused",
             [
@@ -122,34 +125,13 @@ extension Worker {
     private static func hint(_ reason: RefusalReason, _ key: PublicKey) -> String {
         switch reason {
         case .unknownKey:
-            "to let it in, add: [[peer]] name = \"NAME\", public_key = \"\(key)\","
-                + " services = [\"SERVICE\"]"
+            "to let it in, add to the server's file: [[peer]] name = \"NAME\"; public_key ="
+                + " \"\(key)\"; services = [\"SERVICE\"] (a line each), then reload"
         case .noPermission: "the [[peer]] entry lists no service"
         case .cipherMismatch: "the two ends allow no cipher in common: compare cipher"
         case .versionMismatch: "the two ends speak different protocol versions"
         case .limit: "raise max_sessions of the [[peer]] or of the server"
         case .keyExpired: "the [[peer]] is past expires, or enabled is false"
-        }
-    }
-
-    /// What to do about it, for the operator of the client.
-    private static func hint(_ failure: ConnectFailure) -> String {
-        switch failure.label {
-        case "server-silent":
-            "no answer: check server (address, firewall) and server_public_key; a wrong key and an"
-                + " absent server look the same"
-        case "preshared-key":
-            "the answer does not open: the two ends have different preshared keys, or one has none;"
-                + " compare preshared_key here and in the server's [[peer]]"
-        case "unknown-key": "the server has no [[peer]] with this client's public key"
-        case "no-permission": "the server's [[peer]] entry lists no service that exists"
-        case "cipher-mismatch": "the two ends allow no cipher in common"
-        case "version-mismatch": "the two ends speak different protocol versions"
-        case "limit":
-            "the server has as many sessions, in all or with this key, as max_sessions allows"
-        case "key-expired":
-            "the server's [[peer]] entry for this key has expired or is disabled"
-        default: "see the server's log"
         }
     }
 }

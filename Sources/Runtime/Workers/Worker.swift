@@ -54,7 +54,8 @@ final class Worker {
     private let mailboxes: [Mailbox]
     private var isStopped = false
     private var hasMoreToSend = false
-    private var reportedServer: SocketAddress?
+    /// Why this client has no session, as its log told.
+    var outage = Outage()
 
     init(_ parts: WorkerParts) throws(IOError) {
         self.index = parts.index
@@ -131,6 +132,7 @@ final class Worker {
         if self.engine.deadline <= now { self.engine.wake(at: now) }
         self.client?.expire(at: now)
         self.server?.expire(at: now)
+        if self.outage.deadline <= now { self.tellSilence() }
         self.carryOut(at: now)
     }
 
@@ -140,6 +142,7 @@ final class Worker {
         var deadline = self.engine.deadline
         if let client = self.client { deadline = min(deadline, client.deadline) }
         if let server = self.server { deadline = min(deadline, server.deadline) }
+        deadline = min(deadline, self.outage.deadline)
         return deadline == .never ? nil : deadline.since(self.clock.now())
     }
 
@@ -343,7 +346,12 @@ final class Worker {
                 ("limit", self.tallies.turnedAway),
                 (ResetReason.originForbidden.label, self.tallies.originsForbidden),
                 (DropReason.datagramTooLarge.label, self.tallies.datagramsTooLarge),
-            ] + self.tallies.headersRefused.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+            ]
+                + [self.tallies.headersRefused, self.tallies.refusals.totals].flatMap {
+                    $0.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+                },
+            refusals: self.tallies.refusals.tallies,
+            connectFailure: self.outage.summary
         )
     }
 }

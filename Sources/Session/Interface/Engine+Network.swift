@@ -93,6 +93,7 @@ extension Engine {
         }
         self.board.counters.packetsReceived &+= 1
         self.board.counters.wireBytesReceived &+= UInt64(packet.count)
+        session.wireBytesReceived &+= UInt64(packet.count)
         if case .server = self.role {
             if keypair !== session.current || !session.isConfirmed {
                 self.confirm(session, keypair, at: now)

@@ -2,7 +2,7 @@ public import Primitives
 import Erasure
 import KCP
 import Recovery
-import Sealing
+public import Sealing
 
 /// The whole protocol of one worker, without a clock, a socket or a thread.
 ///
@@ -284,7 +284,7 @@ public final class Engine {
         }
         return EngineSnapshot(
             sessions: self.sessions.compactMap {
-                $0.flatMap { $0.isConfirmed ? $0.snapshot() : nil }
+                $0.flatMap { $0.isConfirmed ? $0.snapshot(at: now) : nil }
             },
             counters: self.board.counters,
             streams: self.board.streams.count,
@@ -292,6 +292,20 @@ public final class Engine {
             bufferedByteCount: buffered,
             heldByteCounts: self.sessions.compactMap { $0?.heldByteCount }
         )
+    }
+
+    /// Client: asks the server for a sign of life, which tells the round trip; nothing without a
+    /// session.
+    public func ping(at now: Instant) {
+        guard case .client(let client) = self.role, let session = client.session else { return }
+        session.isPingDue = true
+        self.touch(session)
+    }
+
+    /// Client: what a server knows it by.
+    public var clientPublicKey: PublicKey? {
+        guard case .client(let client) = self.role else { return nil }
+        return client.settings.privateKey.publicKey
     }
 
     /// Client: whether a session is up.

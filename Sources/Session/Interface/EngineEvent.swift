@@ -39,7 +39,8 @@ public enum EngineEvent: Sendable {
     /// Server: sessions of this client that engines beside this one have may be dead, and are in
     /// the way; see ``Engine/questionSessions(of:at:)``.
     case peerCrowded(PublicKey)
-    /// Client: no session could be had; repeated as long as that is so, some seconds apart.
+    /// Client: no session could be had; told again as long as that is so, at intervals that grow
+    /// from 5 to 60 s.
     case connectFailed(ConnectFailure, server: SocketAddress)
 }
 
@@ -75,6 +76,13 @@ public struct SessionSnapshot: Sendable {
     public var packetSize: Int
     public var congestionWindow: Int
     public var pacingRate: UInt64
+    /// Since it was made.
+    public var age: Instant.Interval
+    /// Since the peer was last heard.
+    public var silence: Instant.Interval
+    /// UDP payload of its packets, in bytes.
+    public var wireBytesSent: UInt64
+    public var wireBytesReceived: UInt64
 }
 
 /// Totals since the engine was made.

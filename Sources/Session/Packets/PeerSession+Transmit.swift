@@ -34,6 +34,7 @@ extension PeerSession {
             return nil
         }
         self.board.countSent(packets: count, bytes: used)
+        self.wireBytesSent &+= UInt64(used)
         return Transmit(
             destination: self.path.address,
             byteCount: used,

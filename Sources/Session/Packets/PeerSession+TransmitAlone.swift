@@ -26,6 +26,7 @@ extension PeerSession {
         let length = self.seal(packet, at: now)
         self.mtu.probeSent(size)
         self.board.countSent(packets: 1, bytes: length)
+        self.wireBytesSent &+= UInt64(length)
         return Transmit(
             destination: self.path.address,
             byteCount: length,

@@ -47,6 +47,9 @@ final class PeerSession {
     var next: Keypair?
 
     var nextNumber: UInt64 = 0
+    /// UDP payload of this session's packets.
+    var wireBytesSent: UInt64 = 0
+    var wireBytesReceived: UInt64 = 0
     var replay = ReplayWindow()
     var recovery: LossRecovery
     var received = ReceivedPackets()
@@ -211,7 +214,7 @@ final class PeerSession {
         )
     }
 
-    func snapshot() -> SessionSnapshot {
+    func snapshot(at now: Instant) -> SessionSnapshot {
         SessionSnapshot(
             peer: self.peerName,
             address: self.path.proven,
@@ -222,7 +225,11 @@ final class PeerSession {
             flows: self.flowIDs.count,
             packetSize: self.mtu.confirmed,
             congestionWindow: self.recovery.congestionWindow,
-            pacingRate: UInt64(self.recovery.pacingRate)
+            pacingRate: UInt64(self.recovery.pacingRate),
+            age: now.since(self.createdAt),
+            silence: now.since(self.liveness.lastHeard),
+            wireBytesSent: self.wireBytesSent,
+            wireBytesReceived: self.wireBytesReceived
         )
     }
 

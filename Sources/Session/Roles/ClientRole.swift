@@ -17,7 +17,8 @@ final class ClientRole {
     var waiting: [StreamHandle] = []
     /// When a refused or failed attempt may be repeated.
     private var retryAt = Instant.never
-    private var lastReport: Instant?
+    private var lastSilence: Instant?
+    private var reports = OutageReports()
     private var isStopped = false
     private var attemptStartedAt: Instant
 
@@ -25,7 +26,6 @@ final class ClientRole {
     static let firstRetry = Instant.Interval.milliseconds(200)
     /// Silence after which the log is told, and the next server tried.
     static let silence = Instant.Interval.milliseconds(2500)
-    private static let reportInterval = Instant.Interval.seconds(10)
     private static let refusalPause = Instant.Interval.seconds(5)
 
     init(
@@ -77,7 +77,7 @@ final class ClientRole {
 
     private var silenceDeadline: Instant {
         guard let first = self.initiator.firstSentAt else { return .never }
-        return max(first, self.lastReport ?? first) + Self.silence
+        return max(first, self.lastSilence ?? first) + Self.silence
     }
 
     /// A rekey is a new handshake that the session survives.
@@ -128,28 +128,28 @@ final class ClientRole {
         let failure: ConnectFailure =
             self.initiator.hasUnreadableAnswer ? .presharedKey : .serverSilent
         let silent = self.server
-        let isNews = self.lastReport.map { now.since($0) >= Self.reportInterval } ?? true
+        self.lastSilence = now
         if self.servers.count > 1, self.session == nil {
             self.serverPlace = (self.serverPlace + 1) % self.servers.count
             self.initiator.cancel()
             self.retryAt = now
         }
-        guard isNews else {
-            self.lastReport = now
-            return nil
-        }
-        self.lastReport = now
-        return (failure, silent)
+        return self.reports.isNews(failure, at: now) ? (failure, silent) : nil
     }
 
-    func refused(at now: Instant) {
+    /// Whether this is to be told.
+    func refused(_ failure: ConnectFailure, at now: Instant) -> Bool {
         self.retryAt = now + Self.refusalPause
         if self.session == nil, self.servers.count > 1 {
             self.serverPlace = (self.serverPlace + 1) % self.servers.count
         }
+        return self.reports.isNews(failure, at: now)
     }
 
-    func established() { self.lastReport = nil }
+    func established() {
+        self.lastSilence = nil
+        self.reports.end()
+    }
 
     func stop() {
         self.isStopped = true
@@ -229,8 +229,10 @@ extension Engine {
         case .cookieStored:
             return
         case .refused(let reason):
-            client.refused(at: now)
-            self.board.post(.connectFailed(ConnectFailure(reason), server: client.server))
+            let server = client.server
+            let failure = ConnectFailure(reason)
+            guard client.refused(failure, at: now) else { return }
+            self.board.post(.connectFailed(failure, server: server))
         case .established(let established):
             client.established()
             if established.continuesSession {

@@ -43,17 +43,12 @@ extension Engine {
     ) {
         // A client that has a session names it by the index it sends to; others name none.
         let route = RecordHeader(unmasked: UnsafeRawBufferPointer(packet))?.receiverIndex ?? 0
-        var refused: (key: PublicKey, reason: RefusalReason)?
         let outcome = server.responder.receive(
             packet,
             from: source,
             reply: self.scratch,
             at: now,
-            decide: { key, hello in
-                let decision = self.decide(server, key, hello, route, at: now)
-                if case .refuse(let reason) = decision { refused = (key, reason) }
-                return decision
-            },
+            decide: { key, hello in self.decide(server, key, hello, route, at: now) },
             newIndex: { self.newIndex() }
         )
         switch outcome {
@@ -62,12 +57,10 @@ extension Engine {
             self.board.drop(isLimit ? .handshakeLimited : .handshakeRefused)
         case .reply(let count):
             self.board.send(UnsafeRawBufferPointer(rebasing: self.scratch[..<count]), to: source)
-            if let refused {
-                let name = server.directory.peer(of: refused.key)?.name
-                self.board.post(
-                    .handshakeRefused(refused.reason, refused.key, peer: name, from: source)
-                )
-            }
+        case .refused(let reason, let client, let count):
+            self.board.send(UnsafeRawBufferPointer(rebasing: self.scratch[..<count]), to: source)
+            let name = server.directory.peer(of: client)?.name
+            self.board.post(.handshakeRefused(reason, client, peer: name, from: source))
         case .accepted(let established, let client, let count):
             self.board.send(UnsafeRawBufferPointer(rebasing: self.scratch[..<count]), to: source)
             self.accept(established, client, server, route, from: source, at: now)
