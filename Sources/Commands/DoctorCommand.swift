@@ -14,7 +14,13 @@ struct DoctorCommand: ParsableCommand {
             Looks at capabilities, limits and kernel settings. For transparent services it also \
             dials each backend from an address that no player has and sees whether the reply \
             comes back; the rules for that are installed as the server would, and removed again. \
-            Exit code 1 if anything fails.
+            For a client it shakes hands with the server, as one more session of the same key, \
+            opens every forward's service once, and says which of server, key, firewall or \
+            permission is at fault. Exit code 1 if anything fails.
+
+            Examples:
+              fairlead doctor --server server.toml
+              fairlead doctor --client client.toml --json
             """
     )
 
@@ -121,44 +127,23 @@ struct DoctorCommand: ParsableCommand {
         _ path: String,
         _ needs: inout DoctorMachine.Needs
     ) throws -> [DoctorFinding] {
-        let configuration: ClientConfiguration
+        let loaded: LoadedConfiguration<ClientConfiguration>
         do throws(ConfigurationError) {
             let group = self.keyOptions.groupReadableKeys
-            let loaded = try ClientConfiguration.load(path: path, groupReadableKeys: group)
-            configuration = loaded.configuration
+            loaded = try ClientConfiguration.load(path: path, groupReadableKeys: group)
         } catch {
             throw RunOptions.refuse(error)
         }
+        let configuration = loaded.configuration
         let limits = configuration.limits
         needs.descriptors = max(needs.descriptors, limits.maximumStreams + limits.maximumFlows)
         let ports = configuration.forwards.map(\.listen.first.port)
         needs.lowestPort = min(needs.lowestPort, Self.lowest(ports))
         var findings = [DoctorFinding.ok("client-file", "\(path) is well formed")]
-        for endpoint in configuration.servers {
-            findings.append(Self.reach(endpoint))
-        }
+        findings += DoctorTunnel.findings(loaded)
         let listeners = configuration.transparentListeners
         needs.isTransparentInput = !listeners.isEmpty
         return findings + DoctorMachine.input(listeners)
-    }
-
-    private static func reach(_ endpoint: Endpoint) -> DoctorFinding {
-        let check = "server \(endpoint)"
-        let addresses = TransparentServices.addresses(endpoint)
-        guard !addresses.isEmpty else {
-            return .failure(check, "the name has no address", cure: "see: getent hosts")
-        }
-        var reason = ""
-        for address in addresses {
-            do throws(IOError) {
-                // Connecting a UDP socket sends nothing; it asks the routing table.
-                _ = try UDPSocket(connectingTo: address, options: UDPOptions())
-                return .ok(check, "a route to \(address.hostText) exists")
-            } catch {
-                reason = error.reason
-            }
-        }
-        return .failure(check, "no route: \(reason)", cure: "see: ip route")
     }
 
     private static func lowest(_ ports: [UInt16]) -> UInt16 {
