@@ -43,4 +43,9 @@ fi
 echo "installing:$missing"
 export DEBIAN_FRONTEND=noninteractive
 # shellcheck disable=SC2086 # One word per package.
-$install >/dev/null || { apt-get update >/dev/null && $install >/dev/null; }
+if ! $install >/dev/null 2>&1; then
+    # A fresh machine has no lists yet, or old ones: no error until that has been mended.
+    echo "updating the package lists"
+    # shellcheck disable=SC2086
+    apt-get update >/dev/null && $install >/dev/null
+fi

@@ -5,6 +5,7 @@
 #   contrib/run-tests.sh PART…        only these: build unit purity hardening model simulation
 #                                     budgets interop namespaces return-path
 #
+# Says when a part begins, every half minute what it has done, and how long it took.
 # Ends with `tests: P passed, F failed, S skipped` and exits 0 only if F is 0. A part that crashes,
 # runs out of time, or ends without its own count is one failure. Full logs: .build/test-logs/.
 set -u
@@ -17,13 +18,25 @@ export SWIFT_BACKTRACE=${SWIFT_BACKTRACE:-enable=no}
 passed=0
 failed=0
 skipped=0
+begun=$SECONDS
 
 # add P F S NAME
 add() {
     passed=$((passed + $1))
     failed=$((failed + $2))
     skipped=$((skipped + $3))
-    printf '%-12s %5d passed %5d failed %5d skipped\n' "$4" "$1" "$2" "$3"
+    printf '%-12s %5d passed %5d failed %5d skipped %6d s\n' \
+        "$4" "$1" "$2" "$3" $((SECONDS - begun))
+}
+
+# What a part is doing, every half minute, until it is killed: a long part is no hung part.
+tell() {
+    local part=$1 start=$SECONDS
+    exec 2>/dev/null
+    while sleep 30; do
+        echo "$part: $((SECONDS - start)) s so far, $(cat "$logs/$part".log 2>/dev/null |
+            grep -ciE ' passed|^ok') done"
+    done
 }
 
 # fail NAME WHY LOG: a part that did not get as far as counting.
@@ -74,6 +87,7 @@ part_unit() {
         grep -E 'recorded an issue|^↳|^  ' "$log" | head -n 60
     fi
     add "$p" "$f" "$s" unit
+    [ "$s" -eq 0 ] || grep -E '^[^[:alnum:]]* *Test [^ ].* skipped' "$log" | sed 's/^/    /'
     # Skipped tests may or may not be in the total, so both are right.
     if [ $((p + f)) -ne "$total" ] && [ $((p + f + s)) -ne "$total" ]; then
         fail unit "counted $p + $f + $s, but the run says $total" "$log"
@@ -100,6 +114,7 @@ counted() {
         grep -oE '^[0-9]+' | tr '\n' ' ')"
     [ "$f" -eq 0 ] || tail -n 60 "$log"
     add "$p" "$f" "$s" "$name"
+    [ "$s" -eq 0 ] || grep -E '^skip' "$log" | sed 's/^/    /'
     if [ "$status" -ne 0 ] && [ "$f" -eq 0 ]; then
         fail "$name" "nothing failed, yet the exit status is $status" "$log"
     fi
@@ -124,7 +139,17 @@ for part in "$@"; do
         echo "no such part: $part" >&2
         exit 2
     fi
-    "part_$part" || [ "$part" != build ] || break
+    begun=$SECONDS
+    echo "$part: begun"
+    tell "$part" &
+    teller=$!
+    "part_$part"
+    status=$?
+    # Its sleep ends by itself, but must not hold this script's output open until then.
+    pkill -P "$teller" 2>/dev/null
+    kill "$teller" 2>/dev/null
+    wait "$teller" 2>/dev/null
+    [ "$status" -eq 0 ] || [ "$part" != build ] || break
 done
 
 echo "tests: $passed passed, $failed failed, $skipped skipped"
