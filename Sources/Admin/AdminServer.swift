@@ -114,10 +114,31 @@ public struct AdminFailure: Error, Sendable, CustomStringConvertible {
 
     public var description: String {
         switch self.place {
-        case .http(let address): "cannot serve admin pages on \(address): \(self.reason)"
+        case .http(let address):
+            "cannot serve admin pages on \(address): \(self.reason); \(self.httpCure)"
         case .control(let paths):
-            "cannot make the control socket \(paths.joined(separator: " or ")): \(self.reason)"
+            "cannot make the control socket \(paths.joined(separator: " or ")): \(self.reason);"
+                + " \(self.controlCure)"
         case .thread: "cannot start the admin thread: \(self.reason)"
+        }
+    }
+
+    private var httpCure: String {
+        switch self.reason.code {
+        case EADDRINUSE:
+            "stop the program that has this port (another instance?), or give admin another one"
+        case EADDRNOTAVAIL: "use an address of this machine for admin"
+        case EACCES: "ports below 1024 need CAP_NET_BIND_SERVICE; give admin a higher one"
+        default: "correct admin"
+        }
+    }
+
+    private var controlCure: String {
+        switch self.reason.code {
+        case EADDRINUSE: "another process listens there: stop it, or give control another path"
+        case ENOENT: "its folder does not exist: make it, or give control another path"
+        case EACCES, EPERM, EROFS: "this user may not write there: give control another path"
+        default: "give control another path, or \"off\""
         }
     }
 }

@@ -16,10 +16,11 @@ struct Responder {
         if isControl, let order = self.order, let kind = AdminOrder.kind(ofPath: head.path) {
             return Self.answer(kind, head, order)
         }
-        let pages = ["/metrics", "/status", "/live", "/ready"]
+        let pages = ["/", "/metrics", "/status", "/live", "/ready"]
         guard pages.contains(head.path) else { return Self.refusal(404) }
         guard head.method == "GET" else { return Self.refusal(405) }
         switch head.path {
+        case "/": return Self.response(200, Self.plain, Self.index + StatusPage.text(self.report()))
         case "/live": return Self.response(200, Self.plain, "live\n")
         case "/metrics":
             return Self.response(200, MetricsPage.contentType, MetricsPage.render(self.report()))
@@ -53,6 +54,16 @@ struct Responder {
         let body = "\(status) \(Self.phrase(status))\n"
         return Self.response(status, Self.plain, body, allowing: method)
     }
+
+    /// What there is, for whoever types the address into a browser.
+    private static let index = """
+        /status   this page as JSON (as a table for Accept: text/plain)
+        /metrics  numbers for Prometheus
+        /ready    200 when it can do its work, else 503 with the reason
+        /live     200 while it runs
+
+
+        """
 
     private static let wrongHost =
         "421 Misdirected Request: this host name is not served here; an IP address or localhost is,"

@@ -1,12 +1,24 @@
 import ArgumentParser
 import Configuration
+import Sealing
 
 struct CheckCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "check",
-        abstract: "Check a configuration file and the key it names.",
-        discussion: "Opens no socket and resolves no name. Tells every mistake, one line each."
+        abstract: "Check configuration files and the keys they name.",
+        discussion: """
+            Opens no socket and resolves no name. Tells every mistake, one line each. Whose file \
+            one is, it finds out; with a server's and clients' files it also compares keys and \
+            services.
+
+            Examples:
+              fairlead check server.toml
+              fairlead check server.toml client.toml
+            """
     )
+
+    @Argument(help: ArgumentHelp("Files of servers and clients.", valueName: "file"))
+    var files: [String] = []
 
     @Option(help: ArgumentHelp("The server's file.", valueName: "file"))
     var server: String?
@@ -17,32 +29,71 @@ struct CheckCommand: ParsableCommand {
     @OptionGroup var keyOptions: KeyOptions
 
     func validate() throws {
-        guard self.server == nil && self.client == nil else { return }
-        throw ValidationError("Give --server FILE, --client FILE or both.")
+        guard self.server == nil && self.client == nil && self.files.isEmpty else { return }
+        throw ValidationError("Give at least one file: fairlead check server.toml client.toml")
+    }
+
+    /// What was read, and what was wrong.
+    private struct Reading {
+        var servers: [(path: String, loaded: LoadedConfiguration<ServerConfiguration>)] = []
+        var clients: [(path: String, loaded: LoadedConfiguration<ClientConfiguration>)] = []
+        var mistakes: [String] = []
     }
 
     func run() throws {
-        let group = self.keyOptions.groupReadableKeys
-        var failures: [ConfigurationError] = []
-        if let path = self.server {
-            do throws(ConfigurationError) {
-                let loaded = try ServerConfiguration.load(path: path, groupReadableKeys: group)
-                Terminal.warn(loaded.configuration.warnings)
-            } catch {
-                failures.append(error)
+        var reading = Reading()
+        if let path = self.server { self.readServer(path, into: &reading) }
+        if let path = self.client { self.readClient(path, into: &reading) }
+        for path in self.files {
+            switch FileKind(ofFileAt: path) {
+            case .server: self.readServer(path, into: &reading)
+            // What is neither gets the complaints of whoever has the simpler file.
+            case .client, nil: self.readClient(path, into: &reading)
             }
         }
-        if let path = self.client {
-            do throws(ConfigurationError) {
-                _ = try ClientConfiguration.load(path: path, groupReadableKeys: group)
-            } catch {
-                failures.append(error)
-            }
-        }
-        guard failures.isEmpty else {
-            for failure in failures { Terminal.complain(failure.description) }
+        reading.mistakes += Self.mismatches(reading)
+        guard reading.mistakes.isEmpty else {
+            for mistake in reading.mistakes { Terminal.complain(mistake) }
             throw CommandExit.usage
         }
         Terminal.print("ok")
+    }
+
+    private func readServer(_ path: String, into reading: inout Reading) {
+        do throws(ConfigurationError) {
+            let group = self.keyOptions.groupReadableKeys
+            let loaded = try ServerConfiguration.load(path: path, groupReadableKeys: group)
+            Terminal.warn(loaded.configuration.warnings.map { "\(path): \($0)" })
+            reading.servers.append((path, loaded))
+        } catch {
+            reading.mistakes.append(error.description)
+        }
+    }
+
+    private func readClient(_ path: String, into reading: inout Reading) {
+        do throws(ConfigurationError) {
+            let group = self.keyOptions.groupReadableKeys
+            let loaded = try ClientConfiguration.load(path: path, groupReadableKeys: group)
+            Terminal.warn(loaded.configuration.warnings.map { "\(path): \($0)" })
+            reading.clients.append((path, loaded))
+        } catch {
+            reading.mistakes.append(error.description)
+        }
+    }
+
+    /// Of several servers a client's is the one whose key it names.
+    private static func mismatches(_ reading: Reading) -> [String] {
+        reading.clients.flatMap { client -> [String] in
+            let named = reading.servers.first {
+                $0.loaded.privateKey.publicKey == client.loaded.configuration.serverPublicKey
+            }
+            guard let server = named ?? reading.servers.first else { return [] }
+            return FilePair(
+                server: server.loaded,
+                server.path,
+                client: client.loaded,
+                client.path
+            ).mismatches
+        }
     }
 }

@@ -8,8 +8,13 @@ public enum CommandLaunch {
     public static func run(_ command: (some ParsableCommand).Type) -> Never {
         // A reader that goes away ends a write with an error, not the process with a signal.
         signal(SIGPIPE, SIG_IGN)
+        let arguments = Array(CommandLine.arguments.dropFirst())
+        if let advice = CommandAdvice.text(on: arguments, to: command) {
+            Terminal.complain(advice)
+            exit(CommandExit.usage.rawValue)
+        }
         do {
-            var parsed = try command.parseAsRoot(Array(CommandLine.arguments.dropFirst()))
+            var parsed = try command.parseAsRoot(arguments)
             try parsed.run()
             exit(0)
         } catch {

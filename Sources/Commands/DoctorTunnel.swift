@@ -148,8 +148,8 @@ enum DoctorTunnel {
         case .presharedKey:
             return .failure(
                 check,
-                "key: \(address) answers and holds server_public_key, but the two ends have different"
-                    + " preshared keys, or only one has one",
+                "key: \(address) answers and holds server_public_key, but the two ends have"
+                    + " different preshared keys, or only one has one",
                 cure: "compare preshared_key here and in the server's [[peer]]"
             )
         case .keyExpired:

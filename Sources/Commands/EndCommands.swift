@@ -6,7 +6,13 @@ public struct ServerCommand: ParsableCommand {
     public static let configuration = CommandConfiguration(
         commandName: "fairlead-server",
         abstract: "Run the end of the tunnel that backends stand behind.",
-        discussion: "SIGTERM and SIGINT end it, SIGHUP makes it read its configuration again.",
+        discussion: """
+            SIGTERM and SIGINT end it, SIGHUP makes it read its configuration again.
+
+            Examples:
+              fairlead-server --config server.toml --check
+              fairlead-server --config server.toml
+            """,
         version: "fairlead-server \(Release.version)"
     )
 
@@ -41,7 +47,13 @@ public struct ClientCommand: ParsableCommand {
     public static let configuration = CommandConfiguration(
         commandName: "fairlead-client",
         abstract: "Run the end of the tunnel that players connect to.",
-        discussion: "SIGTERM and SIGINT end it, SIGHUP makes it read its configuration again.",
+        discussion: """
+            SIGTERM and SIGINT end it, SIGHUP makes it read its configuration again.
+
+            Examples:
+              fairlead-client --config client.toml --check
+              fairlead-client --config client.toml
+            """,
         version: "fairlead-client \(Release.version)"
     )
 
@@ -56,7 +68,10 @@ public struct ClientCommand: ParsableCommand {
         } catch {
             throw RunOptions.refuse(error)
         }
-        if self.options.check { return Terminal.print("ok") }
+        if self.options.check {
+            Terminal.warn(loaded.configuration.warnings)
+            return Terminal.print("ok")
+        }
         throw ExitCode(EndProcess.run(loaded, self.options))
     }
 

@@ -120,7 +120,14 @@ enum EndProcess {
         } catch {
             // The usual places need root or a login session; whoever names a place gets it or none.
             guard control == .automatic, case .control = error.place else { throw error }
-            log.debug("control-unavailable", ["cause": "\(error)"])
+            log.warning(
+                "control-unavailable",
+                [
+                    "cause": "\(error)",
+                    "hint": "fairlead status cannot reach this process: set control = \"PATH\" in"
+                        + " a folder this user may write, or control = \"off\"",
+                ]
+            )
             guard pages.address != nil else { return nil }
             return try AdminServer(
                 http: pages.address,

@@ -13,6 +13,10 @@ struct KeygenCommand: ParsableCommand {
             Writes the private key to PATH, readable by its owner only, and prints the public key. \
             With --preshared it writes a secret that a client and its server share, and prints \
             nothing. A file that exists is never overwritten.
+
+            Examples:
+              fairlead keygen keys/server.key
+              fairlead keygen --preshared keys/edge-1.psk
             """
     )
 
@@ -23,17 +27,45 @@ struct KeygenCommand: ParsableCommand {
     var path: String
 
     func run() throws {
+        try self.refuseStandardOutput()
+        if let folder = KeygenAdvice.servedFolder(of: self.absolutePath) {
+            Terminal.complain(
+                "fairlead keygen: warning: \(PlainWord.quoted(self.path)) lies below"
+                    + " \(PlainWord.quoted(folder)), which web servers often hand out to everybody;"
+                    + " a private key belongs elsewhere"
+            )
+        }
         if self.preshared { return try self.makePresharedKey() }
         let key = SecretKey(entropy: .kernel())
-        try self.write(key.keyFileText(created: Self.now()))
-        Terminal.complain(KeygenAdvice.text(path: self.path, publicKey: key.publicKey.description))
+        try self.write(key.keyFileText(created: Timestamp.now()))
+        self.advise(KeygenAdvice.text(path: self.path, publicKey: key.publicKey.description))
         Terminal.print(key.publicKey.description)
     }
 
     private func makePresharedKey() throws {
         let key = PresharedKey(entropy: .kernel())
-        try self.write(key.keyFileText(created: Self.now()))
-        Terminal.complain(KeygenAdvice.presharedText(path: self.path))
+        try self.write(key.keyFileText(created: Timestamp.now()))
+        self.advise(KeygenAdvice.presharedText(path: self.path))
+    }
+
+    /// A script that reads the key needs no advice, and its log none either.
+    private func advise(_ text: String) {
+        if isatty(STDERR_FILENO) == 1 { Terminal.complain(text) }
+    }
+
+    private func refuseStandardOutput() throws {
+        guard self.path == "-" else { return }
+        Terminal.complain(
+            "fairlead keygen: a key is written to a file only, so that nobody reads it on the way;"
+                + " for a file of that name write ./-"
+        )
+        throw CommandExit.usage
+    }
+
+    private var absolutePath: String {
+        guard !self.path.hasPrefix("/"), let folder = getcwd(nil, 0) else { return self.path }
+        defer { free(folder) }
+        return String(cString: folder) + "/" + self.path
     }
 
     private func write(_ text: String) throws {
@@ -43,16 +75,6 @@ struct KeygenCommand: ParsableCommand {
             Terminal.complain("fairlead keygen: \(error)")
             throw CommandExit.failure
         }
-    }
-
-    /// The time in UTC as RFC 3339 writes it.
-    private static func now() -> String {
-        var seconds = time(nil)
-        var parts = tm()
-        gmtime_r(&seconds, &parts)
-        var text = [CChar](repeating: 0, count: 32)
-        let count = strftime(&text, text.count, "%Y-%m-%dT%H:%M:%SZ", &parts)
-        return String(decoding: text[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
     private static func write(_ text: String, to path: String) throws(KeygenFailure) {
@@ -90,63 +112,11 @@ struct KeygenFailure: Error, CustomStringConvertible {
     }
 }
 
-/// What to do with a new key, as blocks to paste.
-enum KeygenAdvice {
-    static func text(path: String, publicKey: String) -> String {
-        let path = Self.quoted(path)
-        return """
-            Wrote the private key to \(path), for its owner only. It never leaves this machine; \
-            what others need is the public key.
-
-            # For the server's key. server.toml (paths are relative to the file's folder):
-            private_key = \(path)
-            # and in every client.toml:
-            server_public_key = "\(publicKey)"
-
-            # For a client's key. client.toml:
-            private_key = \(path)
-            # and in server.toml:
-            [[peer]]
-            name = "edge-1"
-            public_key = "\(publicKey)"
-            services = ["*"]
-
-            The public key:
-            """
-    }
-
-    static func presharedText(path: String) -> String {
-        let path = Self.quoted(path)
-        return """
-            Wrote a preshared key to \(path), for its owner only. Both ends need the same file; \
-            copy it over a channel you trust, such as scp.
-
-            # client.toml, before the first [[forward]] (paths are relative to the file's folder):
-            preshared_key = \(path)
-            # and in server.toml, in the [[peer]] of that client:
-            preshared_key = \(path)
-            """
-    }
-
-    /// A basic string of TOML.
-    private static func quoted(_ text: String) -> String {
-        var result = ""
-        for scalar in text.unicodeScalars {
-            switch scalar.value {
-            case 0x22, 0x5C: result += "\\\(scalar)"
-            case 0..<0x20, 0x7F:
-                result += "\\u00" + (scalar.value < 16 ? "0" : "") + String(scalar.value, radix: 16)
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return "\"\(result)\""
-    }
-}
-
 struct PubkeyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "pubkey",
-        abstract: "Print the public key of a private key file."
+        abstract: "Print the public key of a private key file.",
+        discussion: "Example: fairlead pubkey keys/server.key"
     )
 
     @Argument(help: ArgumentHelp("The private key's file.", valueName: "path"))

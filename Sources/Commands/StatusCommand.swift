@@ -12,7 +12,12 @@ struct StatusCommand: ParsableCommand {
             Asks over the control socket. Without --control, the usual places are tried: \
             /run/fairlead/{server,client}.sock, then
             /run/fairlead-{server,client}/{server,client}.sock, then
-            $XDG_RUNTIME_DIR/fairlead-{server,client}.sock.
+            $XDG_RUNTIME_DIR/fairlead-{server,client}.sock. Where both ends run, --json prints a \
+            list of two objects.
+
+            Examples:
+              fairlead status
+              fairlead status --json --control /run/fairlead/server.sock
             """
     )
 
@@ -47,10 +52,9 @@ struct StatusCommand: ParsableCommand {
             for failure in failures { Terminal.complain("fairlead status: \(failure)") }
             throw CommandExit.failure
         }
-        guard !self.json || answers.count == 1 else {
-            let list = answers.map(\.path).joined(separator: " and ")
-            Terminal.complain("fairlead status: \(list) both answer; choose one with --control")
-            throw CommandExit.failure
+        if self.json, answers.count > 1 {
+            let objects = answers.map { $0.body.filter { $0 != "\n" } }
+            return Terminal.print("[\(objects.joined(separator: ","))]")
         }
         Terminal.write(answers.map(\.body).joined(separator: "\n"), to: STDOUT_FILENO)
     }

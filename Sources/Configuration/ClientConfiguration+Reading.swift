@@ -22,6 +22,8 @@ extension ClientConfiguration: ReadableConfiguration {
         try Source(path: path).load(groupReadableKeys: groupReadableKeys)
     }
 
+    static let kind = FileKind.client
+
     static let keys =
         [
             "server", "server_public_key", "private_key", "preshared_key", "admin", "admin_hosts",

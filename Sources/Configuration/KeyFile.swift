@@ -94,6 +94,12 @@ public struct KeyFile: Hashable, Sendable {
 
     private func refusal(errno code: Int32, _ kind: KeyKind) -> KeyFileRefusal {
         switch code {
+        case ENOENT where self.location.hasPrefix("/run/credentials/"):
+            self.refusal(
+                "which does not exist outside the unit that it is for",
+                "a running unit with LoadCredential=NAME:/etc/fairlead/NAME, which puts it there;"
+                    + " keys themselves are made in /etc/fairlead"
+            )
         case ENOENT:
             self.refusal(
                 "which does not exist",

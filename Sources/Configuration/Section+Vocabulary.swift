@@ -1,3 +1,4 @@
+import Glibc
 import Primitives
 import Sealing
 
@@ -103,6 +104,35 @@ extension Section {
             let path = Self.resolve(text, relativeTo: folder)
             return !text.isEmpty && path.utf8.count <= 107 ? .path(path) : nil
         }
+    }
+
+    /// Complains of a control socket that nobody could make: where its folder is none, or closed
+    /// to this user.
+    func checkControlFolder(relativeTo folder: String) {
+        guard case .string(let text)? = self["control"]?.value, text != "off", !text.isEmpty else {
+            return
+        }
+        let path = Self.resolve(text, relativeTo: folder)
+        let parent = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
+        let place = parent.isEmpty ? "/" : parent
+        var status = stat()
+        guard stat(place, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
+            let above = place.lastIndex(of: "/").map { String(place[..<$0]) } ?? "."
+            // Where only the last folder is missing, the start makes it.
+            let isMissing = lstat(place, &status) != 0
+            guard !isMissing || access(above.isEmpty ? "/" : above, W_OK) != 0 else { return }
+            return self.complain(
+                "control",
+                got: "\(Complaint.quoted(text)) in a folder that does not exist",
+                expected: "a path in a folder that exists"
+            )
+        }
+        guard access(place, W_OK | X_OK) != 0 else { return }
+        self.complain(
+            "control",
+            got: "\(Complaint.quoted(text)) in a folder that uid \(geteuid()) may not write",
+            expected: "a path in a folder that the user who runs fairlead may write"
+        )
     }
 
     func networks(_ key: String) -> [AddressBlock]? {

@@ -6,6 +6,9 @@ final class Findings {
 
     func add(_ complaint: Complaint) { self.complaints.append(complaint) }
 
+    /// Forgets all others, which follow from this one.
+    func replace(with complaint: Complaint) { self.complaints = [complaint] }
+
     /// In the order of the file; complaints about one line in the order they were found.
     var sorted: [Complaint] {
         self.complaints.enumerated()
@@ -84,6 +87,17 @@ struct Section {
     // MARK: reading
 
     subscript(key: String) -> Node? { self.entries.first { $0.key == key }?.node }
+
+    /// That this is the other end's file, where it is.
+    func otherKind(than kind: FileKind) -> Complaint? {
+        guard let found = FileKind(keys: self.entries.map(\.key)), found != kind else { return nil }
+        return Complaint(
+            line: 1,
+            key: "file",
+            got: "a \(found.rawValue)'s file",
+            expected: "a \(kind.rawValue)'s; this one is for fairlead-\(found.rawValue)"
+        )
+    }
 
     func has(_ key: String) -> Bool { self[key] != nil }
 

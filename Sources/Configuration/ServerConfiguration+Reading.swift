@@ -23,6 +23,8 @@ extension ServerConfiguration: ReadableConfiguration {
         try Source(path: path).load(groupReadableKeys: groupReadableKeys)
     }
 
+    static let kind = FileKind.server
+
     static let keys =
         [
             "listen", "private_key", "admin", "admin_hosts", "control", "routes", "max_sessions",

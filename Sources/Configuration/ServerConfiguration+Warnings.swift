@@ -1,6 +1,8 @@
 extension ServerConfiguration {
     /// What is allowed and yet hardly meant, one sentence each, with what would cure it.
-    public var warnings: [String] {
+    public var warnings: [String] { self.placeholders + self.hiddenPlayers }
+
+    private var hiddenPlayers: [String] {
         self.services.compactMap { service in
             guard service.origin != .none else { return nil }
             let users = self.peers.filter {

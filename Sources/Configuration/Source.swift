@@ -26,6 +26,8 @@ protocol ReadableConfiguration: Sendable {
 
     var privateKey: KeyFile { get }
 
+    static var kind: FileKind { get }
+
     /// The tables that may name a preshared key, and the key of that by which they name its other
     /// holder.
     static func presharedPlaces(_ root: Section) -> [(section: Section, holder: String)]
@@ -67,6 +69,11 @@ struct Source {
     ) throws(ConfigurationError) -> LoadedConfiguration<Value> {
         try self.read { root -> LoadedConfiguration<Value>? in
             let value = Value(root, folder: self.folder)
+            if let other = root.otherKind(than: Value.kind) {
+                root.findings.replace(with: other)
+                return nil
+            }
+            root.checkControlFolder(relativeTo: self.folder)
             let shared = Value.presharedPlaces(root).compactMap {
                 self.presharedKey($0.section, of: $0.holder, groupReadableKeys)
             }
@@ -75,6 +82,9 @@ struct Source {
             }
             do throws(KeyFileRefusal) {
                 let key = try file.load(groupReadable: groupReadableKeys)
+                for place in Value.presharedPlaces(root) {
+                    place.section.checkHolder(place.holder, against: key)
+                }
                 return value.map {
                     LoadedConfiguration(
                         configuration: $0,

@@ -1,7 +1,7 @@
 /// Finds the name that was probably meant.
-enum Spelling {
+public enum Spelling {
     /// The candidate nearest to `word`, if it is near enough to be a slip of the fingers.
-    static func nearest(to word: String, among candidates: [String]) -> String? {
+    public static func nearest(to word: String, among candidates: [String]) -> String? {
         guard word.utf8.count <= 64 else { return nil }
         let lowered = Array(word.lowercased().utf8)
         var best: (distance: Int, candidate: String)?

@@ -110,7 +110,10 @@ import Testing
         #expect(answer("GET", "/status").contains("\r\nContent-Type: application/json\r\n"))
         #expect(answer("POST", "/status").contains("405 Method Not Allowed"))
         #expect(answer("POST", "/status").contains("\r\nAllow: GET\r\n"))
-        #expect(answer("GET", "/").hasPrefix("HTTP/1.1 404 Not Found\r\n"))
+        let index = answer("GET", "/")
+        #expect(index.hasPrefix("HTTP/1.1 200 OK\r\n"))
+        #expect(index.contains("\n/metrics ") && index.contains("fairlead server"))
+        #expect(answer("GET", "//").hasPrefix("HTTP/1.1 404 Not Found\r\n"))
         #expect(answer("GET", "/status/").hasPrefix("HTTP/1.1 404 Not Found\r\n"))
     }
 

@@ -220,4 +220,16 @@ final class TemporaryFolder {
             error(path) == "F:2: syntax: got bytes that are not UTF-8, expected a text in UTF-8"
         )
     }
+
+    /// A key made there would be lost with the unit, and the unit would not use it.
+    @Test func sendsNobodyIntoSystemdsFolder() {
+        let path = "/run/credentials/fairlead-none.service/server.key"
+        do throws(KeyFileRefusal) {
+            _ = try KeyFile(path: path, location: path).load()
+            Issue.record("read \(path)")
+        } catch {
+            #expect(error.expected.contains("LoadCredential="))
+            #expect(!error.expected.contains("keygen"))
+        }
+    }
 }

@@ -19,7 +19,7 @@ import Testing
     }
 
     @Test func tellsAMissingRoute() {
-        // IPv6's discard prefix (RFC 6666) has no route, and machines without IPv6 have none at all.
+        // IPv6's discard prefix (RFC 6666) has no route; machines without IPv6 have none at all.
         let nowhere = SocketAddress(high: 0x0100_0000_0000_0000, low: 1, port: 9)
         #expect(ServerReach(nowhere).finding() == .noRoute)
     }

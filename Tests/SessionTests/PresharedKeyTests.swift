@@ -98,7 +98,8 @@ import Testing
             [1].withUnsafeBytes { wire.client.send($0, on: flow, at: wire.now) }
             wire.run(.seconds(1))
         }
-        #expect(self.failures(wire) == [.presharedKey])
+        // Told again while it lasts.
+        #expect(Set(self.failures(wire)) == [.presharedKey])
         #expect(wire.clientDatagrams.count == 130)
     }
 }

@@ -1,5 +1,5 @@
 import Glibc
-public import LinuxIO
+import LinuxIO
 public import Primitives
 
 /// Asks the network why a server is silent.
@@ -33,7 +33,7 @@ public final class ServerReach {
             let socket = try UDPSocket(connectingTo: server, options: options)
             self.socket = socket
             var byte: UInt8 = 0
-            if Glibc.send(socket.descriptor, &byte, 1, Int32(MSG_DONTWAIT.rawValue)) < 0 {
+            if Glibc.send(socket.descriptor, &byte, 1, Int32(MSG_DONTWAIT)) < 0 {
                 self.code = errno
             }
         } catch {
@@ -78,8 +78,8 @@ extension ServerReach.Finding {
             "the machine is there but nothing listens on that UDP port: start fairlead-server, or"
                 + " correct the port in server; its key was not tried"
         case .noRoute:
-            "there is no way to that address: check server, this machine's network and the firewalls"
-                + " between; the server's key was not tried"
+            "there is no way to that address: check server, this machine's network and the"
+                + " firewalls between; the server's key was not tried"
         case .blockedHere:
             "this machine's own packet filter refuses to send there: allow UDP to the server; its"
                 + " key was not tried"

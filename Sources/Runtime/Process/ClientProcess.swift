@@ -109,6 +109,7 @@ public final class ClientProcess: Sendable {
         try self.core.crew.start(parts, control: self.core.control)
         self.watchAddresses()
         self.core.crew.post { .client(plan, newListeners: Handover(listeners[$0])) }
+        self.core.log.warn(self.configuration.warnings)
         self.checkTransparentRoutes(self.configuration)
         let control = self.core.control
         let resolver = try Resolver(log: self.core.log) { control.post(.resolved($0)) }
@@ -280,6 +281,7 @@ public final class ClientProcess: Sendable {
         } catch {
             self.core.log.error("resolver-failed", ["cause": "\(error)"])
         }
+        self.core.log.warn(new.configuration.warnings)
         self.checkTransparentRoutes(new.configuration)
         // Whoever reads that line finds the new state of things, listeners included.
         self.core.crew.settle()
