@@ -74,13 +74,14 @@ import Testing
             let head = Self.little(stream) + Self.little(number) + place
             return (FrameType.streamPart, head + Self.noise(count, &dice))
         case 4:
-            let count = 2 + Int(dice.below(3))
-            let total = count * 90 - Int(dice.below(8))
-            let index = Int(dice.below(UInt64(count) + 1))
+            // Few datagrams at a time, so that many have as many fragments as they say.
+            let count = 2 + Int(turn / 48 % 2)
+            let total = count * 90 - (dice.chance(1, in: 4) ? Int(dice.below(8)) : 0)
+            let index = Int(dice.below(UInt64(count)))
             let offset = dice.chance(1, in: 6) ? Int(dice.below(UInt64(total))) : index * 90
             let place = [UInt8(index), UInt8(count)] + Self.little(offset) + Self.little(total)
             let length = min(90, max(0, total - offset))
-            let head = Self.little(flow) + Self.little(turn / 12) + place
+            let head = Self.little(UInt32(3)) + Self.little(turn / 48) + place
             return (FrameType.fragment, head + Self.noise(length, &dice))
         case 5:
             let bytes = flow == 2 ? [1] + Self.block(&dice)[3...] + [3, 0] : Self.noise(60, &dice)
