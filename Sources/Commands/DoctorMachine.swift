@@ -52,7 +52,8 @@ enum DoctorMachine {
                 check: name,
                 level: level,
                 cause: "missing: \(why)",
-                cure: "AmbientCapabilities=\(name) in the unit, or: setcap \(name)+ep PROGRAM"
+                cure: "AmbientCapabilities=\(name) in the unit, or: setcap"
+                    + " \(name.lowercased())+ep PROGRAM"
             )
         }
         var findings: [DoctorFinding] = []

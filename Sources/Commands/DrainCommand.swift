@@ -12,6 +12,8 @@ struct DrainCommand: ParsableCommand {
         discussion: """
             New streams and flows go to the service's other backends. It lasts until `undrain`, \
             until the server ends, or until the configuration no longer has the backend.
+
+            Example: fairlead drain minecraft 10.0.0.5:25565
             """
     )
 
@@ -24,7 +26,8 @@ struct DrainCommand: ParsableCommand {
 struct UndrainCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "undrain",
-        abstract: "Send new players to a drained backend again."
+        abstract: "Send new players to a drained backend again.",
+        discussion: "Example: fairlead undrain minecraft 10.0.0.5:25565"
     )
 
     @OptionGroup var target: DrainTarget

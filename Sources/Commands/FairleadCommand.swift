@@ -5,6 +5,13 @@ public struct FairleadCommand: ParsableCommand {
     public static let configuration = CommandConfiguration(
         commandName: "fairlead",
         abstract: "Keys, checks and status of Fairlead tunnels.",
+        discussion: """
+            Examples:
+              fairlead keygen keys/server.key
+              fairlead check server.toml client.toml
+              fairlead doctor --client client.toml
+              fairlead status
+            """,
         version: "fairlead \(Release.version)",
         subcommands: [
             KeygenCommand.self, PubkeyCommand.self, CheckCommand.self, StatusCommand.self,
@@ -19,7 +26,8 @@ public struct FairleadCommand: ParsableCommand {
 struct VersionCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "version",
-        abstract: "Print the version."
+        abstract: "Print the version.",
+        discussion: "Example: fairlead version"
     )
 
     func run() { Terminal.print("fairlead \(Release.version)") }

@@ -7,6 +7,7 @@ struct LabCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "lab",
         abstract: "Measure stacks over an emulated path, in network namespaces.",
+        discussion: "Example: sudo fairlead lab run examples/lab/gaming-clean.toml --quick",
         subcommands: [LabRunCommand.self, LabListCommand.self]
     )
 }
@@ -14,7 +15,8 @@ struct LabCommand: ParsableCommand {
 struct LabListCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "list",
-        abstract: "List the scenarios of a folder."
+        abstract: "List the scenarios of a folder.",
+        discussion: "Example: fairlead lab list --folder examples/lab"
     )
 
     @Option(help: ArgumentHelp("Where the scenarios are.", valueName: "dir"))
@@ -41,6 +43,8 @@ struct LabRunCommand: ParsableCommand {
         discussion: """
             Needs root. Makes two network namespaces for every run and removes them again, also \
             after Ctrl-C. Fairlead's own programs are taken from the folder of this one.
+
+            Example: sudo fairlead lab run examples/lab/gaming-3pct-bursty.toml --quick
             """
     )
 

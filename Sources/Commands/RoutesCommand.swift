@@ -10,6 +10,7 @@ struct RoutesCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "routes",
         abstract: "Routing rules of transparent services.",
+        discussion: "Example: fairlead routes print --server server.toml",
         subcommands: [
             RoutesPrintCommand.self, RoutesInstallCommand.self, RoutesRemoveCommand.self,
         ]
@@ -22,7 +23,9 @@ struct RoutesPrintCommand: ParsableCommand {
         abstract: "Print the commands that install what a server or a client needs.",
         discussion: """
             For servers with routes = "print" or "off", and for forwards with transparent = true. \
-            Changes nothing. To run them: fairlead routes print … | sudo sh
+            Changes nothing.
+
+            Example: fairlead routes print --server server.toml | sudo sh
             """
     )
 
@@ -114,6 +117,8 @@ struct RoutesInstallCommand: ParsableCommand {
         discussion: """
             Does what the commands of `print` would do, and removes what an earlier one installed \
             and is no longer needed. It stays until `fairlead routes remove --installed`.
+
+            Example: sudo fairlead routes install --server server.toml
             """
     )
 
@@ -143,7 +148,11 @@ struct RoutesRemoveCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "remove",
         abstract: "Remove rules and routes that ended servers have left.",
-        discussion: "Those of running servers stay. A server that starts does the same."
+        discussion: """
+            Those of running servers stay. A server that starts does the same.
+
+            Example: sudo fairlead routes remove --installed
+            """
     )
 
     @Flag(help: "Also remove what `install`, or the commands of `print`, have installed.")

@@ -79,14 +79,16 @@ public struct ServerReload: Hashable, Sendable {
     public let services: ListChanges<Service>
     /// Told apart by public key; a preshared key that changed in its file is none of these changes.
     public let peers: ListChanges<PeerEntry>
+    /// Names of peers that are the same but for what their preshared key's file holds.
+    public let renewedPeers: [String]
     /// Keys whose new value takes a restart.
     public let needsRestart: [String]
     /// Other keys that changed, all outside `[[service]]` and `[[peer]]`.
     public let changedKeys: [String]
 
     public var isEmpty: Bool {
-        self.services.isEmpty && self.peers.isEmpty && self.needsRestart.isEmpty
-            && self.changedKeys.isEmpty
+        self.services.isEmpty && self.peers.isEmpty && self.renewedPeers.isEmpty
+            && self.needsRestart.isEmpty && self.changedKeys.isEmpty
     }
 
     /// `running`: what the process was started with, which is what it runs until it ends where a
@@ -102,6 +104,11 @@ public struct ServerReload: Hashable, Sendable {
             $0.name
         }
         self.peers = ListChanges(from: old.configuration.peers, to: after.peers) { $0.publicKey }
+        let same = Set(old.configuration.peers).intersection(after.peers)
+        self.renewedPeers = after.peers.filter { peer in
+            same.contains(peer)
+                && old.presharedKeys[peer.publicKey] != new.presharedKeys[peer.publicKey]
+        }.map(\.name)
         var restart = Difference()
         restart.note("listen", before.listen, after.listen)
         restart.note("private_key", started.privateKey.publicKey, new.privateKey.publicKey)
@@ -150,6 +157,7 @@ extension ServerReload {
     /// What is in effect now and was not before, one item each.
     public var applied: [String] {
         self.services.described("service") { $0.name } + self.peers.described("peer") { $0.name }
+            + self.renewedPeers.map { "peer \($0) changed" }
     }
 }
 

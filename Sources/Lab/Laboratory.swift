@@ -39,22 +39,27 @@ public final class Laboratory {
         let scenario = self.adjusted(scenario)
         var report = Report(scenario: scenario, machine: Machine.describe())
         let losses: [UInt32?] = scenario.losses.isEmpty ? [nil] : scenario.losses
+        var runs: [RunResult] = []
         for measure in scenario.measures {
             for loss in losses {
                 for seed in scenario.seeds {
                     for stack in scenario.stacks where stack.supports(measure) {
-                        let run = RunResult(stack: stack, measure: measure, seed: seed, loss: loss)
-                        try self.add(run, to: &report)
+                        runs.append(
+                            RunResult(stack: stack, measure: measure, seed: seed, loss: loss)
+                        )
                     }
                 }
             }
+        }
+        for (index, run) in runs.enumerated() {
+            try self.add(run, "\(index + 1)/\(runs.count)", to: &report)
         }
         return report
     }
 
     /// Runs what `run` describes, unless its stack was skipped before.
-    private func add(_ run: RunResult, to report: inout Report) throws {
-        let name = report.scenario.name
+    private func add(_ run: RunResult, _ place: String, to report: inout Report) throws {
+        let name = "\(report.scenario.name) \(place)"
         guard report.skipped[run.stack] == nil else { return }
         do {
             let result = try self.measured(run, report.scenario)

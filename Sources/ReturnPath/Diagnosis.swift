@@ -94,7 +94,10 @@ enum Diagnosis {
             $0.owner != RuleNumbering.owner && $0.priority > 0 && $0.priority < first
         }
         guard let shadow = earlier.first else {
-            return .refused(reason: reason, cure: "compare: fairlead routes print, ip rule")
+            return .refused(
+                reason: "\(reason), although our rule \(first) is there",
+                cure: "install it afresh, as root: fairlead routes install --server FILE"
+            )
         }
         return .refused(
             reason: "\(reason); rule \(shadow.priority) comes before ours (\(first))",

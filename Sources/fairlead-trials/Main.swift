@@ -9,7 +9,23 @@ import Trials
 /// Prints the median of each figure over the seeds, then the worst; exits 1 if a median misses.
 @main
 enum Main {
+    private static let usage = """
+        usage: fairlead-trials [--group NAME] [--name PART] [--seeds N] [--first N]
+
+        Measures the engine against its bars in virtual time: minutes for all of them.
+        Groups: \(Set(Bar.all.map(\.group)).sorted().joined(separator: ", "))
+        Example: fairlead-trials --name echo --seeds 1
+        """
+
     static func main() {
+        let known = ["--group", "--name", "--seeds", "--first"]
+        let words = CommandLine.arguments.dropFirst()
+        let isHelp = words.contains("--help") || words.contains("-h")
+        let names = words.enumerated().filter { $0.offset % 2 == 0 }.map(\.element)
+        if isHelp || words.count % 2 != 0 || !names.allSatisfy(known.contains) {
+            print(Self.usage)
+            exit(isHelp ? 0 : 2)
+        }
         let group = Self.option("--group")
         let part = Self.option("--name")
         let seeds = Self.option("--seeds").flatMap { Int($0) } ?? 3

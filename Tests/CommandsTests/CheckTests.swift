@@ -221,6 +221,23 @@ import Testing
         #expect(help.output.contains("--group-readable-keys"))
     }
 
+    @Test func everyCommandShowsAnExample() throws {
+        let commands = [
+            ["keygen"], ["pubkey"], ["check"], ["status"], ["drain"], ["undrain"], ["doctor"],
+            ["routes"], ["routes", "print"], ["routes", "install"], ["routes", "remove"], ["lab"],
+            ["lab", "list"], ["lab", "run"], ["version"], [],
+        ]
+        for words in commands {
+            let help = try Program.run("fairlead", words + ["--help"], in: "/tmp")
+            #expect(help.status == 0)
+            #expect(help.output.contains("Example"), "fairlead \(words)")
+        }
+        for program in ["fairlead-server", "fairlead-client"] {
+            let help = try Program.run(program, "--help", in: "/tmp")
+            #expect(help.output.contains("\(program) --config"), "\(program)")
+        }
+    }
+
     @Test func statusSaysWhenNobodyListens() throws {
         let folder = try TemporaryFolder()
         let run = try Program.run("fairlead", "status", "--control", "none.sock", in: folder.path)

@@ -155,4 +155,19 @@ import Testing
         let reload = ClientReload(from: loaded(1), to: loaded(2))
         #expect(reload.changedKeys == ["preshared_key"] && reload.needsRestart.isEmpty)
     }
+
+    @Test func namesThePeerWhosePresharedKeyIsNew() throws {
+        let peer = "[[peer]]\nname = \"edge\"\npublic_key = \"\(Samples.key)\"\nservices = []\n"
+        let configuration = try ServerConfiguration.parse(Samples.server(peer), file: "s")
+        let holder = try #require(configuration.peers.first?.publicKey)
+        let loaded = { (seed: UInt64) in
+            LoadedConfiguration(
+                configuration: configuration,
+                privateKey: self.key,
+                presharedKeys: [holder: PresharedKey(entropy: .seeded(seed))]
+            )
+        }
+        #expect(ServerReload(from: loaded(1), to: loaded(1)).isEmpty)
+        #expect(ServerReload(from: loaded(1), to: loaded(2)).applied == ["peer edge changed"])
+    }
 }
