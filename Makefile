@@ -3,7 +3,7 @@
 SEEDS ?= 2000
 SWIFT ?= swift
 
-.PHONY: build test demo soak lint interop bench model sbom clean dependencies
+.PHONY: build test demo soak lint interop bench fuzz model sbom clean dependencies
 
 build: dependencies-build
 	$(SWIFT) build -c release
@@ -39,6 +39,10 @@ sbom: dependencies-build
 
 bench: build
 	contrib/bench/loopback.py $(ARGS)
+
+# SECONDS for every target, or for TARGET alone; a crash is kept under Tests/Fuzz/crashes.
+fuzz: dependencies-build
+	SECONDS_EACH=$(or $(SECONDS),60) TARGET="$(TARGET)" contrib/fuzz.sh
 
 clean:
 	$(SWIFT) package clean

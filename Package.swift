@@ -175,3 +175,28 @@ let package = Package(
         .testTarget(name: "TidyTests", swiftSettings: strict),
     ]
 )
+
+// The fuzzer needs libFuzzer's runtime and flags of its own, so it is there only when asked for:
+// see contrib/fuzz.sh.
+if Context.environment["FAIRLEAD_FUZZ"] != nil {
+    let comparisons = ["cmp", "const_cmp"].flatMap { kind in
+        [1, 2, 4, 8].map { "__sanitizer_cov_trace_\(kind)\($0)" }
+    }
+    let counted = (comparisons + ["CGalois_multiply_add"]).flatMap {
+        ["-Xlinker", "--wrap=\($0)"]
+    }
+    package.targets += [
+        .target(name: "CFuzzer", path: "Tests/Fuzz/CFuzzer"),
+        .executableTarget(
+            name: "fairlead-fuzz",
+            dependencies: [
+                "Admin", "Balancing", "CFuzzer", "Compression", "Configuration", "Erasure", "KCP",
+                "Origin", "Primitives", "Recovery", "Sealing", "Session",
+            ],
+            path: "Tests/Fuzz/Program",
+            swiftSettings: strict,
+            // Calls that are counted on the way: see CFuzzer.c.
+            linkerSettings: [.unsafeFlags(counted)]
+        ),
+    ]
+}
