@@ -1,7 +1,8 @@
 /// Where an engine's unpredictable bytes come from: the kernel in a process, a seed in a
 /// simulation.
 ///
-/// Asked only while a handshake, a path check or a cookie secret is made, never per packet.
+/// Asked while a handshake, a path check or a cookie secret is made, and for the packet numbers
+/// that are left out, once in thousands of packets.
 public struct EntropySource {
     private let fill: (UnsafeMutableRawBufferPointer) -> Void
 

@@ -114,12 +114,21 @@ extension Engine {
             openStream: { self.openStream($0, $1, for: session, at: now) },
             openFlow: { self.openFlow($0, $1, for: session, at: now) }
         )
-        if case .closed(let reason) = consequence {
-            self.end(session, reason: reason)
-            return .consumed
+        switch consequence {
+        case .none: self.touch(session)
+        case .closed(let reason): self.end(session, reason: reason)
+        case .violated: self.expel(session, at: now)
         }
-        self.touch(session)
         return .consumed
+    }
+
+    /// Ends the session of a peer that acknowledges what it never received.
+    private func expel(_ session: PeerSession, at now: Instant) {
+        self.board.drop(.protocolViolation)
+        session.sendAlone(FrameType.closeSession, to: session.path.address, at: now) {
+            $0.write(ResetReason.protocolViolation.rawValue)
+        }
+        self.end(session, reason: .protocolViolation)
     }
 
     private static func plaintext(

@@ -208,6 +208,7 @@ public final class Engine {
             packetSizeLimit: packetSizeLimit,
             congestion: congestion,
             redundancy: redundancy,
+            entropy: self.entropy,
             at: now
         )
         self.sessions[slot] = session

@@ -10,6 +10,8 @@ extension PeerSession {
     enum Consequence {
         case none
         case closed(ResetReason)
+        /// The peer acknowledges what it never received.
+        case violated
     }
 
     /// Takes the frames of a packet that was authentic and new.
@@ -61,6 +63,7 @@ extension PeerSession {
                 self.receiveControl(type, body, from: source, at: now)
             }
         }
+        if self.recovery.hasForgedAck { consequence = .violated }
         self.settle(at: now)
         self.received.adapt(roundTrip: self.recovery.smoothedRTT, at: now)
         // What is not acknowledged comes again, in another packet.

@@ -116,7 +116,7 @@ extension PeerSession {
             counter: packet.number
         )
         keypair.sealedCount &+= 1
-        self.nextNumber += 1
+        self.takeNumber()
         let length = packet.sealedByteCount
         self.recovery.sent(
             number: packet.number,

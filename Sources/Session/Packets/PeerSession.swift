@@ -46,7 +46,7 @@ final class PeerSession {
     var previous: Keypair?
     var next: Keypair?
 
-    var nextNumber: UInt64 = 0
+    private var numbers: PacketNumbers
     /// UDP payload of this session's packets.
     var wireBytesSent: UInt64 = 0
     var wireBytesReceived: UInt64 = 0
@@ -140,6 +140,7 @@ final class PeerSession {
         packetSizeLimit: Int?,
         congestion: CongestionChoice,
         redundancy: RedundancyLevel,
+        entropy: EntropySource,
         at now: Instant
     ) {
         self.slot = slot
@@ -152,6 +153,7 @@ final class PeerSession {
         self.peerIndex = -1
         self.createdAt = now
         self.isConfirmed = client == nil
+        self.numbers = PacketNumbers(entropy: entropy)
         self.current = Keypair(established, at: now)
         self.path = Path(address: address)
         self.mtu = MTUSearch(
@@ -169,6 +171,12 @@ final class PeerSession {
             at: now
         )
     }
+
+    /// The number of the next packet.
+    var nextNumber: UInt64 { self.numbers.next }
+
+    /// The next packet has its number.
+    func takeNumber() { self.numbers.advance() }
 
     var handle: SessionHandle { SessionHandle(slot: self.slot, generation: self.generation) }
 
