@@ -27,6 +27,9 @@ public final class CompressedStreamReader {
     /// The last step filled the room given, so that the inflater may hold more.
     private var mayHoldMore = false
 
+    /// Bytes of memory that one may come to hold, nearly.
+    public static let memoryByteCount = 20_480
+
     public init() {}
 
     /// Whether the input so far ends with a whole block, as a clean end of stream does.

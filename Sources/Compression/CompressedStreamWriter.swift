@@ -46,6 +46,14 @@ public final class CompressedStreamWriter {
     /// Whether it compresses; false, too, once it was found not to pay.
     public var isCompressing: Bool { self.mayCompress && self.probe.isPaying || self.isUnflushed }
 
+    /// Bytes of memory it holds now.
+    public var memoryByteCount: Int { self.deflater == nil ? 0 : StreamDeflater.memoryByteCount }
+
+    /// Compresses nothing, unless it has begun to.
+    public func refrain() {
+        if self.deflater == nil { self.mayCompress = false }
+    }
+
     /// Whether bytes were taken that have not come out yet: ask again with `flush` and more room.
     public var holdsBack: Bool { self.isUnflushed }
 

@@ -11,6 +11,10 @@ public final class StreamDeflater {
     /// The last of zlib's levels that does not search lazily: the tunnel's bottleneck is a core.
     private static let level: Int32 = 3
 
+    /// Bytes of memory one holds, nearly: (4 << 13) + (1 << 16) for windows and hashes, and its
+    /// state.
+    public static let memoryByteCount = 104_000
+
     private let stream = ZlibStream()
 
     public init() {

@@ -38,6 +38,9 @@ public final class SlidingWindowEncoder {
         self.factors = .allocate(capacity: capacity)
     }
 
+    /// Bytes of memory for messages, which is nearly all.
+    public var memoryByteCount: Int { self.stride * self.slotCount }
+
     deinit {
         self.symbols.deallocate()
         self.byteCounts.deallocate()

@@ -44,12 +44,24 @@ public struct HostedReceiver: ~Copyable {
     /// Bytes the peer may be ahead of the local reader.
     public private(set) var window: Int
     private let windowLimit: Int
+    /// Bytes of a ring that every stream may have, a power of two; the largest segment fits.
+    private let reserve: Int
 
-    public init(window: Int, limit: Int) {
+    /// - Parameter largestSegment: of a peer that keeps to the packet size it was told. A stream
+    ///   whose reader reads always has room for one, so that it is never stuck.
+    public init(window: Int, limit: Int, largestSegment: Int = 1472) {
         precondition(window > 0 && window <= limit && limit & (limit - 1) == 0)
         self.window = window
         self.windowLimit = limit
         self.creditLimit = UInt64(window)
+        self.reserve = Self.reserve(largestSegment)
+    }
+
+    /// Bytes of memory that a receiver may always hold, whatever is held elsewhere.
+    public static func reserve(_ largestSegment: Int) -> Int {
+        var ring = 4096
+        while ring < min(largestSegment, Int(UInt16.max)) { ring *= 2 }
+        return ring
     }
 
     /// Bytes of memory held for bytes and for records of segments.
@@ -57,9 +69,19 @@ public struct HostedReceiver: ~Copyable {
         self.ring.capacity + self.records.capacity * MemoryLayout<Record>.stride
     }
 
-    /// What a stream may hold of bytes whatever else is held, its first window: with less, streams
-    /// that once held much and are idle now would starve a new one.
-    private static let leastHeld = 65_536
+    /// Records of segments that came ahead, which every stream may have.
+    private static let recordReserve = 16
+
+    /// Lets go of memory that nothing is in: nobody has to read anything, and nothing came ahead.
+    public mutating func releaseIdle() {
+        guard self.readableByteCount == 0, self.next == self.top, self.memoryByteCount > 0 else {
+            return
+        }
+        if self.ring.capacity > 0 { self.ring.release() }
+        if self.records.capacity > Self.recordReserve {
+            self.records = IndexedRing(capacity: Self.recordReserve)
+        }
+    }
 
     /// The lowest number that has not arrived, `una` on the wire.
     public var unacknowledged: UInt32 { UInt32(truncatingIfNeeded: self.next) }
@@ -74,12 +96,12 @@ public struct HostedReceiver: ~Copyable {
 
     /// Takes segment `number`, whose bytes belong at `offset` (the low 32 bits of it).
     ///
-    /// With `mayGrow` false it takes only what fits the memory it has: ``Outcome/noRoom`` else.
+    /// What would need more memory than `allowance` gives is refused: ``Outcome/noRoom``.
     public mutating func receive(
         number: UInt32,
         offset: UInt32,
         _ bytes: UnsafeRawBufferPointer,
-        mayGrow: Bool = true
+        allowance: MemoryAllowance = .unbounded
     ) -> Outcome {
         let ahead = Int32(bitPattern: number &- UInt32(truncatingIfNeeded: self.next))
         guard ahead >= 0 else { return .duplicate }
@@ -95,9 +117,8 @@ public struct HostedReceiver: ~Copyable {
         let place = self.orderedOffset + UInt64(gap)
         let end = place + UInt64(bytes.count)
         guard end <= self.creditLimit else { return .violation }
-        guard mayGrow || self.hasRoom(upTo: end, index) else { return .noRoom }
+        guard self.makeRoom(upTo: end, index, allowance) else { return .noRoom }
 
-        self.hold(end)
         self.ring.place(bytes, at: place)
         if ahead == 0, index == self.top {
             // The common case: nothing is missing, nothing has to be remembered.
@@ -118,7 +139,7 @@ public struct HostedReceiver: ~Copyable {
         segmentByteCount: Int,
         firstChunk: Int,
         _ bytes: UnsafeRawBufferPointer,
-        mayGrow: Bool = true
+        allowance: MemoryAllowance = .unbounded
     ) -> Outcome {
         let chunk = SegmentPart.chunkByteCount
         let ahead = Int32(bitPattern: number &- UInt32(truncatingIfNeeded: self.next))
@@ -137,7 +158,7 @@ public struct HostedReceiver: ~Copyable {
         guard place + UInt64(segmentByteCount) <= self.creditLimit else { return .violation }
         if index < self.top, self.records[index].isPresent { return .duplicate }
         let end = place + UInt64(segmentByteCount)
-        guard mayGrow || self.hasRoom(upTo: end, index) else { return .noRoom }
+        guard self.makeRoom(upTo: end, index, allowance) else { return .noRoom }
 
         if index >= self.top {
             self.remember(index, offset: offset, byteCount: segmentByteCount)
@@ -151,7 +172,6 @@ public struct HostedReceiver: ~Copyable {
         guard record.pointee.offset == offset,
             Int(record.pointee.byteCount) == segmentByteCount
         else { return .violation }
-        self.hold(end)
         self.ring.place(bytes, at: place + UInt64(start))
         let count = SegmentPart.chunkCount(bytes.count)
         record.pointee.chunks |= SegmentPart(first: firstChunk, count: count).mask
@@ -214,27 +234,42 @@ public struct HostedReceiver: ~Copyable {
         return self.creditLimit
     }
 
-    /// Whether bytes up to `end` and the record of segment `index` fit the memory there is.
-    private func hasRoom(upTo end: UInt64, _ index: UInt64) -> Bool {
+    /// Makes room for bytes up to `end` and, if it is not simply the next, the record of segment
+    /// `index`; false if that is more than it may have.
+    private mutating func makeRoom(
+        upTo end: UInt64,
+        _ index: UInt64,
+        _ allowance: MemoryAllowance
+    ) -> Bool {
         let bytes = Int(end - self.consumedOffset)
-        let records = Int(index - self.next) + 1
-        return bytes <= max(self.ring.capacity, Self.leastHeld) && records <= self.records.capacity
+        let records = index == self.next && index == self.top ? 0 : Int(index - self.next) + 1
+        if bytes <= self.ring.capacity, records <= self.records.capacity { return true }
+        let wanted = ByteRing.capacity(toHold: max(bytes, min(self.window, bytes * 2)))
+        if self.grow(to: wanted, records, allowance) { return true }
+        return self.grow(to: ByteRing.capacity(toHold: bytes), records, allowance)
     }
 
-    private mutating func hold(_ end: UInt64) {
-        let needed = Int(end - self.consumedOffset)
-        guard needed > self.ring.capacity else { return }
+    private mutating func grow(
+        to capacity: Int,
+        _ records: Int,
+        _ allowance: MemoryAllowance
+    ) -> Bool {
+        let ring = max(capacity, self.ring.capacity)
+        let kept = self.records.capacity(toHold: records)
+        let isReserved = ring <= self.reserve && kept <= Self.recordReserve
+        let total = ring + kept * MemoryLayout<Record>.stride
+        guard isReserved || allowance.permits(total, growth: total - self.memoryByteCount) else {
+            return false
+        }
         // Out-of-order bytes live beyond the ordered ones, so the whole old ring is kept.
         let live = self.consumedOffset..<self.consumedOffset + UInt64(self.ring.capacity)
-        self.ring.grow(toHold: max(needed, min(self.window, needed * 2)), keeping: live)
+        self.ring.grow(toHold: ring, keeping: live)
+        self.records.grow(toHold: records, keeping: self.next..<max(self.next, self.top))
+        return true
     }
 
     private mutating func remember(_ index: UInt64, offset: UInt32, byteCount: Int) {
         if index >= self.top {
-            self.records.grow(
-                toHold: Int(index - self.next) + 1,
-                keeping: self.next..<max(self.next, self.top)
-            )
             for missing in self.top..<index {
                 self.records[missing] = Record(offset: 0, byteCount: 0, isPresent: false)
             }

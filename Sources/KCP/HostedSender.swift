@@ -80,15 +80,62 @@ public struct HostedSender: ~Copyable {
 
     public var isEverythingAcknowledged: Bool { self.acknowledgedOffset == self.writtenOffset }
 
-    public var memoryByteCount: Int { self.ring.capacity }
+    /// Bytes of memory held for bytes and for records of segments.
+    public var memoryByteCount: Int {
+        self.ring.capacity + self.records.capacity * MemoryLayout<Record>.stride
+            + self.lost.capacity * MemoryLayout<UInt32>.stride
+    }
+
+    /// Bytes of a ring that every stream may have, a power of two.
+    public static let reserve = 2048
+    /// What a ring begins with where memory is not short.
+    private static let firstRing = 16_384
+    /// Records of segments that every stream may have.
+    private static let recordReserve = 64
+
+    /// Whether its ring could grow, but not with what `allowance` gives.
+    public func isShort(allowance: MemoryAllowance) -> Bool {
+        guard self.ring.capacity < self.capacityLimit else { return false }
+        let growth = max(self.ring.capacity * 2, Self.firstRing) - self.ring.capacity
+        return !allowance.permits(self.memoryByteCount + growth, growth: growth)
+    }
+
+    /// How many more bytes it may hold with what `allowance` gives.
+    public func room(allowance: MemoryAllowance) -> Int {
+        let most =
+            self.isShort(allowance: allowance)
+            ? max(self.ring.capacity, Self.reserve) : self.capacityLimit
+        return most - self.heldByteCount
+    }
+
+    /// Lets go of memory that nothing is in: the peer has everything.
+    public mutating func releaseIdle() {
+        guard self.heldByteCount == 0 else { return }
+        if self.ring.capacity > 0 { self.ring.release() }
+        if self.records.capacity > 16, self.unacknowledged == self.next {
+            self.records = IndexedRing(capacity: 16)
+        }
+        if self.lost.capacity > 16 {
+            self.lost = IndexedRing(capacity: 16)
+            self.lostHead = self.lostTail
+        }
+    }
 
     /// Contiguous room for new bytes, grown on demand up to the capacity; empty when full.
-    public mutating func writableRegion() -> UnsafeMutableRawBufferPointer {
+    ///
+    /// The ring does not grow beyond what `allowance` gives.
+    public mutating func writableRegion(
+        allowance: MemoryAllowance = .unbounded
+    ) -> UnsafeMutableRawBufferPointer {
         let held = self.heldByteCount
         if held == self.ring.capacity, held < self.capacityLimit {
+            let wanted = min(self.capacityLimit, max(Self.firstRing, held * 2))
+            let total = self.memoryByteCount + wanted - self.ring.capacity
+            let isPermitted = allowance.permits(total, growth: wanted - self.ring.capacity)
             self.ring.grow(
-                toHold: min(self.capacityLimit, max(65_536, held * 2)),
-                keeping: self.acknowledgedOffset..<self.writtenOffset
+                toHold: isPermitted ? wanted : Self.reserve,
+                keeping: self.acknowledgedOffset..<self.writtenOffset,
+                beginningAt: Self.reserve
             )
         }
         return self.ring.contiguous(
@@ -132,10 +179,15 @@ public struct HostedSender: ~Copyable {
     public var hasLost: Bool { self.lostHead != self.lostTail }
 
     /// Cuts the next new segment, at most `room` bytes; `nil` when there is nothing to cut.
-    public mutating func cutSegment(room: Int) -> Segment? {
+    ///
+    /// With `mayGrow` false, `nil` too when as many are outstanding as there are records for.
+    public mutating func cutSegment(room: Int, mayGrow: Bool = true) -> Segment? {
         let count = min(self.sendableByteCount, room, Int(UInt16.max))
         guard count > 0 else { return nil }
         let live = self.unacknowledged..<self.next
+        guard mayGrow || live.count < max(self.records.capacity, Self.recordReserve) else {
+            return nil
+        }
         self.records.grow(toHold: live.count + 1, keeping: live)
         self.records[self.next] = Record(
             offset: self.sentOffset,

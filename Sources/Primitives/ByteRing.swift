@@ -19,6 +19,13 @@ public struct ByteRing: ~Copyable {
         Int(truncatingIfNeeded: offset) & (self.capacity - 1)
     }
 
+    /// The capacity of a ring that has grown to hold `minimum` bytes, from an empty one.
+    public static func capacity(toHold minimum: Int, beginningAt least: Int = 4096) -> Int {
+        var capacity = least
+        while capacity < minimum { capacity *= 2 }
+        return capacity
+    }
+
     /// Makes the capacity at least `minimum`, keeping the bytes of `live` where their offsets say.
     ///
     /// `least`, a power of two, is what an empty ring begins with.
@@ -28,8 +35,7 @@ public struct ByteRing: ~Copyable {
         beginningAt least: Int = 4096
     ) {
         precondition(least > 0 && least & (least - 1) == 0)
-        var target = max(self.capacity, least)
-        while target < minimum { target *= 2 }
+        let target = Self.capacity(toHold: minimum, beginningAt: max(self.capacity, least))
         guard target > self.capacity else { return }
         precondition(live.count <= self.capacity)
         let fresh = UnsafeMutableRawPointer.allocate(byteCount: target, alignment: 64)

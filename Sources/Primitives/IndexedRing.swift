@@ -33,14 +33,21 @@ public struct IndexedRing<Element: BitwiseCopyable>: ~Copyable {
         self.base + (Int(truncatingIfNeeded: index) & self.mask)
     }
 
+    /// The capacity it would have once it had grown to hold `minimum` elements.
+    @inlinable
+    public func capacity(toHold minimum: Int) -> Int {
+        var capacity = self.capacity
+        while capacity < minimum { capacity *= 2 }
+        return capacity
+    }
+
     /// Makes room for `minimum` live elements, keeping those of `live`.
     @inlinable
     public mutating func grow(toHold minimum: Int, keeping live: Range<UInt64>) {
         guard minimum > self.capacity else { return }
         // More than fits would have overwritten itself already, and would do so again here.
         precondition(live.count <= self.capacity)
-        var target = self.capacity
-        while target < minimum { target *= 2 }
+        let target = self.capacity(toHold: minimum)
         let fresh = UnsafeMutablePointer<Element>.allocate(capacity: target)
         for index in live {
             fresh[Int(truncatingIfNeeded: index) & (target - 1)] = self[index]

@@ -121,6 +121,23 @@ public struct LossRecovery: ~Copyable {
         }
     }
 
+    /// Bytes of memory held for packets that were sent.
+    public var memoryByteCount: Int {
+        self.log.memoryByteCount + self.acknowledged.memoryByteCount + self.lost.memoryByteCount
+            + self.late.memoryByteCount + self.overdue.memoryByteCount
+    }
+
+    /// Whether it may hold more than now, some packets aside.
+    ///
+    /// Without, the oldest of more packets is given up for lost.
+    public var mayHoldMore: Bool {
+        get { self.log.mayGrow }
+        set { self.log.mayGrow = newValue }
+    }
+
+    /// Whether a packet more is remembered without more memory.
+    public var hasLogRoom: Bool { self.log.hasRoom }
+
     /// A packet that was acknowledged.
     ///
     /// A packet declared lost before is not reported again.

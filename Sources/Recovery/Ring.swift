@@ -1,4 +1,5 @@
-/// A first-in, first-out queue of plain values that doubles when full and never shrinks.
+/// A first-in, first-out queue of plain values that doubles when full, and becomes small again when
+/// it has been emptied of many.
 struct Ring<Element: BitwiseCopyable>: ~Copyable {
     private var storage: UnsafeMutablePointer<Element>
     private var mask: Int
@@ -15,6 +16,10 @@ struct Ring<Element: BitwiseCopyable>: ~Copyable {
     deinit { self.storage.deallocate() }
 
     var isEmpty: Bool { self.count == 0 }
+    var memoryByteCount: Int { (self.mask + 1) * MemoryLayout<Element>.stride }
+
+    /// What an empty queue keeps, in elements.
+    private static var keptCapacity: Int { 1024 }
 
     mutating func append(_ element: Element) {
         if self.count > self.mask { self.grow() }
@@ -23,11 +28,21 @@ struct Ring<Element: BitwiseCopyable>: ~Copyable {
     }
 
     mutating func popFirst() -> Element? {
-        guard self.count > 0 else { return nil }
+        guard self.count > 0 else {
+            if self.mask >= Self.keptCapacity { self.shrink() }
+            return nil
+        }
         let element = self.storage[self.head]
         self.head = (self.head &+ 1) & self.mask
         self.count &-= 1
         return element
+    }
+
+    private mutating func shrink() {
+        self.storage.deallocate()
+        self.storage = .allocate(capacity: Self.keptCapacity)
+        self.mask = Self.keptCapacity - 1
+        self.head = 0
     }
 
     private mutating func grow() {

@@ -8,6 +8,9 @@ import Primitives
 struct SentLog: ~Copyable {
     /// Packets remembered at most; 8 MiB.
     static let capacityLimit = 1 << 17
+    private static let leastCapacity = 4096
+    /// Packets that are sent though data has to wait: ACKs and what is urgent.
+    private static let smallChange = 1024
 
     private var entries: UnsafeMutablePointer<SentPacket>
     private var live: UnsafeMutablePointer<UInt64>
@@ -37,7 +40,18 @@ struct SentLog: ~Copyable {
     }
 
     var count: Int { Int(self.tail - self.head) }
-    var isFull: Bool { self.count == Self.capacityLimit }
+    /// Whether it may become larger than it is; it always remembers ``leastCapacity`` packets.
+    var mayGrow = true
+    var isFull: Bool {
+        self.count == Self.capacityLimit
+            || !self.mayGrow && self.count >= max(self.capacity, Self.leastCapacity)
+    }
+
+    var hasRoom: Bool { self.count < max(self.capacity, Self.leastCapacity) - Self.smallChange }
+
+    var memoryByteCount: Int {
+        self.capacity * MemoryLayout<SentPacket>.stride + self.capacity / 4
+    }
 
     subscript(index: UInt64) -> SentPacket {
         get { self.entries[Int(truncatingIfNeeded: index) & (self.capacity - 1)] }

@@ -25,10 +25,17 @@ extension World {
             if snapshot.bufferedByteCount > bound {
                 self.violate("\(snapshot.bufferedByteCount) bytes are held, \(bound) are allowed")
             }
-            // A session may pass its limit by the growth of one buffer.
-            let most = self.limits.heldByteLimit + self.limits.streamBuffer + 512 * 1024
+            // What every stream and flow may have anyway, and the logs of a session, comes to that.
+            let least =
+                snapshot.streams * 12_288 + snapshot.flows * 4096
+                + snapshot.heldByteCounts.count << 20
+            let most = self.limits.smallHeldByteLimit + least
             if let held = snapshot.heldByteCounts.max(), held > most {
                 self.violate("peers make a session hold \(held) bytes, \(most) are allowed")
+            }
+            // The list of a stream's lost segments may be charged with its next segment.
+            for count in snapshot.unaccountedByteCounts where abs(count) > 8192 {
+                self.violate("a session was charged \(count) bytes too few")
             }
         }
     }

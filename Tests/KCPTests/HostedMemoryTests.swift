@@ -10,17 +10,17 @@ import Testing
         _ number: UInt32,
         at offset: UInt32,
         _ bytes: [UInt8] = [1],
-        mayGrow: Bool
+        allowance: MemoryAllowance = .unbounded
     ) -> HostedReceiver.Outcome {
         bytes.withUnsafeBytes {
-            receiver.receive(number: number, offset: offset, $0, mayGrow: mayGrow)
+            receiver.receive(number: number, offset: offset, $0, allowance: allowance)
         }
     }
 
     /// A byte at a number far ahead asked for half a megabyte of records.
     @Test func missingSegmentsHoldAByteEach() {
         var receiver = HostedReceiver(window: 65_536, limit: 65_536)
-        let outcome = self.receive(&receiver, 32_767, at: 1, mayGrow: true)
+        let outcome = self.receive(&receiver, 32_767, at: 1)
         #expect(outcome == .violation)
         #expect(receiver.memoryByteCount < 1024)
     }
@@ -28,7 +28,7 @@ import Testing
     @Test func recordsAreCountedAsMemory() {
         var receiver = HostedReceiver(window: 65_536, limit: 65_536)
         let before = receiver.memoryByteCount
-        _ = self.receive(&receiver, 32_767, at: 40_000, mayGrow: true)
+        _ = self.receive(&receiver, 32_767, at: 40_000)
         #expect(receiver.memoryByteCount - before > 512 * 1024)
     }
 
@@ -36,11 +36,11 @@ import Testing
     /// whose reader reads is never stuck.
     @Test func withoutRoomTheStreamStillGoesOn() {
         var receiver = HostedReceiver(window: 65_536, limit: 65_536)
-        #expect(self.receive(&receiver, 32_767, at: 40_000, mayGrow: false) == .noRoom)
+        #expect(self.receive(&receiver, 32_767, at: 40_000, allowance: .none) == .noRoom)
         var offset: UInt32 = 0
         for number in 0..<400 as Range<UInt32> {
             let bytes = [UInt8](repeating: UInt8(truncatingIfNeeded: number), count: 1000)
-            let outcome = self.receive(&receiver, number, at: offset, bytes, mayGrow: false)
+            let outcome = self.receive(&receiver, number, at: offset, bytes, allowance: .none)
             #expect(outcome == .accepted(isReadable: true))
             #expect([UInt8](receiver.readableRegion().prefix(1000)).first == bytes[0])
             let count = receiver.readableByteCount

@@ -31,7 +31,31 @@ struct DatagramQueue: ~Copyable {
     var isEmpty: Bool { self.head == self.tail }
     var count: Int { Int(self.tail - self.head) }
     var byteCount: Int { Int(self.writeOffset - self.readOffset) }
-    var memoryByteCount: Int { self.bytes.capacity }
+    var memoryByteCount: Int { self.bytes.capacity + self.entryByteCount }
+
+    private var entryByteCount: Int {
+        switch self.entries {
+        case .some(let ring): ring.capacity * MemoryLayout<Entry>.stride
+        case .none: 0
+        }
+    }
+
+    /// Bytes of a queue that every flow may have.
+    static let reserve = 2048
+
+    /// How many bytes may wait, where the queue may not grow beyond what it has or may have anyway.
+    var byteLimitWithoutGrowth: Int { max(self.bytes.capacity, Self.reserve) }
+
+    /// By how much one more datagram of `count` bytes would make it grow.
+    func growth(for count: Int) -> Int {
+        let capacity = ByteRing.capacity(
+            toHold: self.byteCount + count,
+            beginningAt: max(self.bytes.capacity, Self.leastByteCount)
+        )
+        let held = Int(self.tail - self.head) * MemoryLayout<Entry>.stride
+        let entries = held < self.entryByteCount ? 0 : max(self.entryByteCount, 8)
+        return capacity - self.bytes.capacity + entries
+    }
 
     /// Appends a copy and returns how many older datagrams had to go for it.
     mutating func append(

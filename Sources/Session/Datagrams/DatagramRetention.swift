@@ -47,23 +47,35 @@ final class DatagramRetention {
 
     var hasResends: Bool { self.resendHead != self.resendTail }
 
-    /// Makes room for a datagram whose bytes follow by ``place(_:at:)``.
+    /// Bytes of memory held, three rings.
+    var memoryByteCount: Int {
+        self.bytes.capacity + self.entries.capacity * MemoryLayout<Entry>.stride
+            + self.resends.capacity * MemoryLayout<Resend>.stride
+    }
+
+    /// Makes room for a datagram whose bytes follow by ``place(_:at:)``; false if there is none.
+    ///
+    /// With `mayGrow` false others go so that it fits the memory there is.
     func begin(
         _ number: UInt32,
         byteCount: Int,
         fragmentByteCount: Int,
         queuedAt: Instant,
+        mayGrow: Bool = true,
         at now: Instant
-    ) {
+    ) -> Bool {
+        let byteLimit = mayGrow ? self.byteLimit : min(self.byteLimit, self.bytes.capacity)
+        let entryLimit = mayGrow ? self.entryLimit : min(self.entryLimit, self.entries.capacity)
         while self.head < self.tail,
-            Int(self.writeOffset - self.readOffset) + byteCount > self.byteLimit
-                || Int(self.tail - self.head) > self.entryLimit - 1
+            Int(self.writeOffset - self.readOffset) + byteCount > byteLimit
+                || Int(self.tail - self.head) > entryLimit - 1
                 || now.since(self.entries[self.head].queuedAt) > self.maximumAge
         {
             let oldest = self.entries[self.head]
             self.readOffset = oldest.offset + UInt64(oldest.byteCount)
             self.head += 1
         }
+        guard mayGrow || byteCount <= byteLimit else { return false }
         self.bytes.grow(
             toHold: Int(self.writeOffset - self.readOffset) + byteCount,
             keeping: self.readOffset..<self.writeOffset,
@@ -79,6 +91,7 @@ final class DatagramRetention {
         )
         self.tail += 1
         self.writeOffset += UInt64(byteCount)
+        return true
     }
 
     /// Fills in part of the datagram begun last.
@@ -96,9 +109,10 @@ final class DatagramRetention {
     ///
     /// Copies may be under way, and nearly always one of them arrives; but waiting to hear of it
     /// would cost more than sending those few again.
-    func lost(_ number: UInt32, fragment: UInt8) {
+    func lost(_ number: UInt32, fragment: UInt8, mayGrow: Bool = true) {
+        let limit = mayGrow ? 4096 : UInt64(self.resends.capacity)
         guard let entry = self.find(number), !entry.pointee.isAcknowledged,
-            self.resendTail - self.resendHead < 4096
+            self.resendTail - self.resendHead < limit
         else { return }
         let live = self.resendHead..<self.resendTail
         self.resends.grow(toHold: live.count + 1, keeping: live)

@@ -28,6 +28,8 @@ struct Flow: ~Copyable {
     /// Tells first arrivals from copies, and puts lost datagrams together from repairs.
     var arrivals = DuplicateFilter()
     var decoder: SlidingWindowDecoder?
+    /// The datagram that is going out is kept to be sent again.
+    var isFirstKept = false
     /// What may be sent again, for delivery by deadline.
     var retention: DatagramRetention?
     /// The stream that carries the messages, for reliable delivery.
@@ -37,6 +39,8 @@ struct Flow: ~Copyable {
     var isQueued = false
     /// Server: its place among those of the peer.
     var holding: Holding?
+    /// What its session has been charged for its memory, decoders aside.
+    var chargedByteCount = 0
 
     init(
         slot: UInt32,
@@ -55,6 +59,12 @@ struct Flow: ~Copyable {
 
     /// Something waits for room on the path.
     var hasDatagrams: Bool { !self.queue.isEmpty || self.retention?.hasResends == true }
+
+    /// Bytes of memory for what this end sends.
+    var memoryByteCount: Int {
+        self.queue.memoryByteCount + (self.retention?.memoryByteCount ?? 0)
+            + (self.protection?.memoryByteCount ?? 0)
+    }
 
     mutating func resetRetention() {
         self.retention =

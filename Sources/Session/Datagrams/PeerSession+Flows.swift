@@ -7,6 +7,7 @@ extension PeerSession {
         flow.pointee.session = Int32(self.slot)
         flow.pointee.id = id
         self.flowIDs.insert(id, flow.pointee.slot)
+        self.settleMemory(of: flow)
     }
 
     /// Client: gives a flow an id in this session; its OPEN travels with its next datagram.
@@ -43,6 +44,8 @@ extension PeerSession {
             self.decoderCount -= 1
             self.hold(-Self.decoderByteCount)
         }
+        self.hold(-flow.pointee.chargedByteCount)
+        flow.pointee.chargedByteCount = 0
         flow.pointee.decoder = nil
         flow.pointee.protection = nil
         flow.pointee.resetRetention()

@@ -27,6 +27,7 @@ extension PeerSession {
             else { return }
             packet.isTraffic = true
             packet.flags.insert(.isInteractive)
+            self.settleMemory(of: flow)
             // One datagram a turn: no flow waits behind another's burst.
             _ = self.flowQueue.popFirst()
             if !flow.pointee.hasDatagrams {
@@ -66,6 +67,7 @@ extension PeerSession {
         {
             flow.pointee.removeFirstDatagram()
             self.board.drop(.flowQueueStale)
+            self.settleMemory(of: flow)
         }
         return flow.pointee.hasDatagrams
     }
@@ -182,6 +184,7 @@ extension PeerSession {
         if let retention = flow.pointee.retention {
             retention.maximumAge = patience
         } else {
+            guard self.mayHold(0) else { return false }
             flow.pointee.retention = DatagramRetention(
                 maximumAge: patience,
                 byteLimit: request.trafficClass == .realtime ? 1 << 17 : 1 << 14,
@@ -205,14 +208,18 @@ extension PeerSession {
         guard let retention = flow.pointee.retention else { return }
         let offset = flow.pointee.fragmentOffset
         if offset == 0 {
-            retention.begin(
+            let total = flow.pointee.queue.first.byteCount
+            flow.pointee.isFirstKept = retention.begin(
                 flow.pointee.nextNumber,
-                byteCount: flow.pointee.queue.first.byteCount,
+                byteCount: total,
                 fragmentByteCount: fragmentByteCount,
                 queuedAt: flow.pointee.queue.first.queuedAt,
+                mayGrow: self.mayHold(max(retention.memoryByteCount, 2 * total)),
                 at: now
             )
+            self.settleMemory(of: flow)
         }
+        guard flow.pointee.isFirstKept else { return }
         retention.place(
             UnsafeRawBufferPointer(start: packet.writer.cursor, count: part),
             at: offset

@@ -51,6 +51,8 @@ struct Reassembly: ~Copyable {
 
     init() {}
 
+    var memoryByteCount: Int { self.places.count * Self.placeByteCount }
+
     deinit {
         for place in self.places { place.bytes?.deallocate() }
     }
@@ -63,6 +65,7 @@ struct Reassembly: ~Copyable {
         offset: Int,
         total: Int,
         _ bytes: UnsafeRawBufferPointer,
+        mayGrow: Bool = true,
         at now: Instant
     ) -> Outcome {
         guard count > 1, count <= Self.fragmentLimit, index >= 0, index < count,
@@ -70,7 +73,9 @@ struct Reassembly: ~Copyable {
             offset + bytes.count <= total, let source = bytes.baseAddress,
             let extent = Extent(offset: offset, count: bytes.count)
         else { return .malformed }
-        let place = self.find(flow, number) ?? self.begin(flow, number, count, total, at: now)
+        let place =
+            self.find(flow, number)
+            ?? self.begin(flow, number, count, total, mayGrow: mayGrow, at: now)
         guard self.places[place].total == total, self.places[place].fragmentCount == count,
             let target = self.places[place].bytes
         else { return .malformed }
@@ -115,12 +120,13 @@ struct Reassembly: ~Copyable {
         _ number: UInt32,
         _ count: Int,
         _ total: Int,
+        mayGrow: Bool,
         at now: Instant
     ) -> Int {
         var chosen = self.places.firstIndex {
             $0.fragmentCount == 0 || now.since($0.startedAt) > Self.patience
         }
-        if chosen == nil, self.places.count < Self.placeCount {
+        if chosen == nil, self.places.count < (mayGrow ? Self.placeCount : 1) {
             self.places.append(Place())
             chosen = self.places.count - 1
         }

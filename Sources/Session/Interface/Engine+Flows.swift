@@ -56,11 +56,17 @@ extension Engine {
         let content =
             isPacked
             ? self.board.packing.pack(datagram, mayCompress: flow.pointee.mayCompress) : datagram
+        var byteLimit =
+            session == nil || self.board.flows.queuedByteCount >= Self.totalBytes
+            ? Self.waitingBytes : Self.queuedBytes
+        if let session, !session.mayQueue(content.count, on: flow) {
+            byteLimit = min(byteLimit, flow.pointee.queue.byteLimitWithoutGrowth)
+            guard content.count <= byteLimit else { return self.board.drop(.flowQueueFull) }
+        }
         let dropped = flow.pointee.queue.append(
             content,
             countLimit: session == nil ? Self.waitingCount : Self.queuedCount,
-            byteLimit: session == nil || self.board.flows.queuedByteCount >= Self.totalBytes
-                ? Self.waitingBytes : Self.queuedBytes,
+            byteLimit: byteLimit,
             at: now
         )
         if dropped > 0 {
@@ -69,6 +75,7 @@ extension Engine {
             for _ in 0..<min(dropped, before) { self.board.drop(.flowQueueFull) }
         }
         guard let session else { return }
+        session.settleMemory(of: flow)
         session.scheduleDatagrams(flow)
         self.touch(session)
     }

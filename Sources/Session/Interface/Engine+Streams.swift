@@ -35,20 +35,26 @@ extension Engine {
         stream.pointee.session < 0 ? nil : self.sessions[Int(stream.pointee.session)]
     }
 
-    /// Contiguous room for bytes of the local side; empty means: stop reading until the stream is
-    /// reported ready.
+    /// Contiguous room for bytes of the local side, valid until the next call into the engine.
+    ///
+    /// Empty means: stop reading until the stream is reported ready.
     public func writableRegion(of handle: StreamHandle) -> UnsafeMutableRawBufferPointer {
         let none = UnsafeMutableRawBufferPointer(start: nil, count: 0)
         guard let stream = self.board.streams.find(handle), stream.pointee.ending == .open else {
             return none
         }
-        let limit: Int
-        if let session = self.session(of: stream) {
-            limit = session.roomForWriting(stream)
-        } else {
-            limit = EngineLimits.initialWindow - stream.pointee.sender.heldByteCount
-        }
-        let region = limit > 0 ? stream.pointee.writableRegion(room: limit) : none
+        let session = self.session(of: stream)
+        let limit =
+            session?.roomForWriting(stream)
+            ?? EngineLimits.initialWindow - stream.pointee.sender.heldByteCount
+        let region =
+            limit > 0
+            ? stream.pointee.writableRegion(
+                room: limit,
+                allowance: session?.allowance ?? .unbounded,
+                self.board
+            ) : none
+        session?.settleMemory(of: stream)
         if region.isEmpty { stream.pointee.wantsRoom = true }
         return region
     }
@@ -56,8 +62,15 @@ extension Engine {
     /// `count` bytes of the local side stand at the front of ``writableRegion(of:)``.
     public func wrote(_ count: Int, to handle: StreamHandle, at now: Instant) {
         guard let stream = self.board.streams.find(handle) else { return }
-        stream.pointee.wrote(count)
-        guard let session = self.session(of: stream) else { return }
+        let session = self.session(of: stream)
+        stream.pointee.wrote(
+            count,
+            mayGrow: session?.mayHold(StreamCompression.mostByteCount) ?? true,
+            self.board
+        )
+        guard let session else { return }
+        // Compressed bytes go straight into the sender's memory.
+        if stream.pointee.compression != nil { session.settleMemory(of: stream) }
         session.scheduleData(stream)
         self.touch(session)
     }
@@ -80,6 +93,7 @@ extension Engine {
             return UnsafeRawBufferPointer(start: nil, count: 0)
         }
         let region = stream.pointee.readableRegion()
+        if stream.pointee.compression != nil { self.session(of: stream)?.settleMemory(of: stream) }
         if let fault = stream.pointee.compression?.fault {
             self.session(of: stream)?.failCompression(of: stream, fault)
             return UnsafeRawBufferPointer(start: nil, count: 0)

@@ -41,7 +41,7 @@ public final class Engine {
         entropy: EntropySource,
         at now: Instant
     ) {
-        self.board = Switchboard(limits: limits)
+        self.board = Switchboard(limits: limits, largestPacket: settings.maximumPacketSize)
         self.entropy = entropy
         self.mask = HeaderMask(serverPublicKey: settings.serverPublicKey)
         self.indexer = ReceiverIndex(key: entropy.next())
@@ -56,7 +56,7 @@ public final class Engine {
         entropy: EntropySource,
         at now: Instant
     ) {
-        self.board = Switchboard(limits: limits)
+        self.board = Switchboard(limits: limits, largestPacket: settings.maximumPacketSize)
         self.entropy = entropy
         self.mask = HeaderMask(serverPublicKey: settings.privateKey.publicKey)
         self.indexer = ReceiverIndex(key: settings.indexKey)
@@ -209,12 +209,22 @@ public final class Engine {
             congestion: congestion,
             redundancy: redundancy,
             entropy: self.entropy,
+            memory: self.memory(of: client),
             at: now
         )
+        session.settleLogs()
         self.sessions[slot] = session
         self.indices.insert(established.localIndex, UInt32(slot))
         self.touch(session)
         return session
+    }
+
+    /// One account for all sessions of a peer.
+    private func memory(of client: PublicKey?) -> MemoryAccount {
+        for case let session? in self.sessions where session.clientKey == client {
+            return session.memory
+        }
+        return MemoryAccount()
     }
 
     /// A receiver index nobody uses.
@@ -233,6 +243,7 @@ public final class Engine {
     func end(_ session: PeerSession, reason: ResetReason) {
         session.dropStreams(reason: .sessionLost)
         session.dropFlows(reason: .sessionLost)
+        session.releaseMemory()
         assert(session.heldByteCount == 0)
         self.board.post(.sessionDown(session.handle, session.info, reason))
         self.forget(session)
@@ -243,6 +254,7 @@ public final class Engine {
         for keypair in [session.current, session.previous, session.next] {
             if let keypair { self.indices.remove(keypair.localIndex) }
         }
+        session.releaseMemory()
         self.sessions[Int(session.slot)] = nil
         self.heap.set(Int(session.slot), to: .never)
         if case .client(let client) = self.role, client.session === session {
@@ -291,7 +303,8 @@ public final class Engine {
             streams: self.board.streams.count,
             flows: self.board.flows.count,
             bufferedByteCount: buffered,
-            heldByteCounts: self.sessions.compactMap { $0?.heldByteCount }
+            heldByteCounts: self.sessions.compactMap { $0?.heldByteCount },
+            unaccountedByteCounts: self.sessions.compactMap { $0?.unaccountedByteCount }
         )
     }
 

@@ -108,4 +108,6 @@ public struct EngineSnapshot: Sendable {
     public var bufferedByteCount: Int
     /// Bytes of memory that each session's peer makes this end hold, confirmed or not.
     public var heldByteCounts: [Int]
+    /// By how much each session's memory, counted anew, differs from that.
+    public var unaccountedByteCounts: [Int]
 }

@@ -9,9 +9,13 @@ public struct EngineLimits: Sendable {
     public var streamBuffer = 8 << 20
     /// Receive windows of one session above the first ``initialWindow`` of each stream.
     public var sessionBuffer = 64 << 20
-    /// Bytes of memory for what one peer's segments and repairs make this end hold.
+    /// Bytes of memory that one peer may make an engine hold, in all its sessions together.
     public var heldByteLimit: Int { self.sessionBuffer + self.sessionBuffer / 4 }
-    /// The same for all sessions of an engine.
+    /// The same where what asks for more holds little, as a stream its first window.
+    ///
+    /// So what is busy does not keep the others small.
+    public var smallHeldByteLimit: Int { self.sessionBuffer + self.sessionBuffer / 2 }
+    /// The same of all peers.
     public var totalHeldByteLimit: Int { 16 * self.sessionBuffer }
     public var maximumStreams = 65_536
     public var maximumFlows = 65_536
@@ -19,6 +23,10 @@ public struct EngineLimits: Sendable {
     public var maximumChannels = Int.max
     /// Datagrams that wait for the driver.
     public var inbox = 4 << 20
+
+    /// UDP payload of the largest packet that the peers of this end were told it takes; no segment
+    /// of theirs is larger.
+    var largestPacket = 1472
 
     /// What every stream may receive before its window has been tuned.
     public static let initialWindow = 65_536

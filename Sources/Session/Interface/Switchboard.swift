@@ -18,14 +18,20 @@ final class Switchboard {
     private var outbox: [(destination: SocketAddress, packet: [UInt8])] = []
     private var outboxHead = 0
     var counters = EngineCounters()
-    /// Bytes of memory that what all peers send makes this engine hold; each session has its part.
+    /// Bytes of memory that all peers make this engine hold; each session has its part.
     var heldByteCount = 0
+    /// The stream that was looked at last for memory it does not need.
+    var reliefHand: UInt32 = 0
     /// Made when the first compressed flow needs it.
     lazy var packing = DatagramPacking()
+    /// Made when the first compressed stream needs them.
+    lazy var pages = CompressionPages()
 
     private static let outboxLimit = 256
 
-    init(limits: EngineLimits) {
+    init(limits: EngineLimits, largestPacket: Int?) {
+        var limits = limits
+        if let largestPacket { limits.largestPacket = largestPacket }
         self.limits = limits
         self.streams = StreamTable(limit: limits.maximumStreams)
         self.flows = FlowTable(limit: limits.maximumFlows)

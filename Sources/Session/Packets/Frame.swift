@@ -96,6 +96,13 @@ struct FrameLog: ~Copyable {
     private(set) var head: UInt64 = 0
     private(set) var tail: UInt64 = 0
 
+    var memoryByteCount: Int { self.ring.capacity * MemoryLayout<FrameRecord>.stride }
+
+    /// Whether the frames of one more packet fit the memory there is, or a little.
+    func hasRoom(for count: Int) -> Bool {
+        Int(self.tail - self.head) + count <= max(self.ring.capacity, 8192)
+    }
+
     mutating func append(_ record: FrameRecord) {
         let live = self.head..<self.tail
         self.ring.grow(toHold: live.count + 1, keeping: live)

@@ -145,14 +145,15 @@ extension PeerSession {
         else { return self.board.drop(.malformed) }
         guard let stream = self.stream(id) else { return self.receiveStray(id) }
         guard !stream.pointee.isReset else { return }
-        let before = stream.pointee.receiver.memoryByteCount
-        let outcome = stream.pointee.receiver.receive(
-            number: number,
-            offset: offset,
-            reader.rest,
-            mayGrow: self.mayHoldMore
-        )
-        self.hold(stream.pointee.receiver.memoryByteCount - before)
+        var outcome: HostedReceiver.Outcome
+        repeat {
+            outcome = stream.pointee.receiver.receive(
+                number: number,
+                offset: offset,
+                reader.rest,
+                allowance: self.allowance
+            )
+        } while outcome == .noRoom && self.relieve()
         self.noteOutcome(outcome, of: stream)
     }
 
@@ -164,20 +165,22 @@ extension PeerSession {
         else { return self.board.drop(.malformed) }
         guard let stream = self.stream(id) else { return self.receiveStray(id) }
         guard !stream.pointee.isReset else { return }
-        let before = stream.pointee.receiver.memoryByteCount
-        let outcome = stream.pointee.receiver.receivePart(
-            number: number,
-            offset: offset,
-            segmentByteCount: Int(length),
-            firstChunk: Int(chunk),
-            reader.rest,
-            mayGrow: self.mayHoldMore
-        )
-        self.hold(stream.pointee.receiver.memoryByteCount - before)
+        var outcome: HostedReceiver.Outcome
+        repeat {
+            outcome = stream.pointee.receiver.receivePart(
+                number: number,
+                offset: offset,
+                segmentByteCount: Int(length),
+                firstChunk: Int(chunk),
+                reader.rest,
+                allowance: self.allowance
+            )
+        } while outcome == .noRoom && self.relieve()
         self.noteOutcome(outcome, of: stream)
     }
 
     private func noteOutcome(_ outcome: HostedReceiver.Outcome, of stream: StreamPointer) {
+        self.settleMemory(of: stream)
         switch outcome {
         case .accepted(let isReadable):
             if isReadable { self.board.markReady(stream) }
@@ -295,7 +298,7 @@ extension PeerSession {
         guard let flow = self.flow(id) else { return self.refuseUnknown(id) }
         if flow.pointee.decoder == nil {
             var peek = reader
-            guard self.decoderCount < Self.decoderLimit, self.mayHoldMore,
+            guard self.decoderCount < Self.decoderLimit, self.mayHold(Self.decoderByteCount),
                 let header = RepairHeader(reading: &peek)
             else { return self.board.drop(.reassemblyFull) }
             // What this first repair covers is gone; the next ones find what comes from now on.
@@ -361,8 +364,11 @@ extension PeerSession {
             offset: Int(offset),
             total: Int(total),
             reader.rest,
+            mayGrow: self.mayHold(Reassembly.placeByteCount),
             at: now
         )
+        self.hold(self.reassembly.memoryByteCount - self.chargedPlaceByteCount)
+        self.chargedPlaceByteCount = self.reassembly.memoryByteCount
         for _ in before..<self.reassembly.abandoned { self.board.drop(.reassemblyStale) }
         switch outcome {
         case .incomplete: return

@@ -22,6 +22,7 @@ extension PeerSession {
         while count < Self.trainLimit, buffer.count - used >= size,
             self.path.allowance >= size
         {
+            if !self.hasLogRoom { allowance = min(allowance, 0) }
             let length = self.buildPacket(base + used, size, &allowance, at: now)
             guard length > 0 else { break }
             used += length
@@ -33,6 +34,7 @@ extension PeerSession {
             self.noteApplicationLimit(at: now)
             return nil
         }
+        self.settleLogs()
         self.board.countSent(packets: count, bytes: used)
         self.wireBytesSent &+= UInt64(used)
         return Transmit(

@@ -110,8 +110,13 @@ final class PeerSession {
     var pathReplies: [UInt64] = []
     /// Receive windows granted above the initial one of each stream.
     var grantedBytes = 0
-    /// Bytes of memory that the peer's segments and repairs make this end hold.
+    /// Bytes of memory that the peer makes this end hold by this session, and by all of its own.
     var heldByteCount = 0
+    let memory: MemoryAccount
+    /// What has been charged for datagrams in parts.
+    var chargedPlaceByteCount = 0
+    /// What has been charged for the logs of what was sent.
+    var chargedLogByteCount = 0
     /// Something in the packet at hand found no memory: the peer has to send it again.
     var mustComeAgain = false
     /// The highest packet number that authenticated, for roaming.
@@ -141,6 +146,7 @@ final class PeerSession {
         congestion: CongestionChoice,
         redundancy: RedundancyLevel,
         entropy: EntropySource,
+        memory: MemoryAccount,
         at now: Instant
     ) {
         self.slot = slot
@@ -154,6 +160,7 @@ final class PeerSession {
         self.createdAt = now
         self.isConfirmed = client == nil
         self.numbers = PacketNumbers(entropy: entropy)
+        self.memory = memory
         self.current = Keypair(established, at: now)
         self.path = Path(address: address)
         self.mtu = MTUSearch(
@@ -201,7 +208,7 @@ final class PeerSession {
             let isWaiting = hasMore || self.redundancyDeadline <= now
             return isWaiting ? min(earliest, self.shaper.deadline) : earliest
         }
-        if !self.rounds.isEmpty || !self.flowQueue.isEmpty {
+        if !self.rounds.isEmpty || !self.flowQueue.isEmpty, self.hasLogRoom {
             earliest = min(earliest, self.recovery.pacingDeadline)
         }
         earliest = min(earliest, self.redundancyDeadline)
@@ -342,6 +349,7 @@ final class PeerSession {
         self.repeatOverdue()
         self.watch.update(self.recovery, at: now)
         self.log.trim(below: self.recovery.leastUnacknowledged)
+        self.settleLogs()
         let lost = self.recovery.totalLost
         self.board.counters.packetsLost &+= lost &- self.lostBefore
         self.lostBefore = lost
@@ -407,6 +415,7 @@ final class PeerSession {
         case .segment:
             guard let stream = self.stream(frame), !stream.pointee.isReset else { return }
             if stream.pointee.sender.lose(frame.value) { self.scheduleData(stream) }
+            self.settleMemory(of: stream)
         case .open: self.repeatControl(frame, .open)
         case .close: self.repeatControl(frame, .close)
         case .reset: self.repeatControl(frame, .reset)

@@ -26,6 +26,15 @@ final class FlowProtection {
     private var repairs = RepairSchedule()
     private let messageLimit: Int
 
+    /// Bytes of memory for copies, and for both copies and repairs.
+    private static let copiesByteCount = 16_384
+    static let mostByteCount = copiesByteCount + 256 * 1024
+
+    /// Bytes of memory held, nearly.
+    var memoryByteCount: Int {
+        (self.copies == nil ? 0 : Self.copiesByteCount) + (self.encoder?.memoryByteCount ?? 0)
+    }
+
     /// - Parameter messageLimit: the largest message that, with a repair's header, fits a packet.
     init(_ request: OpenRequest, messageLimit: Int, at now: Instant) {
         let kind: RedundancyClass =
@@ -59,12 +68,15 @@ final class FlowProtection {
     func acknowledged(_ number: UInt32) { self.copies?.acknowledged(number) }
 
     /// A datagram went out.
+    ///
+    /// With `mayGrow` false it makes no use of what it would need memory for.
     func sent(
         _ number: UInt32,
         _ message: UnsafeRawBufferPointer,
         traffic: FlowTraffic,
         report: LossReport,
         answer: AnswerTime,
+        mayGrow: Bool,
         at now: Instant
     ) {
         if now.since(self.checkedAt) >= Self.interval {
@@ -76,7 +88,9 @@ final class FlowProtection {
                 roundTrip: roundTrip,
                 at: now
             )
-            if isNew || self.copies?.plan != nil { self.follow(self.controller.plan, answer) }
+            if isNew || self.copies?.plan != nil {
+                self.follow(self.controller.plan, answer, mayGrow: mayGrow)
+            }
         }
         self.copies?.sent(number, message, at: now)
         guard let encoder = self.encoder, self.repairs.plan != nil else { return }
@@ -84,7 +98,7 @@ final class FlowProtection {
         self.repairs.sent(at: now)
     }
 
-    private func follow(_ plan: RedundancyPlan, _ answer: AnswerTime) {
+    private func follow(_ plan: RedundancyPlan, _ answer: AnswerTime, mayGrow: Bool) {
         self.repairs.plan = nil
         switch plan {
         case .off:
@@ -95,11 +109,13 @@ final class FlowProtection {
                 // Behind long silences, as late as it is of any use.
                 plan.add(at: max(answer.latest, plan.copies > 2 ? Self.lastChance : .zero))
             }
+            guard mayGrow || self.copies != nil else { return }
             let copies = self.copies ?? CopySchedule()
             copies.follow(plan)
             self.copies = copies
         case .repairs(let plan):
             self.copies?.follow(nil)
+            guard mayGrow || self.encoder != nil else { return }
             self.repairs.plan = plan
             guard self.encoder == nil else { return }
             self.encoder = SlidingWindowEncoder(maximumMessageByteCount: self.messageLimit)

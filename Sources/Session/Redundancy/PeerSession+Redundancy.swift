@@ -33,8 +33,10 @@ extension PeerSession {
             traffic: flow.pointee.traffic,
             report: self.watch.report,
             answer: self.answerTime,
+            mayGrow: self.mayHold(FlowProtection.mostByteCount),
             at: now
         )
+        self.settleMemory(of: flow)
         self.schedule(flow, protection, at: now)
     }
 
@@ -191,7 +193,12 @@ extension PeerSession {
     func datagramLost(_ frame: FrameRecord, in flow: FlowPointer) {
         guard let retention = flow.pointee.retention else { return }
         let isWhole = frame.kind == .copy || frame.part.first == Self.wholeDatagram
-        retention.lost(frame.value, fragment: isWhole ? Self.wholeDatagram : frame.part.first)
+        retention.lost(
+            frame.value,
+            fragment: isWhole ? Self.wholeDatagram : frame.part.first,
+            mayGrow: self.mayHold(retention.memoryByteCount)
+        )
+        self.settleMemory(of: flow)
         self.scheduleDatagrams(flow)
     }
 }

@@ -32,7 +32,7 @@ extension Engine {
             return self.refuse(ChannelKind.stream, id, request, refusal.reason, session)
         }
         request.redundancy = service.redundancy
-        guard let holding = self.place(.stream, for: session, at: now),
+        guard session.mayOpen(request), let holding = self.place(.stream, for: session, at: now),
             let stream = self.board.streams.allocate(request, limits: self.board.limits, at: now)
         else {
             self.board.drop(.streamLimit)

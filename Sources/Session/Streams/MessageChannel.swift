@@ -40,13 +40,13 @@ extension PeerSession {
     /// Hands one message to the conversation.
     func send(_ message: UnsafeRawBufferPointer, on flow: FlowPointer) {
         guard let stream = self.channel(of: flow),
-            stream.pointee.sender.heldByteCount + message.count + 2
-                <= self.board.limits.streamBuffer
+            stream.pointee.sender.room(allowance: self.allowance) >= message.count + 2
         else { return self.board.drop(.flowQueueFull) }
         withUnsafeBytes(of: UInt16(message.count).littleEndian) { length in
             let taken = stream.pointee.sender.write(length) + stream.pointee.sender.write(message)
             precondition(taken == message.count + 2)
         }
+        self.settleMemory(of: stream)
         self.scheduleData(stream)
     }
 

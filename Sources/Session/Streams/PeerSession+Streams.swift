@@ -8,22 +8,7 @@ extension PeerSession {
         stream.pointee.session = Int32(self.slot)
         stream.pointee.conversation = conversation
         self.conversations.insert(conversation, stream.pointee.slot)
-        self.hold(stream.pointee.receiver.memoryByteCount)
-    }
-
-    /// Whether the session and the engine have memory left for what the peer sends.
-    ///
-    /// Without, a stream keeps what it has and 64 KiB; the rest is not acknowledged and comes
-    /// again.
-    var mayHoldMore: Bool {
-        self.heldByteCount < self.board.limits.heldByteLimit
-            && self.board.heldByteCount < self.board.limits.totalHeldByteLimit
-    }
-
-    /// Charges `count` bytes to the session and the engine, or gives them back if negative.
-    func hold(_ count: Int) {
-        self.heldByteCount += count
-        self.board.heldByteCount += count
+        self.settleMemory(of: stream)
     }
 
     /// Client: gives a stream that waited for a session its conversation.
@@ -103,8 +88,14 @@ extension PeerSession {
     /// them: at most ten milliseconds of the path's rate waits unsent (the idea of
     /// TCP_NOTSENT_LOWAT).
     func roomForWriting(_ stream: StreamPointer) -> Int {
-        let held = self.board.limits.streamBuffer - stream.pointee.sender.heldByteCount
-        return max(0, min(held, self.unsentTarget - stream.pointee.sender.unsentByteCount))
+        let wanted = self.unsentTarget - stream.pointee.sender.unsentByteCount
+        var room = stream.pointee.sender.room(allowance: self.allowance)
+        while room < wanted, stream.pointee.sender.isShort(allowance: self.allowance),
+            self.relieve()
+        {
+            room = stream.pointee.sender.room(allowance: self.allowance)
+        }
+        return max(0, min(room, wanted))
     }
 
     /// The end was asked for: announces it once all bytes are cut.
@@ -143,7 +134,7 @@ extension PeerSession {
     func release(_ stream: StreamPointer) {
         self.conversations.remove(stream.pointee.conversation)
         self.grantedBytes -= stream.pointee.receiver.window - EngineLimits.initialWindow
-        self.hold(-stream.pointee.receiver.memoryByteCount)
+        self.hold(-stream.pointee.chargedByteCount)
         self.board.streams.release(stream)
     }
 

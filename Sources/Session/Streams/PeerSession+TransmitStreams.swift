@@ -72,7 +72,8 @@ extension PeerSession {
             // No crumbs at the end of a packet that others have nearly filled.
             let waiting = stream.pointee.sender.sendableByteCount
             if room < min(waiting, 256) { return .noRoom }
-            segment = stream.pointee.sender.cutSegment(room: room)
+            segment = stream.pointee.sender.cutSegment(room: room, mayGrow: self.mayHold(0))
+            self.settleMemory(of: stream)
             if let segment, stream.pointee.tier == .urgent {
                 self.protect(stream, segment, at: now)
             }

@@ -49,6 +49,8 @@ struct Stream: ~Copyable {
     var deficit = 0
     /// Server: its place among those of the peer.
     var holding: Holding?
+    /// What its session has been charged for its memory.
+    var chargedByteCount = 0
 
     init(
         slot: UInt32,
@@ -67,7 +69,8 @@ struct Stream: ~Copyable {
         )
         self.receiver = HostedReceiver(
             window: EngineLimits.initialWindow,
-            limit: limits.streamBuffer
+            limit: limits.streamBuffer,
+            largestSegment: limits.largestPacket
         )
         if request.isCompressed, request.serviceProtocol == .tcp {
             self.compression = StreamCompression()
@@ -110,18 +113,29 @@ struct Stream: ~Copyable {
     /// Something could go into a packet if window and pacing let it.
     var hasDataToSend: Bool { self.sender.hasLost || self.sender.sendableByteCount > 0 }
 
+    var memoryByteCount: Int {
+        self.receiver.memoryByteCount + self.sender.memoryByteCount
+            + (self.compression?.memoryByteCount ?? 0)
+    }
+
     // MARK: - Bytes of the local side
 
-    mutating func writableRegion(room: Int) -> UnsafeMutableRawBufferPointer {
-        if let compression = self.compression { return compression.writableRegion(room: room) }
-        let region = self.sender.writableRegion()
+    mutating func writableRegion(
+        room: Int,
+        allowance: MemoryAllowance,
+        _ board: Switchboard
+    ) -> UnsafeMutableRawBufferPointer {
+        if let compression = self.compression {
+            return compression.writableRegion(room: room, board.pages)
+        }
+        let region = self.sender.writableRegion(allowance: allowance)
         return UnsafeMutableRawBufferPointer(rebasing: region[..<min(region.count, room)])
     }
 
-    mutating func wrote(_ count: Int) {
+    mutating func wrote(_ count: Int, mayGrow: Bool, _ board: Switchboard) {
         self.judge(count)
         if let compression = self.compression {
-            compression.wrote(count, to: &self.sender)
+            compression.wrote(count, to: &self.sender, board.pages, mayGrow: mayGrow)
         } else {
             self.sender.wrote(count)
         }

@@ -2,17 +2,40 @@ import Compression
 import KCP
 import Primitives
 
+/// Where the bytes of a compressed stream are from the moment the local side has room for them
+/// until they are compressed, which is the time of one call: one for all streams of an engine.
+final class CompressionPages {
+    static let byteCount = 16_384
+    fileprivate let outgoing = UnsafeMutableRawBufferPointer.allocate(
+        byteCount: byteCount,
+        alignment: 64
+    )
+    fileprivate let framed = UnsafeMutableRawBufferPointer.allocate(
+        byteCount: byteCount * 2,
+        alignment: 64
+    )
+
+    deinit {
+        self.outgoing.deallocate()
+        self.framed.deallocate()
+    }
+}
+
 /// What stands between the local side and the conversation of a compressed stream.
 ///
-/// Memory is bounded by construction: a page of plain bytes in each direction, the compressor's own
-/// state, and never more output than the page has room for, whatever the peer's bytes expand to.
+/// Memory is bounded by construction: a page of plain bytes from the peer, the states of both
+/// compressors, and never more output than the page has room for, whatever the peer's bytes expand
+/// to.
 final class StreamCompression {
-    private static let page = 16_384
+    private static let page = CompressionPages.byteCount
+    /// Bytes of memory that every compressed stream needs, whatever it carries.
+    static let leastByteCount = page + CompressedStreamReader.memoryByteCount
+
+    /// And one that compresses.
+    static let mostByteCount = leastByteCount + StreamDeflater.memoryByteCount
 
     private let writer: CompressedStreamWriter
     private let reader = CompressedStreamReader()
-    private let outgoing = UnsafeMutableRawBufferPointer.allocate(byteCount: page, alignment: 64)
-    private let framed = UnsafeMutableRawBufferPointer.allocate(byteCount: page * 2, alignment: 64)
     private let incoming = UnsafeMutableRawBufferPointer.allocate(byteCount: page, alignment: 64)
     private var incomingHead = 0
     private var incomingTail = 0
@@ -28,28 +51,37 @@ final class StreamCompression {
     /// A deflated block of the peer's ends the stream.
     func forbidInflating() { self.reader.mayInflate = false }
 
-    deinit {
-        self.outgoing.deallocate()
-        self.framed.deallocate()
-        self.incoming.deallocate()
-    }
+    deinit { self.incoming.deallocate() }
+
+    var memoryByteCount: Int { Self.leastByteCount + self.writer.memoryByteCount }
 
     /// Where the local side's next bytes go, as far as the conversation can take the result.
-    func writableRegion(room: Int) -> UnsafeMutableRawBufferPointer {
+    func writableRegion(
+        room: Int,
+        _ pages: CompressionPages
+    ) -> UnsafeMutableRawBufferPointer {
         // Framed bytes may be a little longer than plain ones; less than half of the room is safe.
         let count = min(Self.page, max(0, (room - 128) / 2))
-        return UnsafeMutableRawBufferPointer(rebasing: self.outgoing[..<count])
+        return UnsafeMutableRawBufferPointer(rebasing: pages.outgoing[..<count])
     }
 
     /// Compresses the first `count` bytes of the region into `sender`, holding nothing back.
-    func wrote(_ count: Int, to sender: inout HostedSender) {
+    ///
+    /// With `mayGrow` false it does not begin to compress, for which it would need memory.
+    func wrote(
+        _ count: Int,
+        to sender: inout HostedSender,
+        _ pages: CompressionPages,
+        mayGrow: Bool
+    ) {
+        if !mayGrow { self.writer.refrain() }
         var done = 0
         repeat {
-            let rest = UnsafeRawBufferPointer(rebasing: self.outgoing[done..<count])
-            let step = self.writer.write(rest, into: self.framed, flush: true)
+            let rest = UnsafeRawBufferPointer(rebasing: pages.outgoing[done..<count])
+            let step = self.writer.write(rest, into: pages.framed, flush: true)
             done += step.consumed
             let taken = sender.write(
-                UnsafeRawBufferPointer(rebasing: self.framed[..<step.produced])
+                UnsafeRawBufferPointer(rebasing: pages.framed[..<step.produced])
             )
             precondition(taken == step.produced, "the region was larger than the room")
             guard step.consumed > 0 || step.produced > 0 else { break }
