@@ -107,13 +107,15 @@ find_faults() {
         scratch=$copy/.build-fuzz
         program=$scratch/release/fairlead-fuzz
         crashes=$scratch/found
-        mkdir -p "$scratch" "$crashes"
+        rm -rf "$scratch/seen"
+        mkdir -p "$crashes" "$scratch/seen"
         if ! (cd "$copy" && build); then
             missed=1
             continue
         fi
         begin=$(date +%s%N)
-        if fuzz "$target" "$each" "$scratch/$name.log" "$root/Tests/Fuzz/corpus/$target"; then
+        if fuzz "$target" "$each" "$scratch/$name.log" "$scratch/seen" \
+            "$root/Tests/Fuzz/corpus/$target"; then
             echo "$name: not found by $target in $each s"
             missed=1
         else
