@@ -43,7 +43,8 @@ private final class Running {
 @Suite(.serialized) struct RunningTests {
     private func folder(extra: String = "") throws -> TemporaryFolder {
         let folder = try TemporaryFolder()
-        let made = try Program.run("fairlead", "keygen", "a.key", in: folder.path)
+        _ = try Program.run("fairlead", "keygen", "a.key", in: folder.path)
+        let made = try Program.run("fairlead", "keygen", "edge.key", in: folder.path)
         let publicKey = made.output.split(separator: "\n").first.map(String.init) ?? ""
         try folder.write(
             """
