@@ -80,6 +80,7 @@ extension World {
         case .sessionUp: self.statistics.sessions += 1
         case .peerMoved: self.statistics.moves += 1
         case .sessionDown, .connectFailed, .handshakeRefused, .peerCrowded: break
+        case .sessionDoubted, .sessionTrusted, .serverChanged: break
         case .streamOpened(let handle, _, let request): self.accept(handle, request, at: site)
         case .streamClosed(let handle):
             if self.commits(.forgetClosing) { return }

@@ -10,7 +10,7 @@ from verdicts import run_all
 # Importing a module registers its tests.
 MODULES = """
     tproxy claims draining unprivileged
-    streams datagrams hostile refusals quotas outages paths origin
+    streams datagrams hostile refusals quotas outages failover paths origin
     field_claims
     proxies transparency operation gates captures crowds upheavals
 """

@@ -160,6 +160,13 @@ final class ProcessCore: Sendable {
         }
     }
 
+    /// Why a client has no session it can rely on.
+    private static func obstacle(_ snapshots: [WorkerSnapshot]) -> String {
+        if snapshots.contains(where: \.isSessionInDoubt) { return "session-in-doubt" }
+        let cause = snapshots.lazy.compactMap(\.connectFailure).first
+        return "no session with the server" + (cause.map { ": \($0)" } ?? "")
+    }
+
     /// What the process knows of itself; callable from every thread.
     func status() -> ProcessStatus {
         let addresses = self.listen.withLock { $0 }
@@ -180,11 +187,8 @@ final class ProcessCore: Sendable {
             status.isReady = true
             status.reason = "ok"
         case .client:
-            status.isReady = snapshots.contains(where: \.isSessionUp)
-            let cause = snapshots.lazy.compactMap(\.connectFailure).first
-            status.reason =
-                status.isReady
-                ? "ok" : "no session with the server" + (cause.map { ": \($0)" } ?? "")
+            status.isReady = snapshots.contains { $0.isSessionUp && !$0.isSessionInDoubt }
+            status.reason = status.isReady ? "ok" : Self.obstacle(snapshots)
         }
         return status
     }

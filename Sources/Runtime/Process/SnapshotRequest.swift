@@ -9,6 +9,8 @@ public struct WorkerSnapshot: Sendable {
     public var services: [ServiceTally]
     public var tunnelSockets: UDPCounters
     public var isSessionUp: Bool
+    /// Client: its server is silent though it owes a word.
+    public var isSessionInDoubt: Bool
     /// Packets that another worker's full queue, a full local socket or a limit threw away.
     public var drops: [(reason: String, count: UInt64)]
     /// Whom a server has turned away lately.

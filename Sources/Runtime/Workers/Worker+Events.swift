@@ -48,6 +48,18 @@ extension Worker {
             self.handshakeRefused(reason, key, peer, source)
         case .peerCrowded(let key):
             self.server?.askSiblings(about: key)
+        case .sessionDoubted(_, let info):
+            self.log.warning(
+                "session-in-doubt",
+                ["peer": info.peerName, "address": info.address.description]
+            )
+        case .sessionTrusted(_, let info):
+            self.log.info(
+                "session-recovered",
+                ["peer": info.peerName, "address": info.address.description]
+            )
+        case .serverChanged(let old, let new):
+            self.log.warning("server-changed", ["from": old.description, "to": new.description])
         case .connectFailed(let failure, let server):
             self.connectFailed(failure, server, at: now)
         }

@@ -340,6 +340,7 @@ final class Worker {
             services: self.tallies.services,
             tunnelSockets: self.tunnel.sockets.reduce(UDPCounters()) { $0 + $1.counters },
             isSessionUp: self.engine.isSessionUp,
+            isSessionInDoubt: self.engine.isSessionInDoubt,
             drops: [
                 ("foreign-queue-full", self.tallies.foreignDropped),
                 ("local-socket-full", self.tallies.datagramsDropped),

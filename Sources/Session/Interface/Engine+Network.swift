@@ -114,6 +114,7 @@ extension Engine {
             openStream: { self.openStream($0, $1, for: session, at: now) },
             openFlow: { self.openFlow($0, $1, for: session, at: now) }
         )
+        self.endDoubt(session)
         switch consequence {
         case .none: self.touch(session)
         case .closed(let reason): self.end(session, reason: reason)

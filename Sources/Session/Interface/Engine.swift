@@ -258,7 +258,7 @@ public final class Engine {
         self.sessions[Int(session.slot)] = nil
         self.heap.set(Int(session.slot), to: .never)
         if case .client(let client) = self.role, client.session === session {
-            client.session = nil
+            client.lostSession()
             client.instance = self.entropy.next()
             client.initiator.cancel()
             client.restart(at: Instant(nanoseconds: 0))
@@ -322,9 +322,15 @@ public final class Engine {
         return client.settings.privateKey.publicKey
     }
 
-    /// Client: whether a session is up.
+    /// Client: whether a session is up, in doubt or not.
     public var isSessionUp: Bool {
         guard case .client(let client) = self.role else { return !self.sessions.isEmpty }
         return client.session != nil
+    }
+
+    /// Client: the session has been silent for so long that another server is looked for.
+    public var isSessionInDoubt: Bool {
+        guard case .client(let client) = self.role else { return false }
+        return client.isInDoubt
     }
 }

@@ -39,6 +39,12 @@ public enum EngineEvent: Sendable {
     /// Server: sessions of this client that engines beside this one have may be dead, and are in
     /// the way; see ``Engine/questionSessions(of:at:)``.
     case peerCrowded(PublicKey)
+    /// Client: the session's server owes a word and has not said it; other servers are tried.
+    case sessionDoubted(SessionHandle, SessionInfo)
+    /// Client: it has been heard again.
+    case sessionTrusted(SessionHandle, SessionInfo)
+    /// Client: a session with another server than the last one's.
+    case serverChanged(from: SocketAddress, to: SocketAddress)
     /// Client: no session could be had; told again as long as that is so, at intervals that grow
     /// from 5 to 60 s.
     case connectFailed(ConnectFailure, server: SocketAddress)

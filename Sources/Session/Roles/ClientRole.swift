@@ -13,6 +13,14 @@ final class ClientRole {
     var servers: [SocketAddress]
     private var serverPlace = 0
     var session: PeerSession?
+    /// Where ``session`` is, among ``servers``.
+    private var sessionPlace = 0
+    /// Since when ``session`` owes a word for so long that other servers are tried beside it.
+    private(set) var doubtedSince: Instant?
+    /// Another server's answer, which counts once the doubted one has had its last chance.
+    var candidate: Candidate?
+    /// Where the last session was.
+    var lastServer: SocketAddress?
     /// Streams opened before there was a session, oldest first.
     var waiting: [StreamHandle] = []
     /// When a refused or failed attempt may be repeated.
@@ -21,6 +29,12 @@ final class ClientRole {
     private var reports = OutageReports()
     private var isStopped = false
     private var attemptStartedAt: Instant
+
+    struct Candidate {
+        let established: EstablishedKeys
+        let source: SocketAddress
+        let acceptAt: Instant
+    }
 
     /// The earliest that an initiation is repeated.
     static let firstRetry = Instant.Interval.milliseconds(200)
@@ -64,8 +78,9 @@ final class ClientRole {
         }
         if let session = self.session {
             earliest = min(earliest, self.rekeyDeadline(session), self.deathDeadline(session))
+            earliest = min(earliest, self.doubtDeadline(session))
         }
-        return earliest
+        return min(earliest, self.candidate?.acceptAt ?? .never)
     }
 
     private var waitingDeadline: Instant {
@@ -89,14 +104,53 @@ final class ClientRole {
 
     /// The server owes an answer for so long that it may have forgotten us.
     func deathDeadline(_ session: PeerSession) -> Instant {
-        guard !self.initiator.isActive, let since = session.liveness.unansweredSince else {
-            return .never
-        }
+        guard !self.initiator.isActive, self.candidate == nil,
+            let since = session.liveness.unansweredSince
+        else { return .never }
         return since + self.deathPatience(session)
     }
 
     func deathPatience(_ session: PeerSession) -> Instant.Interval {
         max(.milliseconds(1500), session.recovery.smoothedRTT * 6)
+    }
+
+    // MARK: - Doubt
+
+    /// A session that has expected something for so long is in doubt.
+    private static let leastPatience = Instant.Interval.milliseconds(2500)
+
+    var isInDoubt: Bool { self.doubtedSince != nil }
+
+    /// When the session will be in doubt, or may be in doubt again.
+    func doubtDeadline(_ session: PeerSession) -> Instant {
+        guard !self.isInDoubt, let since = session.liveness.unansweredSince else { return .never }
+        return since + max(Self.leastPatience, session.recovery.smoothedRTT * 6)
+    }
+
+    /// Looks for another server beside the silent one.
+    func beginDoubt(at now: Instant) {
+        self.doubtedSince = now
+        guard self.servers.count > 1 else { return }
+        self.initiator.cancel()
+        self.serverPlace = (self.sessionPlace + 1) % self.servers.count
+        self.retryAt = now
+    }
+
+    /// The silent one has spoken.
+    func endDoubt() {
+        self.doubtedSince = nil
+        self.candidate = nil
+        guard self.isElsewhere else { return }
+        self.initiator.cancel()
+        self.serverPlace = self.sessionPlace
+    }
+
+    /// Whether the server that is tried is not the session's.
+    var isElsewhere: Bool { self.session != nil && self.serverPlace != self.sessionPlace }
+
+    /// How long a doubted session's server has when another one has answered.
+    func lastChance(_ session: PeerSession) -> Instant.Interval {
+        max(.milliseconds(100), session.recovery.smoothedRTT + session.recovery.smoothedRTT / 2)
     }
 
     /// Begins a handshake, to continue the session behind `routeIndex` or to get a first one.
@@ -129,7 +183,7 @@ final class ClientRole {
             self.initiator.hasUnreadableAnswer ? .presharedKey : .serverSilent
         let silent = self.server
         self.lastSilence = now
-        if self.servers.count > 1, self.session == nil {
+        if self.servers.count > 1, self.session == nil || self.isInDoubt {
             self.serverPlace = (self.serverPlace + 1) % self.servers.count
             self.initiator.cancel()
             self.retryAt = now
@@ -140,7 +194,7 @@ final class ClientRole {
     /// Whether this is to be told.
     func refused(_ failure: ConnectFailure, at now: Instant) -> Bool {
         self.retryAt = now + Self.refusalPause
-        if self.session == nil, self.servers.count > 1 {
+        if self.session == nil || self.isInDoubt, self.servers.count > 1 {
             self.serverPlace = (self.serverPlace + 1) % self.servers.count
         }
         return self.reports.isNews(failure, at: now)
@@ -149,6 +203,21 @@ final class ClientRole {
     func established() {
         self.lastSilence = nil
         self.reports.end()
+    }
+
+    /// `session` is what there is now.
+    func adopt(_ session: PeerSession) {
+        self.session = session
+        self.sessionPlace = self.serverPlace
+        self.doubtedSince = nil
+        self.candidate = nil
+    }
+
+    /// There is no session any more.
+    func lostSession() {
+        self.session = nil
+        self.doubtedSince = nil
+        self.candidate = nil
     }
 
     func stop() {
@@ -181,8 +250,16 @@ extension Engine {
     func wake(_ client: ClientRole, at now: Instant) {
         if client.isRetryDue(at: now) {
             client.restart(at: .never)
-            let route = client.session?.current.remoteIndex ?? 0
+            let route = client.isElsewhere ? 0 : client.session?.current.remoteIndex ?? 0
             client.start(localIndex: self.newIndex(), routeIndex: route, at: now)
+        }
+        if let session = client.session, client.doubtDeadline(session) <= now {
+            client.beginDoubt(at: now)
+            self.board.post(.sessionDoubted(session.handle, session.info))
+            return self.wake(client, at: now)
+        }
+        if let candidate = client.candidate, candidate.acceptAt <= now {
+            self.beginSession(client, candidate.established, from: candidate.source, at: now)
         }
         if let session = client.session,
             min(client.rekeyDeadline(session), client.deathDeadline(session)) <= now
@@ -244,6 +321,16 @@ extension Engine {
                 }
                 return
             }
+            if client.isElsewhere, let session = client.session {
+                client.candidate = ClientRole.Candidate(
+                    established: established,
+                    source: source,
+                    acceptAt: now + client.lastChance(session)
+                )
+                session.isPingDue = true
+                self.touch(session)
+                return
+            }
             self.beginSession(client, established, from: source, at: now)
             // After a retry nobody knows which copy was answered (Karn's rule).
             if let session = client.session, let firstSentAt,
@@ -266,6 +353,7 @@ extension Engine {
         // a new handshake now would take the new keys away before they are used.
         session.liveness.heard(isTraffic: false, at: now)
         session.isPingDue = true
+        self.endDoubt(session)
         self.touch(session)
     }
 
@@ -277,7 +365,7 @@ extension Engine {
         at now: Instant
     ) {
         if let old = client.session {
-            client.session = nil
+            client.lostSession()
             self.end(old, reason: .sessionLost)
         }
         let session = self.makeSession(
@@ -291,8 +379,34 @@ extension Engine {
         )
         session.peerName = "server"
         session.isPingDue = true
-        client.session = session
+        client.adopt(session)
+        if let before = client.lastServer, before != client.server {
+            self.board.post(.serverChanged(from: before, to: client.server))
+        }
+        client.lastServer = client.server
         self.board.post(.sessionUp(session.handle, session.info))
+        self.adoptWaiting(client, session)
+        for slot in 0..<UInt32(self.board.flows.slotCount) {
+            if let flow = self.board.flows.live(slot), flow.pointee.session < 0 {
+                session.adopt(flow, at: now)
+            }
+        }
+        self.touch(session)
+    }
+}
+
+extension Engine {
+    /// A session has been heard: if it was in doubt, all is as before.
+    func endDoubt(_ session: PeerSession) {
+        guard case .client(let client) = self.role, client.isInDoubt, session === client.session
+        else { return }
+        client.endDoubt()
+        self.board.post(.sessionTrusted(session.handle, session.info))
+        self.adoptWaiting(client, session)
+    }
+
+    /// Gives what waits for a session the one there is.
+    private func adoptWaiting(_ client: ClientRole, _ session: PeerSession) {
         for handle in client.waiting {
             guard let stream = self.board.streams.find(handle), stream.pointee.session < 0 else {
                 continue
@@ -301,11 +415,6 @@ extension Engine {
         }
         client.waiting.removeAll()
         client.waitingSince = .never
-        for slot in 0..<UInt32(self.board.flows.slotCount) {
-            if let flow = self.board.flows.live(slot), flow.pointee.session < 0 {
-                session.adopt(flow, at: now)
-            }
-        }
         self.touch(session)
     }
 }
