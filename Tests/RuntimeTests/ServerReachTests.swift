@@ -1,3 +1,4 @@
+import Glibc
 import LinuxIO
 import Primitives
 import Testing
@@ -18,9 +19,12 @@ import Testing
         #expect(open.finding() == .silence)
     }
 
-    @Test func tellsAMissingRoute() {
-        // IPv6's discard prefix (RFC 6666) has no route; machines without IPv6 have none at all.
-        let nowhere = SocketAddress(high: 0x0100_0000_0000_0000, low: 1, port: 9)
-        #expect(ServerReach(nowhere).finding() == .noRoute)
+    /// No address is without a route on every machine: the errors themselves are told apart.
+    @Test(arguments: [
+        (ENETUNREACH, ServerReach.Finding.noRoute), (EHOSTUNREACH, .noRoute), (EPERM, .blockedHere),
+        (ECONNREFUSED, .portClosed), (0, .silence), (EAGAIN, .silence),
+    ])
+    func tellsErrorsApart(error: Int32, finding: ServerReach.Finding) {
+        #expect(ServerReach.Finding(error: error) == finding)
     }
 }

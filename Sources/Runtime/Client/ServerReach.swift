@@ -48,11 +48,18 @@ public final class ServerReach {
             var size = socklen_t(MemoryLayout<Int32>.size)
             getsockopt(socket.descriptor, SOL_SOCKET, SO_ERROR, &self.code, &size)
         }
-        switch self.code {
-        case ECONNREFUSED: return .portClosed
-        case ENETUNREACH, EHOSTUNREACH, ENETDOWN, EHOSTDOWN, EADDRNOTAVAIL: return .noRoute
-        case EPERM, EACCES: return .blockedHere
-        default: return .silence
+        return Finding(error: self.code)
+    }
+}
+
+extension ServerReach.Finding {
+    /// What an error of the socket says; 0 is none.
+    init(error: Int32) {
+        switch error {
+        case ECONNREFUSED: self = .portClosed
+        case ENETUNREACH, EHOSTUNREACH, ENETDOWN, EHOSTDOWN, EADDRNOTAVAIL: self = .noRoute
+        case EPERM, EACCES: self = .blockedHere
+        default: self = .silence
         }
     }
 }
