@@ -91,9 +91,7 @@ extension Engine {
             self.board.drop(.rateLimited)
             return .consumed
         }
-        self.board.counters.packetsReceived &+= 1
-        self.board.counters.wireBytesReceived &+= UInt64(packet.count)
-        session.wireBytesReceived &+= UInt64(packet.count)
+        session.countReceived(packet.count)
         if case .server = self.role {
             if keypair !== session.current || !session.isConfirmed {
                 self.confirm(session, keypair, at: now)

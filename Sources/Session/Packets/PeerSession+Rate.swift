@@ -33,4 +33,11 @@ extension PeerSession {
         self.policer.spend(byteCount, at: now)
         return true
     }
+
+    /// Counts a packet that authenticated and was taken.
+    func countReceived(_ byteCount: Int) {
+        self.board.counters.packetsReceived &+= 1
+        self.board.counters.wireBytesReceived &+= UInt64(byteCount)
+        self.wireBytesReceived &+= UInt64(byteCount)
+    }
 }
