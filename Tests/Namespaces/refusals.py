@@ -187,11 +187,13 @@ def no_rights(lab):
 @case("a player outside of origins: origin-forbidden, and no backend is bothered")
 def forbidden_origin(lab):
     backend = peers.TCPBackend(lab, BACKEND4, 8080, peers.echo)
-    echo = Service("echo", "udp", f"{BACKEND4}:9000", "0.0.0.0:9000")
+    # A claim counts only where it is shown.
+    web = WEB._replace(service_lines='origin = "proxy-v2"')
+    echo = Service("echo", "udp", f"{BACKEND4}:9000", "0.0.0.0:9000", 'origin = "proxy-v2"')
     flows = peers.UDPEcho(lab, BACKEND4, 9000)
     rights = 'services = ["*"]\norigins = ["0.0.0.0/0"]\n'
-    server = lab.start_server([WEB, echo], peer=rights)
-    client = lab.start_client([WEB, echo])
+    server = lab.start_server([web, echo], peer=rights)
+    client = lab.start_client([web, echo])
     client.wait("session-up", 3)
     with lab.connect(EDGE4, 8080) as player:
         expect_reset(player, 2, "a private address")
