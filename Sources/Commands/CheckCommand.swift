@@ -63,7 +63,9 @@ struct CheckCommand: ParsableCommand {
         do throws(ConfigurationError) {
             let group = self.keyOptions.groupReadableKeys
             let loaded = try ServerConfiguration.load(path: path, groupReadableKeys: group)
-            Terminal.warn(loaded.configuration.warnings.map { "\(path): \($0)" })
+            let own = loaded.privateKey.publicKey
+            let warnings = loaded.configuration.warnings(besides: own)
+            Terminal.warn(warnings.map { "\(path): \($0)" })
             reading.servers.append((path, loaded))
         } catch {
             reading.mistakes.append(error.description)

@@ -1,5 +1,6 @@
 public import ArgumentParser
 import Configuration
+import Sealing
 
 /// `fairlead-server`.
 public struct ServerCommand: ParsableCommand {
@@ -28,7 +29,7 @@ public struct ServerCommand: ParsableCommand {
             throw RunOptions.refuse(error)
         }
         if self.options.check {
-            Terminal.warn(loaded.configuration.warnings)
+            Terminal.warn(loaded.configuration.warnings(besides: loaded.privateKey.publicKey))
             return Terminal.print("ok")
         }
         throw ExitCode(EndProcess.run(loaded, self.options))

@@ -3,11 +3,14 @@ import Sealing
 /// Keys in the wrong place, which are well formed and never work.
 extension Section {
     /// Complains where the public key of the other end is this end's own key, of either kind.
-    func checkHolder(_ key: String, against own: SecretKey) {
+    ///
+    /// A server may serve a client that has its own key: that is odd, and warned of, but works.
+    func checkHolder(_ key: String, against own: SecretKey, in kind: FileKind) {
         guard case .string(let text)? = self[key]?.value, let named = PublicKey(base64: text)
         else { return }
         let expected = "the other end's, as it prints there: fairlead pubkey KEY-FILE"
         if named == own.publicKey {
+            guard kind == .client else { return }
             self.complain(
                 key,
                 got: "the public key of this file's own private_key",

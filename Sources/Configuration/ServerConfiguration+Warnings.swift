@@ -1,6 +1,18 @@
+public import Sealing
+
 extension ServerConfiguration {
     /// What is allowed and yet hardly meant, one sentence each, with what would cure it.
     public var warnings: [String] { self.placeholders + self.hiddenPlayers }
+
+    /// The same, and what only shows beside the private key.
+    public func warnings(besides own: PublicKey) -> [String] {
+        let mistaken = self.peers.filter { $0.publicKey == own }.map { peer in
+            "public_key of the peer \(Complaint.oneLine(peer.name)) is the public key of this"
+                + " file's own private_key; put in that client's, as it prints there: fairlead"
+                + " pubkey KEY-FILE"
+        }
+        return mistaken + self.warnings
+    }
 
     private var hiddenPlayers: [String] {
         self.services.compactMap { service in

@@ -83,7 +83,7 @@ struct Source {
             do throws(KeyFileRefusal) {
                 let key = try file.load(groupReadable: groupReadableKeys)
                 for place in Value.presharedPlaces(root) {
-                    place.section.checkHolder(place.holder, against: key)
+                    place.section.checkHolder(place.holder, against: key, in: Value.kind)
                 }
                 return value.map {
                     LoadedConfiguration(

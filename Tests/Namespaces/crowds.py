@@ -85,7 +85,9 @@ def idle_connections(lab):
     allow_descriptors(count + 1_000)
     echo_process(lab)
     web = Service("web", "tcp", place(BACKEND4, 8080), place(EDGE4, 8080))
-    programs = lab.tunnel([web])
+    peer = f'services = ["*"]\nmax_streams = {count}\n'
+    programs = (lab.start_server([web], peer=peer), lab.start_client([web]))
+    programs[1].wait("session-up", 5)
     before = [own_bytes(program.pid) for program in programs]
     players: list[socket.socket] = []
     while len(players) < count:
