@@ -12,11 +12,19 @@ public enum FileKind: String, Sendable {
 
     /// By the keys that only one of the two ends has.
     init?(keys: [String]) {
-        let client = keys.count { ["server", "server_public_key", "forward"].contains($0) }
-        let server = keys.count {
-            ["listen", "peer", "service", "routes", "max_sessions"].contains($0)
-        }
+        let clients = Set(KeyReference.keys(of: .client).map(\.name))
+        let servers = Set(KeyReference.keys(of: .server).map(\.name))
+        let client = keys.count { clients.contains($0) && !servers.contains($0) }
+        let server = keys.count { servers.contains($0) && !clients.contains($0) }
         guard client != server else { return nil }
         self = client > server ? .client : .server
+    }
+
+    /// Where its keys stand that are in no table.
+    var place: KeyPlace {
+        switch self {
+        case .client: .client
+        case .server: .server
+        }
     }
 }

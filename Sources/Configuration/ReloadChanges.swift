@@ -36,7 +36,7 @@ public struct ClientReload: Hashable, Sendable {
     public let forwards: ListChanges<Forward>
     /// Keys whose new value takes a restart.
     public let needsRestart: [String]
-    /// Other keys that changed, all outside `[[forward]]`.
+    /// Other keys outside `[[forward]]` that changed, and that the process takes over.
     public let changedKeys: [String]
 
     public var isEmpty: Bool {
@@ -51,25 +51,22 @@ public struct ClientReload: Hashable, Sendable {
         running: LoadedConfiguration<ClientConfiguration>? = nil
     ) {
         let started = running ?? old
-        let (before, after) = (started.configuration, new.configuration)
-        self.forwards = ListChanges(from: old.configuration.forwards, to: after.forwards) {
-            $0.identity
-        }
-        var restart = Difference()
-        restart.note("server_public_key", before.serverPublicKey, after.serverPublicKey)
-        restart.note("private_key", started.privateKey.publicKey, new.privateKey.publicKey)
-        restart.note("workers", before.transport.workers, after.transport.workers)
-        self.needsRestart = restart.keys
-        var other = Difference()
-        // Taken over at once, so that what runs is what was read last.
-        other.note("server", old.configuration.servers, after.servers)
-        other.note("preshared_key", old.presharedKeys, new.presharedKeys)
-        other.note("admin", before.admin, after.admin)
-        other.note("admin_hosts", before.adminHosts, after.adminHosts)
-        other.note("control", before.control, after.control)
-        other.note(before.transport, after.transport)
-        other.note(before.limits, after.limits)
-        self.changedKeys = other.keys
+        self.forwards = ListChanges(
+            from: old.configuration.forwards,
+            to: new.configuration.forwards
+        ) { $0.identity }
+        var difference = Difference(of: .client, from: started, old, to: new)
+        difference.note("server") { $0.configuration.servers }
+        difference.note("server_public_key") { $0.configuration.serverPublicKey }
+        difference.note("private_key") { $0.privateKey.publicKey }
+        difference.note("preshared_key") { $0.presharedKeys }
+        difference.note("admin") { $0.configuration.admin }
+        difference.note("admin_hosts") { $0.configuration.adminHosts }
+        difference.note("control") { $0.configuration.control }
+        difference.note { $0.configuration.transport }
+        difference.note { $0.configuration.limits }
+        self.needsRestart = difference.waiting
+        self.changedKeys = difference.applied
     }
 }
 
@@ -83,7 +80,8 @@ public struct ServerReload: Hashable, Sendable {
     public let renewedPeers: [String]
     /// Keys whose new value takes a restart.
     public let needsRestart: [String]
-    /// Other keys that changed, all outside `[[service]]` and `[[peer]]`.
+    /// Other keys outside `[[service]]` and `[[peer]]` that changed, and that the process takes
+    /// over.
     public let changedKeys: [String]
 
     public var isEmpty: Bool {
@@ -99,7 +97,7 @@ public struct ServerReload: Hashable, Sendable {
         running: LoadedConfiguration<ServerConfiguration>? = nil
     ) {
         let started = running ?? old
-        let (before, after) = (started.configuration, new.configuration)
+        let after = new.configuration
         self.services = ListChanges(from: old.configuration.services, to: after.services) {
             $0.name
         }
@@ -109,19 +107,17 @@ public struct ServerReload: Hashable, Sendable {
             same.contains(peer)
                 && old.presharedKeys[peer.publicKey] != new.presharedKeys[peer.publicKey]
         }.map(\.name)
-        var restart = Difference()
-        restart.note("listen", before.listen, after.listen)
-        restart.note("private_key", started.privateKey.publicKey, new.privateKey.publicKey)
-        restart.note("workers", before.transport.workers, after.transport.workers)
-        self.needsRestart = restart.keys
-        var other = Difference()
-        other.note("admin", before.admin, after.admin)
-        other.note("admin_hosts", before.adminHosts, after.adminHosts)
-        other.note("control", before.control, after.control)
-        other.note("routes", before.routes, after.routes)
-        other.note(before.transport, after.transport)
-        other.note(before.limits, after.limits)
-        self.changedKeys = other.keys
+        var difference = Difference(of: .server, from: started, old, to: new)
+        difference.note("listen") { $0.configuration.listen }
+        difference.note("private_key") { $0.privateKey.publicKey }
+        difference.note("admin") { $0.configuration.admin }
+        difference.note("admin_hosts") { $0.configuration.adminHosts }
+        difference.note("control") { $0.configuration.control }
+        difference.note("routes") { $0.configuration.routes }
+        difference.note { $0.configuration.transport }
+        difference.note { $0.configuration.limits }
+        self.needsRestart = difference.waiting
+        self.changedKeys = difference.applied
     }
 }
 
@@ -135,53 +131,82 @@ extension ListChanges {
 }
 
 extension ClientReload {
-    /// Keys outside `[[forward]]` that a running client takes over.
-    private static let liveKeys: Set = ["server", "preshared_key"]
-
-    /// Every key that keeps its old value until a restart.
-    public var waitingKeys: [String] {
-        self.needsRestart + self.changedKeys.filter { !Self.liveKeys.contains($0) }
-    }
-
     /// What is in effect now and was not before, one item each.
     public var applied: [String] {
-        self.changedKeys.filter { Self.liveKeys.contains($0) }
-            + self.forwards.described("forward") { $0.identity }
+        self.changedKeys + self.forwards.described("forward") { $0.identity }
     }
 }
 
 extension ServerReload {
-    /// Every key that keeps its old value until a restart.
-    public var waitingKeys: [String] { self.needsRestart + self.changedKeys }
-
     /// What is in effect now and was not before, one item each.
     public var applied: [String] {
-        self.services.described("service") { $0.name } + self.peers.described("peer") { $0.name }
+        self.changedKeys + self.services.described("service") { $0.name }
+            + self.peers.described("peer") { $0.name }
             + self.renewedPeers.map { "peer \($0) changed" }
     }
 }
 
-/// The names of the keys that differ.
-private struct Difference {
-    private(set) var keys: [String] = []
+/// The names of the keys that differ, parted as the table of keys says.
+private struct Difference<Configuration: Sendable> {
+    typealias Loaded = LoadedConfiguration<Configuration>
 
-    mutating func note<Value: Equatable>(_ key: String, _ old: Value, _ new: Value) {
-        if old != new { self.keys.append(key) }
+    private let place: KeyPlace
+    private let started: Loaded
+    private let read: Loaded
+    private let new: Loaded
+    /// Keys that need a restart, and differ from what the process was started with.
+    private(set) var waiting: [String] = []
+    /// Keys that a process takes over, and differ from what it took over last.
+    private(set) var applied: [String] = []
+
+    init(of place: KeyPlace, from started: Loaded, _ read: Loaded, to new: Loaded) {
+        self.place = place
+        self.started = started
+        self.read = read
+        self.new = new
     }
 
-    /// All but `workers`, which takes a restart.
-    mutating func note(_ old: TransportSettings, _ new: TransportSettings) {
-        self.note("congestion", old.congestion, new.congestion)
-        self.note("fec", old.redundancy, new.redundancy)
-        self.note("cipher", old.cipher, new.cipher)
-        self.note("mtu", old.maximumPacketSize, new.maximumPacketSize)
-        self.note("connect_timeout", old.connectTimeout, new.connectTimeout)
+    mutating func note<Value: Equatable>(_ name: String, _ value: (Loaded) -> Value) {
+        guard let key = KeyReference.key(name, of: self.place) else { return }
+        switch key.reload {
+        case .restart:
+            if value(self.started) != value(self.new) { self.waiting.append(name) }
+        case .atOnce, .newOnes, .endsOwn:
+            if value(self.read) != value(self.new) { self.applied.append(name) }
+        }
     }
 
-    mutating func note(_ old: Limits, _ new: Limits) {
-        self.note("max_sessions", old.maximumSessions, new.maximumSessions)
-        self.note("max_flows", old.maximumFlows, new.maximumFlows)
-        self.note("stream_buffer", old.streamBuffer, new.streamBuffer)
-        self.note("session_buffer", old.sessionBuffer, new.sessionBuffer)
+    mutating func note(_ settings: (Loaded) -> TransportSettings) {
+        self.note("congestion") { settings($0).congestion.name }
+        self.note("rate") { settings($0).congestion.rate }
+        self.note("fec") { settings($0).redundancy }
+        self.note("cipher") { settings($0).cipher }
+        self.note("mtu") { settings($0).maximumPacketSize }
+        self.note("workers") { settings($0).workers }
+        self.note("connect_timeout") { settings($0).connectTimeout }
+    }
+
+    mutating func note(_ limits: (Loaded) -> Limits) {
+        self.note("max_sessions") { limits($0).maximumSessions }
+        self.note("max_flows") { limits($0).maximumFlows }
+        self.note("stream_buffer") { limits($0).streamBuffer }
+        self.note("session_buffer") { limits($0).sessionBuffer }
+    }
+}
+
+extension TransportSettings.Congestion {
+    /// As `congestion` has it.
+    fileprivate var name: String {
+        switch self {
+        case .auto: "auto"
+        case .bbr: "bbr"
+        case .cubic: "cubic"
+        case .fixed: "fixed"
+        }
+    }
+
+    /// As `rate` has it, in bits a second.
+    fileprivate var rate: UInt64? {
+        if case .fixed(let rate) = self { rate } else { nil }
     }
 }

@@ -1,12 +1,5 @@
 /// What forwards and services check alike.
 extension Section {
-    func forwardedProtocol() -> ForwardedProtocol? {
-        if !self.has("protocol") {
-            self.complainMissing("protocol", expected: "\"tcp\" or \"udp\"")
-        }
-        return self.choice("protocol")
-    }
-
     /// PROXY v1 is text at the head of a stream; Simple Proxy Protocol exists for datagrams only.
     func checkHeader(_ key: String, _ header: String, with inner: ForwardedProtocol) {
         switch (inner, header) {

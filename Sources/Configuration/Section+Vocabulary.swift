@@ -7,6 +7,10 @@ extension Section {
     static let addressForm = "an IP address and port such as \"0.0.0.0:4600\" or \"[::]:4600\""
     static let endpointForm =
         "an address and port such as \"192.0.2.1:4600\", \"[2001:db8::1]:4600\" or \"host:4600\""
+    static let listenForm =
+        "an IP address and port or ports such as"
+        + " \"0.0.0.0:25565\", \"[::]:25565\" or \"0.0.0.0:20000-20010\""
+    static let hostForm = "a host name such as \"monitor.example\", without a port"
     static let blockForm = "a network such as \"192.0.2.0/24\" or \"2001:db8::/32\""
     static let keyForm = "a public key, 44 characters of base64"
     static let pathForm = "the path of a key file"
@@ -25,14 +29,10 @@ extension Section {
         return SocketAddress(text)
     }
 
-    func name(_ key: String) -> String? {
-        if !self.has(key) { self.complainMissing(key, expected: Self.nameForm) }
-        return self.value(key, expected: Self.nameForm, Self.checkedName)
-    }
+    func name(_ key: String) -> String? { self.value(key, Self.checkedName) }
 
     func publicKey(_ key: String) -> PublicKey? {
-        if !self.has(key) { self.complainMissing(key, expected: Self.keyForm) }
-        guard let text = self.string(key, expected: Self.keyForm) else { return nil }
+        guard let text = self.string(key) else { return nil }
         if let publicKey = PublicKey(base64: text) { return publicKey }
         let isSecret = KeyKind.allCases.contains { text.contains($0.label) }
         self.complain(
@@ -44,12 +44,7 @@ extension Section {
     }
 
     func keyFile(_ key: String, relativeTo folder: String) -> KeyFile? {
-        if !self.has(key) { self.complainMissing(key, expected: Self.pathForm) }
-        return self.optionalKeyFile(key, relativeTo: folder)
-    }
-
-    func optionalKeyFile(_ key: String, relativeTo folder: String) -> KeyFile? {
-        guard let text = self.string(key, expected: Self.pathForm) else { return nil }
+        guard let text = self.string(key) else { return nil }
         // A key pasted in place of its path must not end up in a log.
         guard !Self.isKey(text) else {
             self.complain(key, got: "a key itself (not shown)", expected: Self.pathForm)
@@ -79,13 +74,10 @@ extension Section {
         return folder.hasSuffix("/") ? folder + path : "\(folder)/\(path)"
     }
 
-    func admin() -> SocketAddress? {
-        self.value("admin", expected: Self.addressForm, Self.local)
-    }
+    func admin() -> SocketAddress? { self.value("admin", Self.local) }
 
     func adminHosts() -> [String]? {
-        let expected = "a host name such as \"monitor.example\", without a port"
-        return self.values("admin_hosts", expected: expected) { text in
+        self.values("admin_hosts") { text in
             let name = text.lowercased()
             let isName = name.utf8.allSatisfy {
                 (97...122).contains($0) || (48...57).contains($0) || "-._".utf8.contains($0)
@@ -97,10 +89,9 @@ extension Section {
     }
 
     func control(relativeTo folder: String) -> ControlSocket? {
-        // A unix socket's name holds 107 bytes and a zero (unix(7)).
-        let expected = "a path of 1 to 107 bytes, or \"off\""
-        return self.value("control", expected: expected) { text in
+        self.value("control") { text in
             if text == "off" { return .off }
+            // A unix socket's name holds 107 bytes and a zero (unix(7)).
             let path = Self.resolve(text, relativeTo: folder)
             return !text.isEmpty && path.utf8.count <= 107 ? .path(path) : nil
         }
@@ -136,27 +127,20 @@ extension Section {
     }
 
     func networks(_ key: String) -> [AddressBlock]? {
-        self.values(key, expected: Self.blockForm, AddressBlock.init)
+        self.values(key, AddressBlock.init)
     }
 }
 
 /// What governs sending, in both files.
 extension Section {
-    static let transportKeys = [
-        "congestion", "rate", "fec", "cipher", "mtu", "workers", "connect_timeout",
-    ]
-    static let limitKeys = ["max_flows", "stream_buffer", "session_buffer"]
-
     func transport() -> TransportSettings {
         var settings = TransportSettings()
         settings.congestion = self.congestion() ?? settings.congestion
         settings.redundancy = self.choice("fec") ?? settings.redundancy
         settings.cipher = self.cipher() ?? settings.cipher
-        settings.maximumPacketSize = self.maximumPacketSize()
-        settings.workers = self.integer("workers", in: 1...16)
-        settings.connectTimeout =
-            self.duration("connect_timeout", in: .milliseconds(100)...(.seconds(3_600)))
-            ?? settings.connectTimeout
+        settings.maximumPacketSize = self.integer("mtu")
+        settings.workers = self.integer("workers") ?? settings.workers
+        settings.connectTimeout = self.duration("connect_timeout") ?? settings.connectTimeout
         return settings
     }
 
@@ -202,42 +186,16 @@ extension Section {
         }
     }
 
-    /// In bits a second.
-    func rate(_ key: String) -> UInt64? {
-        self.value(key, expected: Self.rateForm) { text in
-            Units.rate(text).flatMap { Self.rates.contains($0) ? $0 : nil }
-        }
-    }
-
-    private static let rates: ClosedRange<UInt64> = 8_000...1_000_000_000_000
-    private static let rateForm =
-        "a rate from 8 kbps to 1000 gbps (number and kbps, mbps or gbps)"
-
-    private func maximumPacketSize() -> Int? {
-        guard let node = self["mtu"] else { return nil }
-        switch node.value {
-        case .string("auto"): return nil
-        case .integer(let size) where (1200...65_507).contains(size): return size
-        default:
-            self.complain(
-                "mtu",
-                got: node.shown,
-                expected: "\"auto\" or the bytes of a UDP payload, 1200 to 65507"
-            )
-            return nil
-        }
-    }
-
     func limits() -> Limits {
         var limits = Limits()
-        limits.maximumSessions =
-            self.integer("max_sessions", in: 1...1_000_000) ?? limits.maximumSessions
-        limits.maximumFlows = self.integer("max_flows", in: 1...10_000_000) ?? limits.maximumFlows
-        limits.sessionBuffer =
-            self.size("session_buffer", in: (256 << 10)...(64 << 30)) ?? limits.sessionBuffer
+        if self.place == .server {
+            limits.maximumSessions = self.integer("max_sessions") ?? limits.maximumSessions
+        }
+        limits.maximumFlows = self.integer("max_flows") ?? limits.maximumFlows
+        limits.sessionBuffer = self.size("session_buffer") ?? limits.sessionBuffer
         // Who bounds a session and says nothing of its streams gets ones that fit, down to 4 MiB.
         let fitting = min(limits.streamBuffer, max(4 << 20, limits.sessionBuffer))
-        limits.streamBuffer = self.size("stream_buffer", in: (64 << 10)...(1 << 30)) ?? fitting
+        limits.streamBuffer = self.size("stream_buffer") ?? fitting
         if limits.sessionBuffer < limits.streamBuffer {
             let stream = Units.text(byteCount: limits.streamBuffer)
             self.complain(

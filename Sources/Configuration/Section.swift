@@ -21,14 +21,25 @@ final class Findings {
 ///
 /// Every reader answers `nil` both for an absent key and for a wrong value; a wrong value has been
 /// complained about by then.
+///
+/// What may stand in it, within which bounds, and how messages call that, comes from the entries of
+/// ``KeyReference`` for its place.
 struct Section {
+    let place: KeyPlace
     let line: Int
     let findings: Findings
     private let entries: [Node.Entry]
     /// What stands before a key in messages: `health.` inside `health = {…}`.
     private let prefix: String
 
-    init(_ entries: [Node.Entry], line: Int, prefix: String = "", findings: Findings) {
+    init(
+        _ entries: [Node.Entry],
+        of place: KeyPlace,
+        line: Int,
+        prefix: String = "",
+        findings: Findings
+    ) {
+        self.place = place
         self.entries = entries
         self.line = line
         self.prefix = prefix
@@ -66,22 +77,35 @@ struct Section {
         )
     }
 
-    func complainMissing(_ key: String, expected: String) {
-        self.complain(key, got: "nothing", expected: expected)
+    /// Says that `key` is missing, unless it is there.
+    func require(_ key: String) {
+        guard !self.has(key) else { return }
+        self.complain(key, got: "nothing", expected: self.form(of: key).element)
     }
 
-    /// Complains about every key that is none of `known`.
-    func refuseUnknown(_ known: [String], in place: String) {
+    /// Complains about every key that has no place here, and about every one that is missing.
+    func checkKeys() {
+        let keys = KeyReference.keys(of: self.place)
+        let known = keys.map(\.name)
         for entry in self.entries where !known.contains(entry.key) {
             let near = Spelling.nearest(to: entry.key, among: known)
             let all = known.joined(separator: ", ")
             self.complain(
                 entry.key,
                 got: "an unknown key",
-                expected: near == nil ? "one of \(all)" : "a key of \(place)",
+                expected: near == nil ? "one of \(all)" : "a key of \(self.place.title)",
                 suggestion: near
             )
         }
+        for key in keys where key.isRequired { self.require(key.name) }
+    }
+
+    /// What may be written for `key`.
+    private func form(of key: String) -> KeyValue {
+        guard let entry = KeyReference.key(key, of: self.place) else {
+            preconditionFailure("a reader asks for \(key), which the table of keys does not have")
+        }
+        return entry.value
     }
 
     // MARK: reading
@@ -101,8 +125,9 @@ struct Section {
 
     func has(_ key: String) -> Bool { self[key] != nil }
 
-    func string(_ key: String, expected: String) -> String? {
-        self[key].flatMap { self.string($0, key, expected: expected) }
+    func string(_ key: String) -> String? {
+        let expected = self.form(of: key).expected
+        return self[key].flatMap { self.string($0, key, expected: expected) }
     }
 
     private func string(_ node: Node, _ key: String, expected: String) -> String? {
@@ -112,8 +137,9 @@ struct Section {
     }
 
     /// Reads a string with `parse`; a `nil` of it is a complaint.
-    func value<Value>(_ key: String, expected: String, _ parse: (String) -> Value?) -> Value? {
-        self[key].flatMap { self.value($0, key, expected: expected, parse) }
+    func value<Value>(_ key: String, _ parse: (String) -> Value?) -> Value? {
+        let expected = self.form(of: key).expected
+        return self[key].flatMap { self.value($0, key, expected: expected, parse) }
     }
 
     private func value<Value>(
@@ -128,67 +154,76 @@ struct Section {
         return nil
     }
 
-    /// Reads a list of strings, or where `single` a lone string as a list of one.
-    func values<Value>(
-        _ key: String,
-        expected: String,
-        single: Bool = false,
-        _ parse: (String) -> Value?
-    ) -> [Value]? {
+    /// Reads a list of strings, or where the table allows it a lone string as a list of one.
+    func values<Value>(_ key: String, _ parse: (String) -> Value?) -> [Value]? {
+        let form = self.form(of: key)
         guard let node = self[key] else { return nil }
-        if single, case .string = node.value {
-            return self.value(node, key, expected: expected, parse).map { [$0] }
+        if case .textOrList = form, case .string = node.value {
+            return self.value(node, key, expected: form.element, parse).map { [$0] }
         }
         guard case .list(let nodes) = node.value else {
-            let expected = single ? "\(expected), or a list of such" : "a list, each \(expected)"
-            self.complain(key, got: node.shown, expected: expected)
+            self.complain(key, got: node.shown, expected: form.expected)
             return nil
         }
-        let values = nodes.compactMap { self.value($0, key, expected: expected, parse) }
+        let values = nodes.compactMap { self.value($0, key, expected: form.element, parse) }
         return values.count == nodes.count ? values : nil
     }
 
     func boolean(_ key: String) -> Bool? {
         guard let node = self[key] else { return nil }
         if case .boolean(let flag) = node.value { return flag }
-        self.complain(key, got: node.shown, expected: "true or false")
+        self.complain(key, got: node.shown, expected: self.form(of: key).expected)
         return nil
     }
 
-    func integer(_ key: String, in range: ClosedRange<Int>) -> Int? {
+    /// A number; `nil` for the word `auto` as well, where the table allows it.
+    func integer(_ key: String) -> Int? {
+        let form = self.form(of: key)
         guard let node = self[key] else { return nil }
-        if case .integer(let number) = node.value, range.contains(number) { return number }
-        let expected = "an integer from \(range.lowerBound) to \(range.upperBound)"
-        self.complain(key, got: node.shown, expected: expected)
-        return nil
+        switch (form, node.value) {
+        case (.integer(let range, _), .integer(let number)) where range.contains(number),
+            (.automaticOrInteger(let range, _), .integer(let number))
+        where range.contains(number):
+            return number
+        case (.automaticOrInteger, .string("auto")): return nil
+        default:
+            self.complain(key, got: node.shown, expected: form.expected)
+            return nil
+        }
     }
 
-    func choice<Choice>(
-        _ key: String,
-        _ choices: [Choice] = Array(Choice.allCases)
-    ) -> Choice? where Choice: RawRepresentable<String> & CaseIterable {
-        let names = choices.map(\.rawValue)
-        let expected = Self.either(names)
-        guard let text = self.string(key, expected: expected) else { return nil }
-        if let choice = choices.first(where: { $0.rawValue == text }) { return choice }
+    /// One of the words that the table has for `key`, all of which `Choice` must know.
+    func choice<Choice: RawRepresentable<String>>(_ key: String) -> Choice? {
+        guard let text = self.string(key) else { return nil }
+        let form = self.form(of: key)
+        guard case .words(let words) = form else { return nil }
+        let names = words.map(\.name)
+        if names.contains(text) {
+            let choice = Choice(rawValue: text)
+            precondition(choice != nil, "\(Choice.self) does not know \(text) of the table of keys")
+            return choice
+        }
         self.complain(
             key,
             got: Complaint.quoted(text),
-            expected: expected,
+            expected: form.expected,
             suggestion: Spelling.nearest(to: text, among: names).map { "\"\($0)\"" }
         )
         return nil
     }
 
-    func duration(
-        _ key: String,
-        in range: ClosedRange<Instant.Interval>
-    ) -> Instant.Interval? {
-        let expected =
-            "a duration from \(Units.text(range.lowerBound)) to \(Units.text(range.upperBound))"
-            + " (integer and ms, s, m or h)"
-        return self.value(key, expected: expected) { text in
+    func duration(_ key: String) -> Instant.Interval? {
+        guard case .duration(let range) = self.form(of: key) else { return nil }
+        return self.value(key) { text in
             Units.duration(text).flatMap { range.contains($0) ? $0 : nil }
+        }
+    }
+
+    /// In bits a second.
+    func rate(_ key: String) -> UInt64? {
+        guard case .rate(let range) = self.form(of: key) else { return nil }
+        return self.value(key) { text in
+            Units.rate(text).flatMap { range.contains($0) ? $0 : nil }
         }
     }
 
@@ -201,48 +236,50 @@ struct Section {
             if let time = WallTime(text) { return time }
         default: break
         }
-        self.complain(
-            key,
-            got: node.shown,
-            expected: "a date and time with its offset, such as 2027-01-31T18:00:00Z"
-        )
+        self.complain(key, got: node.shown, expected: self.form(of: key).expected)
         return nil
     }
 
-    func size(_ key: String, in range: ClosedRange<Int>) -> Int? {
-        let least = Units.text(byteCount: range.lowerBound)
-        let bounds = "\(least) to \(Units.text(byteCount: range.upperBound))"
-        let expected = "a size from \(bounds) (number and KiB, MiB, GiB, kB, MB or GB)"
-        return self.value(key, expected: expected) { text in
+    /// In bytes.
+    func size(_ key: String) -> Int? {
+        guard case .size(let range) = self.form(of: key) else { return nil }
+        return self.value(key) { text in
             Units.size(text).flatMap { range.contains($0) ? $0 : nil }
         }
     }
 
     /// The table at `key`, written inline or not.
-    func table(_ key: String, expected: String) -> Section? {
-        self[key].flatMap { self.section($0, key, expected: expected, prefix: "\(key).") }
+    func table(_ key: String) -> Section? {
+        guard case .table(let place, let expected) = self.form(of: key), let node = self[key] else {
+            return nil
+        }
+        return self.section(node, key, of: place, expected: expected, prefix: "\(key).")
     }
 
     /// The tables of `[[key]]`.
     func tables(_ key: String) -> [Section] {
-        guard let node = self[key] else { return [] }
+        let form = self.form(of: key)
+        guard case .tables(let place) = form, let node = self[key] else { return [] }
         guard case .list(let nodes) = node.value else {
             let got = if case .table = node.value { "a single table" } else { node.shown }
-            self.complain(key, got: got, expected: "tables, each under [[\(key)]]")
+            self.complain(key, got: got, expected: form.expected)
             return []
         }
         return nodes.compactMap {
-            self.section($0, key, expected: "tables, each under [[\(key)]]", prefix: "")
+            self.section($0, key, of: place, expected: form.expected, prefix: "")
         }
     }
 
     /// The same without a word about what is no table.
     func quietTables(_ key: String) -> [Section] {
-        guard case .list(let nodes)? = self[key]?.value else { return [] }
+        guard case .tables(let place) = self.form(of: key),
+            case .list(let nodes)? = self[key]?.value
+        else { return [] }
         return nodes.compactMap { node in
             guard case .table(let entries) = node.value else { return nil }
             return Section(
                 entries,
+                of: place,
                 line: node.line,
                 prefix: self.prefix,
                 findings: self.findings
@@ -250,13 +287,20 @@ struct Section {
         }
     }
 
-    func section(_ node: Node, _ key: String, expected: String, prefix: String) -> Section? {
+    func section(
+        _ node: Node,
+        _ key: String,
+        of place: KeyPlace,
+        expected: String,
+        prefix: String
+    ) -> Section? {
         guard case .table(let entries) = node.value else {
             self.complain(at: node.line, key, got: node.shown, expected: expected)
             return nil
         }
         return Section(
             entries,
+            of: place,
             line: node.line,
             prefix: self.prefix + prefix,
             findings: self.findings

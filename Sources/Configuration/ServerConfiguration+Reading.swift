@@ -25,19 +25,13 @@ extension ServerConfiguration: ReadableConfiguration {
 
     static let kind = FileKind.server
 
-    static let keys =
-        [
-            "listen", "private_key", "admin", "admin_hosts", "control", "routes", "max_sessions",
-            "peer", "service",
-        ] + Section.transportKeys + Section.limitKeys
-
     static func presharedPlaces(_ root: Section) -> [(section: Section, holder: String)] {
         root.quietTables("peer").map { ($0, "public_key") }
     }
 
     /// `nil` only after a complaint.
     init?(_ root: Section, folder: String) {
-        root.refuseUnknown(Self.keys, in: "a server's file")
+        root.checkKeys()
         let listen = Self.listen(root)
         let privateKey = root.keyFile("private_key", relativeTo: folder)
         let admin = root.admin()
@@ -72,13 +66,9 @@ extension ServerConfiguration: ReadableConfiguration {
     }
 
     private static func listen(_ root: Section) -> [SocketAddress]? {
-        let form = Section.addressForm
-        if !root.has("listen") { root.complainMissing("listen", expected: form) }
-        guard let all = root.values("listen", expected: form, single: true, Section.local) else {
-            return nil
-        }
+        guard let all = root.values("listen", Section.local) else { return nil }
         if all.isEmpty {
-            root.complain("listen", got: "an empty list", expected: form)
+            root.complain("listen", got: "an empty list", expected: Section.addressForm)
             return nil
         }
         for (index, address) in all.enumerated()
@@ -145,20 +135,13 @@ extension ServerConfiguration: ReadableConfiguration {
 }
 
 extension PeerEntry {
-    static let keys = [
-        "name", "public_key", "preshared_key", "services", "origins", "max_sessions",
-        "max_streams", "max_flows", "rate_up", "rate_down", "expires", "enabled",
-    ]
-
     /// `nil` only after a complaint.
     init?(_ section: Section, folder: String) {
-        section.refuseUnknown(Self.keys, in: "[[peer]]")
-        let form = "a list of service names, or [\"*\"] for all of them"
+        section.checkKeys()
         let name = section.name("name")
         let publicKey = section.publicKey("public_key")
-        let presharedKey = section.optionalKeyFile("preshared_key", relativeTo: folder)
-        if !section.has("services") { section.complainMissing("services", expected: form) }
-        let services = section.values("services", expected: Section.nameForm, Section.checkedName)
+        let presharedKey = section.keyFile("preshared_key", relativeTo: folder)
+        let services = section.values("services", Section.checkedName)
         let origins = section.networks("origins")
         if let services, services.count > 1, services.contains("*") {
             section.complain(
@@ -175,11 +158,9 @@ extension PeerEntry {
     }
 
     private mutating func readQuota(_ section: Section) {
-        self.maximumSessions =
-            section.integer("max_sessions", in: 1...1_000_000) ?? self.maximumSessions
-        self.maximumStreams =
-            section.integer("max_streams", in: 1...10_000_000) ?? self.maximumStreams
-        self.maximumFlows = section.integer("max_flows", in: 1...10_000_000) ?? self.maximumFlows
+        self.maximumSessions = section.integer("max_sessions") ?? self.maximumSessions
+        self.maximumStreams = section.integer("max_streams") ?? self.maximumStreams
+        self.maximumFlows = section.integer("max_flows") ?? self.maximumFlows
         self.rateUp = section.rate("rate_up")
         self.rateDown = section.rate("rate_down")
         self.expires = section.moment("expires")

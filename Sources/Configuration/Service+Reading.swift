@@ -1,27 +1,22 @@
 import Primitives
 
 extension Service {
-    static let keys = [
-        "name", "protocol", "backends", "balance", "origin", "dialect", "source_port", "health",
-        "pseudo_ipv4", "fec", "compression",
-    ]
-
     private enum CompressionRule: String, CaseIterable { case allow, never }
 
     /// `nil` only after a complaint.
     init?(_ section: Section) {
-        section.refuseUnknown(Self.keys, in: "[[service]]")
+        section.checkKeys()
         let name = section.name("name")
-        let transportProtocol = section.forwardedProtocol()
+        let transportProtocol: ForwardedProtocol? = section.choice("protocol")
         let backends = Self.backends(section)
         let balance: Balance? = section.choice("balance")
         let origin: Origin? = section.choice("origin")
-        let dialect: DatagramDialect? = section.choice("dialect", [.every, .first, .firstAlone])
+        let dialect: DatagramDialect? = section.choice("dialect")
         let sourcePort: SourcePort? = section.choice("source_port")
         let usesPseudoIPv4 = section.boolean("pseudo_ipv4")
         let redundancy: Redundancy? = section.choice("fec")
         let compression: CompressionRule? = section.choice("compression")
-        let health = section.table("health", expected: HealthCheck.form).flatMap { HealthCheck($0) }
+        let health = section.table("health").flatMap { HealthCheck($0) }
         let isOriginKnown = origin != nil || !section.has("origin")
         if let transportProtocol, isOriginKnown {
             let header = (origin ?? .none).rawValue
@@ -61,14 +56,11 @@ extension Service {
         self.allowsCompression = compression != .never
     }
 
-    private static let backendForm =
+    static let backendForm =
         "a list, each \"10.0.0.5:25565\" or { address = \"10.0.0.5:25565\", weight = 2 }"
 
     private static func backends(_ section: Section) -> [Backend]? {
-        guard let node = section["backends"] else {
-            section.complainMissing("backends", expected: Self.backendForm)
-            return nil
-        }
+        guard let node = section["backends"] else { return nil }
         guard case .list(let nodes) = node.value, !nodes.isEmpty else {
             section.complain("backends", got: node.shown, expected: Self.backendForm)
             return nil
@@ -96,8 +88,6 @@ extension Service {
 }
 
 extension Backend {
-    static let keys = ["address", "weight", "backup"]
-
     /// `nil` only after a complaint.
     init?(_ node: Node, in service: Section) {
         let form = Section.endpointForm
@@ -110,13 +100,17 @@ extension Backend {
             self.init(endpoint: endpoint)
             return
         }
-        guard
-            let section = service.section(node, "backends", expected: form, prefix: "backends.")
-        else { return nil }
-        section.refuseUnknown(Self.keys, in: "a backend")
-        if !section.has("address") { section.complainMissing("address", expected: form) }
-        let endpoint = section.value("address", expected: form, parse)
-        let weight = section.integer("weight", in: 1...1000)
+        let table = service.section(
+            node,
+            "backends",
+            of: .backends,
+            expected: form,
+            prefix: "backends."
+        )
+        guard let section = table else { return nil }
+        section.checkKeys()
+        let endpoint = section.value("address", parse)
+        let weight = section.integer("weight")
         let isBackup = section.boolean("backup")
         guard let endpoint else { return nil }
         self.init(endpoint: endpoint)
@@ -127,7 +121,7 @@ extension Backend {
 
 extension HealthCheck {
     static let form = "a table such as { type = \"tcp\", interval = \"2s\", timeout = \"1s\" }"
-    static let keys = ["type", "interval", "timeout", "rise", "fall", "send", "expect"]
+    static let payloadForm = "a text of 1 to 1024 bytes, or \"hex:\" and hexadecimal digits"
 
     private enum Kind: String, CaseIterable {
         case tcp, a2s, raknet, minecraft, dns
@@ -136,15 +130,12 @@ extension HealthCheck {
 
     /// `nil` only after a complaint.
     init?(_ section: Section) {
-        section.refuseUnknown(Self.keys, in: "health")
-        if !section.has("type") {
-            section.complainMissing("type", expected: Section.either(Kind.allCases.map(\.rawValue)))
-        }
+        section.checkKeys()
         let kind: Kind? = section.choice("type")
-        let interval = section.duration("interval", in: .milliseconds(100)...(.seconds(3_600)))
-        let timeout = section.duration("timeout", in: .milliseconds(10)...(.seconds(60)))
-        let rise = section.integer("rise", in: 1...100)
-        let fall = section.integer("fall", in: 1...100)
+        let interval = section.duration("interval")
+        let timeout = section.duration("timeout")
+        let rise = section.integer("rise")
+        let fall = section.integer("fall")
         guard let kind, let probe = Self.probe(kind, section) else { return nil }
         self.init(probe: probe)
         self.interval = interval ?? self.interval
@@ -161,9 +152,8 @@ extension HealthCheck {
     }
 
     private static func probe(_ kind: Kind, _ section: Section) -> Probe? {
-        let form = "a text of 1 to 1024 bytes, or \"hex:\" and hexadecimal digits"
-        let send = section.value("send", expected: form, Self.payload)
-        let expect = section.value("expect", expected: form, Self.payload)
+        let send = section.value("send", Self.payload)
+        let expect = section.value("expect", Self.payload)
         guard kind == .sendExpect else {
             for key in ["send", "expect"] where section.has(key) {
                 section.complain(
@@ -180,9 +170,7 @@ extension HealthCheck {
             case .dns: return .dns
             }
         }
-        for key in ["send", "expect"] where !section.has(key) {
-            section.complainMissing(key, expected: form)
-        }
+        for key in ["send", "expect"] { section.require(key) }
         guard let send, let expect else { return nil }
         return .sendExpect(send: send, expect: expect)
     }

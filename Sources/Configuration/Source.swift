@@ -60,14 +60,14 @@ struct Source {
 
     /// Parses the text; throws all complaints, if any.
     func read<Value: ReadableConfiguration>() throws(ConfigurationError) -> Value {
-        try self.read { root in Value(root, folder: self.folder) }
+        try self.read(Value.kind.place) { root in Value(root, folder: self.folder) }
     }
 
     /// Parses the text and loads the keys; a complaint about a key stands among the others.
     func load<Value: ReadableConfiguration>(
         groupReadableKeys: Bool
     ) throws(ConfigurationError) -> LoadedConfiguration<Value> {
-        try self.read { root -> LoadedConfiguration<Value>? in
+        try self.read(Value.kind.place) { root -> LoadedConfiguration<Value>? in
             let value = Value(root, folder: self.folder)
             if let other = root.otherKind(than: Value.kind) {
                 root.findings.replace(with: other)
@@ -117,6 +117,7 @@ struct Source {
     }
 
     private func read<Value>(
+        _ place: KeyPlace,
         _ body: (Section) -> Value?
     ) throws(ConfigurationError) -> Value {
         let findings = Findings()
@@ -124,7 +125,7 @@ struct Source {
         do {
             let root = try Document.parse(self.text)
             if case .table(let entries) = root.value {
-                value = body(Section(entries, line: 1, findings: findings))
+                value = body(Section(entries, of: place, line: 1, findings: findings))
             }
         } catch {
             findings.add(error)

@@ -14,8 +14,10 @@ public struct TransportSettings: Hashable, Sendable {
     public var cipher = CipherPreference.auto
     /// The largest UDP payload to send, in bytes; `nil` probes for it.
     public var maximumPacketSize: Int?
-    /// The number of worker threads; `nil` leaves it to the runtime.
-    public var workers: Int?
+    /// The number of worker threads.
+    ///
+    /// A client serves one network: one session suffices, and more would only keep more alive.
+    public var workers = 1
     public var connectTimeout = Instant.Interval.seconds(10)
 
     public init() {}

@@ -68,6 +68,15 @@ public enum Units {
         return "\(byteCount) bytes"
     }
 
+    /// The shortest exact way to write a rate, for messages.
+    public static func text(bitsPerSecond rate: UInt64) -> String {
+        for (unit, factor) in [("gbps", 1_000_000_000), ("mbps", 1_000_000)] as [(String, UInt64)]
+        where rate != 0 && rate % factor == 0 {
+            return "\(rate / factor) \(unit)"
+        }
+        return rate % 1_000 == 0 ? "\(rate / 1_000) kbps" : "\(rate) bit/s"
+    }
+
     private static let longestMilliseconds: UInt64 = 366 * 24 * 3_600_000
 
     /// Cuts `12.5 mbps` into digits and letters.

@@ -84,7 +84,7 @@ public final class ClientProcess: Sendable {
     // MARK: Starting
 
     private func start() throws -> [SocketAddress] {
-        let workers = WorkerCount.client(self.configuration.transport.workers)
+        let workers = self.configuration.transport.workers
         let plan = ClientPlan(self.configuration)
         let listeners = try self.bind(plan.places, of: plan, workers: workers)
         for listener in listeners[0] { self.bound[listener.place] = listener.localAddress }
@@ -285,6 +285,6 @@ public final class ClientProcess: Sendable {
         self.checkTransparentRoutes(new.configuration)
         // Whoever reads that line finds the new state of things, listeners included.
         self.core.crew.settle()
-        self.core.log.reloaded(changes.applied, waiting: changes.waitingKeys)
+        self.core.log.reloaded(changes.applied, waiting: changes.needsRestart)
     }
 }

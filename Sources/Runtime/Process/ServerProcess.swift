@@ -126,7 +126,7 @@ public final class ServerProcess: Sendable {
     // MARK: Starting
 
     private func start() throws -> [SocketAddress] {
-        let workers = WorkerCount.server(self.configuration.transport.workers)
+        let workers = self.configuration.transport.workers
         let sockets = try self.bind(workers: workers)
         self.listeners = sockets[0].map(\.localAddress)
         try self.refuseLoops(self.configuration)
@@ -210,7 +210,7 @@ public final class ServerProcess: Sendable {
         settings.congestion = CongestionChoice(transport.congestion)
         settings.redundancy = RedundancyLevel(transport.redundancy)
         settings.worker = worker
-        settings.workerCount = WorkerCount.server(transport.workers)
+        settings.workerCount = transport.workers
         settings.indexKey = indexKey
         settings.maximumSessions = self.configuration.limits.maximumSessions
         settings.accounts = { [accounts] key in accounts.account(of: key) }
@@ -327,7 +327,7 @@ public final class ServerProcess: Sendable {
         }
         // Whoever reads that line finds the new state of things, listeners included.
         self.core.crew.settle()
-        self.core.log.reloaded(changes.applied, waiting: changes.waitingKeys)
+        self.core.log.reloaded(changes.applied, waiting: changes.needsRestart)
     }
 }
 
@@ -336,12 +336,4 @@ extension EventLog {
     func warn(_ warnings: [String]) {
         for cause in warnings { self.warning("configuration-warning", ["cause": cause]) }
     }
-}
-
-/// How many worker threads to run.
-enum WorkerCount {
-    /// A client serves one network: one session suffices, and more would only keep more alive.
-    static func client(_ configured: Int?) -> Int { min(max(configured ?? 1, 1), 64) }
-
-    static func server(_ configured: Int?) -> Int { min(max(configured ?? 1, 1), 64) }
 }

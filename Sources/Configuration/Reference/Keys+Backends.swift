@@ -1,0 +1,116 @@
+import Primitives
+
+/// The keys of a backend, and of the table that says how it is probed.
+extension KeyReference {
+    static let backendKeys: [KeyReference] = [
+        KeyReference(
+            .backends,
+            "address",
+            .text(Section.endpointForm),
+            .required,
+            .endsOwn,
+            "The backend's address; a name is resolved in the background.",
+            "Each backend of a service stands once.",
+            example: "address = \"10.0.0.5:25565\""
+        ),
+        KeyReference(
+            .backends,
+            "weight",
+            .integer(1...1000, unit: "shares"),
+            .written("1"),
+            .endsOwn,
+            "The backend's share of new connections and flows, relative to the others'.",
+            example: "address = \"10.0.0.5:25565\"\nweight = 3"
+        ),
+        KeyReference(
+            .backends,
+            "backup",
+            .boolean,
+            .written("false"),
+            .endsOwn,
+            "Whether it is used only while no other backend is up.",
+            "One backend at least must be none.",
+            example: "address = \"10.0.0.9:25565\"\nbackup = true"
+        ),
+    ]
+
+    static let healthKeys: [KeyReference] =
+        [
+            KeyReference(
+                .health,
+                "type",
+                .words([
+                    .init("tcp", "a connection is accepted"),
+                    .init("a2s", "an answer to Valve's server query"),
+                    .init("raknet", "an answer to RakNet's ping, as Minecraft Bedrock has it"),
+                    .init("minecraft", "an answer to Minecraft's status request"),
+                    .init("dns", "an answer to a query"),
+                    .init("send-expect", "the answer to `send` contains `expect`"),
+                ]),
+                .required,
+                .endsOwn,
+                "What a living backend does.",
+                example: "type = \"a2s\""
+            )
+        ] + Self.healthTimes + [
+            KeyReference(
+                .health,
+                "send",
+                .text(HealthCheck.payloadForm),
+                .absent("none"),
+                .endsOwn,
+                "What is sent; only with `type = \"send-expect\"`, which requires it.",
+                example: "type = \"send-expect\"\nsend = \"hex:FE 01\"\nexpect = \"pong\""
+            ),
+            KeyReference(
+                .health,
+                "expect",
+                .text(HealthCheck.payloadForm),
+                .absent("none"),
+                .endsOwn,
+                "What the answer has to contain; only with `type = \"send-expect\"`, which requires"
+                    + " it.",
+                example: "type = \"send-expect\"\nsend = \"ping\"\nexpect = \"pong\""
+            ),
+        ]
+
+    private static let healthTimes: [KeyReference] = [
+        KeyReference(
+            .health,
+            "interval",
+            .duration(.milliseconds(100)...(.seconds(3_600))),
+            .written("\"2s\""),
+            .endsOwn,
+            "The time from one probe of a backend to the next.",
+            example: "type = \"tcp\"\ninterval = \"5s\""
+        ),
+        KeyReference(
+            .health,
+            "timeout",
+            .duration(.milliseconds(10)...(.seconds(60))),
+            .written("\"1s\""),
+            .endsOwn,
+            "How long a probe waits for the answer; not longer than `interval`.",
+            "Where `interval` is shorter than 1 s, the default is as long as that.",
+            example: "type = \"tcp\"\ntimeout = \"500ms\""
+        ),
+        KeyReference(
+            .health,
+            "rise",
+            .integer(1...100, unit: "answers in a row"),
+            .written("2"),
+            .endsOwn,
+            "How many answers bring a backend up.",
+            example: "type = \"tcp\"\nrise = 1"
+        ),
+        KeyReference(
+            .health,
+            "fall",
+            .integer(1...100, unit: "failures in a row"),
+            .written("3"),
+            .endsOwn,
+            "How many failures take a backend down.",
+            example: "type = \"tcp\"\nfall = 5"
+        ),
+    ]
+}
