@@ -3,7 +3,7 @@
 SEEDS ?= 2000
 SWIFT ?= swift
 
-.PHONY: build test demo soak lint interop bench fuzz model sbom clean dependencies
+.PHONY: build test demo soak lint docs interop bench fuzz model sbom clean dependencies
 
 build: dependencies-build
 	$(SWIFT) build -c release
@@ -23,6 +23,11 @@ soak: build
 
 lint:
 	$(SWIFT) format lint --strict --recursive Sources Tests Package.swift
+
+# The pages that are made of tables in the code; tests fail while they are stale.
+docs:
+	$(SWIFT) build --product fairlead
+	.build/debug/fairlead help config --markdown > docs/CONFIGURATION.md
 
 interop: build
 	Tests/Interop/run.sh
