@@ -12,7 +12,7 @@ final class OriginGate {
         var entry: PeerEntry
         var policy: OriginPolicy
         var key: [UInt8]
-        /// The same for a name as long as the process lives.
+        /// The same for a key as long as the process lives.
         var number: Int32
     }
 
@@ -23,19 +23,22 @@ final class OriginGate {
     }
 
     private var peers: [String: Peer] = [:]
-    private var numbers: [String: Int32] = [:]
+    private var numbers: [PublicKey: Int32] = [:]
     private var sessions: [SessionHandle: SessionInfo] = [:]
 
     /// Follows a new plan; returns the numbers of clients that may now claim something else.
     ///
     /// `reserved` are addresses that no player can have.
     func adopt(_ entries: [PeerEntry], reserved: [SocketAddress]) -> Set<Int32> {
-        let old = self.peers
+        let old = Dictionary(self.peers.values.map { ($0.entry.publicKey, $0.entry) }) { one, _ in
+            one
+        }
         self.peers.removeAll()
         var changed: Set<Int32> = []
+        var renamed: [String: String] = [:]
         for entry in entries {
-            let number = self.numbers[entry.name] ?? Int32(self.numbers.count)
-            self.numbers[entry.name] = number
+            let number = self.numbers[entry.publicKey] ?? Int32(self.numbers.count)
+            self.numbers[entry.publicKey] = number
             let grants = entry.origins.map { $0.compactMap { AddressPrefix($0) } }
             self.peers[entry.name] = Peer(
                 entry: entry,
@@ -43,11 +46,21 @@ final class OriginGate {
                 key: entry.publicKey.withBytes { Array($0) },
                 number: number
             )
-            if let before = old[entry.name], before.entry.origins != entry.origins {
-                changed.insert(number)
-            }
+            guard let before = old[entry.publicKey] else { continue }
+            if before.origins != entry.origins { changed.insert(number) }
+            if before.name != entry.name { renamed[before.name] = entry.name }
         }
+        self.rename(renamed)
         return changed
+    }
+
+    /// The engine tells the name of a session's client when it comes up, and never again.
+    private func rename(_ names: [String: String]) {
+        guard !names.isEmpty else { return }
+        for (handle, info) in self.sessions {
+            guard let name = names[info.peerName] else { continue }
+            self.sessions[handle]?.peerName = name
+        }
     }
 
     func sessionChanged(_ handle: SessionHandle, _ info: SessionInfo?) {
