@@ -47,6 +47,8 @@ public enum OriginVerdict: Hashable, Sendable {
     case claimed(SocketAddress)
     /// Show the backend the client's own address, with a port of the server's choice.
     case observed(SocketAddress)
+    /// The client's own address is one that nobody may claim: a backend is told of no player.
+    case unnamed(SocketAddress, OriginRefusal)
     /// Reset the stream or drop the flow, before any socket is bound.
     case refused(OriginRefusal)
 }
@@ -78,7 +80,9 @@ public struct OriginPolicy: Sendable {
     /// No claim is no offence: then the client itself is what the backend is shown.
     public func judge(_ claim: SocketAddress?, client: SocketAddress) -> OriginVerdict {
         guard let grants = self.grants, let claim else {
-            return .observed(client.with(port: 0))
+            let own = client.with(port: 0)
+            if let refusal = self.bogon(own) { return .unnamed(own, refusal) }
+            return .observed(own)
         }
         if let refusal = self.refusal(claim, grants) { return .refused(refusal) }
         // A scope names an interface of the client's machine, which means nothing here.
@@ -99,19 +103,23 @@ public struct OriginPolicy: Sendable {
     }
 
     private func refusal(_ claim: SocketAddress, _ grants: [AddressPrefix]) -> OriginRefusal? {
-        let kind = AddressKind.of(claim)
-        if case .bogon(let refusal) = kind { return refusal }
+        if case .bogon(let refusal) = AddressKind.of(claim) { return refusal }
         if claim.port == 0 { return .portZero }
-        for own in self.reserved
-        where own.high == claim.high && own.low == claim.low
-            && (own.port == 0 || own.port == claim.port)
-        {
-            return .ownAddress
-        }
-        if case .special(let block) = kind {
+        if let refusal = self.bogon(claim) { return refusal }
+        if case .special(let block) = AddressKind.of(claim) {
             let isGranted = grants.contains { block.contains($0) && $0.contains(claim) }
             return isGranted ? nil : .notPublic
         }
         return grants.contains { $0.contains(claim) } ? nil : .notGranted
+    }
+
+    /// Why nobody has this address, whatever is granted; its port may still have to be chosen.
+    private func bogon(_ address: SocketAddress) -> OriginRefusal? {
+        if case .bogon(let refusal) = AddressKind.of(address) { return refusal }
+        let isReserved = self.reserved.contains { own in
+            own.high == address.high && own.low == address.low
+                && (own.port == 0 || own.port == address.port)
+        }
+        return isReserved ? .ownAddress : nil
     }
 }

@@ -41,6 +41,28 @@ import Testing
         #expect(Self.policy(["203.0.113.0/24"]).destination(named) == nil)
     }
 
+    /// Where the server sees a client passes the filter of claims, whatever is granted.
+    @Test(
+        arguments: [
+            ("127.0.0.1:9", .loopback), ("[::1]:9", .loopback), ("[fe80::1]:9", .linkLocal),
+            ("169.254.0.1:9", .linkLocal), ("0.0.0.0:9", .unspecified), ("224.0.0.5:9", .multicast),
+            ("255.255.255.255:9", .broadcast), ("198.51.100.9:9", .ownAddress),
+            // On a backend's machine, but another port: no backend itself.
+            ("198.51.100.8:9", nil), ("10.0.0.1:9", nil), ("203.0.113.1:9", nil),
+        ] as [(String, OriginRefusal?)]
+    )
+    func observedAddressesPassTheFilterOfClaims(seen: String, expected: OriginRefusal?) {
+        let reserved = ["198.51.100.9:0", "198.51.100.8:25565"]
+        let client = address(seen)
+        let own = client.with(port: 0)
+        let verdict = expected.map { OriginVerdict.unnamed(own, $0) } ?? .observed(own)
+        for grants in [nil, Self.everything] {
+            let policy = Self.policy(grants, reserved: reserved)
+            #expect(policy.judge(nil, client: client) == verdict)
+        }
+        #expect(Self.policy(nil, reserved: reserved).judge(own, client: client) == verdict)
+    }
+
     @Test(
         arguments: [
             ("0.0.0.0:1", .unspecified), ("0.1.2.3:1", .unspecified), ("127.0.0.1:1", .loopback),

@@ -82,6 +82,7 @@ final class OriginGate {
         // Whose claims are ignored may not name the connection or its other end either.
         var context = OpenContext()
         var destination: SocketAddress?
+        var unnamed: OriginRefusal?
         let claim = isShown ? request.origin : nil
         switch peer.policy.judge(claim, client: info.address) {
         case .claimed(let claim):
@@ -89,6 +90,7 @@ final class OriginGate {
             context = request.context
             destination = peer.policy.destination(request.destination)
         case .observed(let own): address = own
+        case .unnamed(let own, let refusal): (address, unnamed) = (own, refusal)
         case .refused(let refusal):
             return .refused(
                 peer: info.peerName,
@@ -102,7 +104,8 @@ final class OriginGate {
                 destination: destination,
                 clientKey: peer.key,
                 peer: peer.number,
-                context: context
+                context: context,
+                unnamed: unnamed
             )
         )
     }

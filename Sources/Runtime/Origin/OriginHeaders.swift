@@ -17,6 +17,22 @@ struct ShownPlayer {
     var context = OpenContext()
     /// The player's own address where ``address`` only stands for it.
     var realAddress: SocketAddress?
+    /// Why nobody may claim ``address``, though the client was seen there.
+    var unnamed: OriginRefusal?
+
+    /// Whether this backend may be told ``address``.
+    ///
+    /// One that nobody may claim only where the server's own connection has it anyway, so that
+    /// the backend, which would take that for the player, learns nothing else from a header.
+    func isNamed(to backend: SocketAddress) -> Bool {
+        let own = self.realAddress ?? self.address
+        switch self.unnamed {
+        case nil: return true
+        case .ownAddress: return own.high == backend.high && own.low == backend.low
+        case .loopback: return backend.isLoopback && own.isIPv4 == backend.isIPv4
+        default: return false
+        }
+    }
 
     /// As an IPv4 backend of a service with `pseudo_ipv4` is shown it; see ``PseudoIPv4``.
     func shown(to backend: SocketAddress, of service: Service, _ key: HashKey) -> Self {
@@ -85,8 +101,11 @@ final class OriginHeaders {
         backend: SocketAddress
     ) -> UnsafeRawBufferPointer {
         let header = self.header(player, backend, .stream)
+        let isNamed = player.isNamed(to: backend)
         let count: Int
         switch service.origin {
+        case .proxyV1 where !isNamed: count = ProxyHeader.writeUnknownV1(into: self.scratch)
+        case .proxyV2 where !isNamed: count = ProxyHeader.writeLocalV2(into: self.scratch)
         case .proxyV1: count = header.writeV1(into: self.scratch)
         case .proxyV2: count = header.writeV2(self.extensions(player), into: self.scratch)
         case .none, .transparent, .simpleProxy: count = 0
@@ -97,7 +116,14 @@ final class OriginHeaders {
     /// What goes before a flow's datagrams; `nil` where nothing is to be said.
     func flow(_ service: Service, _ player: ShownPlayer, backend: SocketAddress) -> FlowHeader? {
         let header = self.header(player, backend, .datagram)
+        let isNamed = player.isNamed(to: backend)
         switch service.origin {
+        case .proxyV2 where !isNamed:
+            let count = ProxyHeader.writeLocalV2(into: self.scratch)
+            let bytes = UnsafeRawBufferPointer(rebasing: self.scratch[..<count])
+            return FlowHeader(HeaderDialect(service.dialect), simple: nil, bytes)
+        // Simple Proxy Protocol has no word for it: a bare datagram is the server's own.
+        case .simpleProxy where !isNamed: return nil
         case .proxyV2:
             let count = header.writeV2(self.extensions(player), into: self.scratch)
             let bytes = UnsafeRawBufferPointer(rebasing: self.scratch[..<count])
@@ -121,6 +147,8 @@ final class OriginHeaders {
         if source.port == 0 {
             // Of the dynamic range (RFC 6335 §6), so that players of one client differ.
             source.port = 49_152 | UInt16(truncatingIfNeeded: self.counter & 0x3FFF)
+            // A client may share the backend's machine, but is never the backend itself.
+            if source == backend { source.port ^= 1 }
         }
         return ProxyHeader(
             source: source,

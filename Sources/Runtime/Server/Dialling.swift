@@ -1,6 +1,7 @@
 import Configuration
 import Glibc
 import LinuxIO
+import Origin
 import Primitives
 import ReturnPath
 import Session
@@ -21,6 +22,13 @@ struct DialFailure: Error {
             case ETIMEDOUT: .backendTimeout
             default: .backendUnreachable
             }
+    }
+
+    /// The client was seen at an address that no player can have.
+    init(unnamed refusal: OriginRefusal) {
+        self.cause = "the client is seen at an address that nobody may have: \(refusal.rawValue)"
+        self.reason = .originForbidden
+        self.isBackends = false
     }
 
     init(_ failure: TransparentFailure) {
@@ -52,6 +60,7 @@ struct Dialling {
                 throw DialFailure(error)
             }
         }
+        try Self.check(player, to: address)
         let (source, port) = Self.source(service, player)
         let dialer = try self.transparent()
         do throws(TransparentFailure) {
@@ -76,6 +85,7 @@ struct Dialling {
                 throw DialFailure(error)
             }
         }
+        try Self.check(player, to: address)
         let (source, port) = Self.source(service, player)
         let dialer = try self.transparent()
         do throws(TransparentFailure) {
@@ -110,6 +120,18 @@ struct Dialling {
     private func transparent() throws(DialFailure) -> TransparentDialer {
         if let dialer = self.dialer { return dialer }
         throw DialFailure(IOError(code: ENETUNREACH, call: "return path"))
+    }
+
+    /// No socket is bound to an address that nobody may claim.
+    ///
+    /// The machine's own addresses are those of its own connections: they need no refusal.
+    private static func check(
+        _ player: ShownPlayer,
+        to backend: SocketAddress
+    ) throws(DialFailure) {
+        guard let refusal = player.unnamed, refusal != .ownAddress, !player.isNamed(to: backend)
+        else { return }
+        throw DialFailure(unnamed: refusal)
     }
 
     /// A player without a port of its own gets one of the kernel's.
