@@ -335,7 +335,8 @@ struct DelayGuardedModel: Sendable {
         switch phase {
         case .up: self.excess = 0.1
         case .cruise:
-            self.dice = self.dice &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            self.dice &*= 6_364_136_223_846_793_005  // bound: dice
+            self.dice &+= 1_442_695_040_888_963_407  // bound: dice
             self.dice ^= self.filter.value.bitPattern
             self.cruiseRounds = 3 + Int(self.dice >> 33 & 3)
         case .probeRTT: self.probeMinimum = .max

@@ -94,7 +94,7 @@ extension LossRecovery {
         guard packet.flags.contains(.countsInFlight), !packet.flags.contains(.isProbe) else {
             return
         }
-        self.lostBytes &+= UInt64(packet.byteCount)
+        self.lostBytes &+= UInt64(packet.byteCount)  // bound: of own bytes
         self.lossRate += (1 - self.lossRate) / 256
         guard index >= self.pathStart else { return }
         event.lost += Int(packet.byteCount)

@@ -27,8 +27,8 @@ public struct LossStatistics: Sendable, Hashable {
 
     mutating func settle(packets: UInt64, silence: UInt64) {
         guard packets > 0 else { return }
-        self.lost &+= packets
-        self.bursts &+= 1
+        self.lost &+= packets  // bound: a count, compared by difference
+        self.bursts &+= 1  // bound: a count, compared by difference
         let length = Double(packets)
         let milliseconds = Double(silence) * 1e-6
         let weight = 1 / Double(min(self.bursts, 16))

@@ -56,7 +56,7 @@ public struct ReceivedPackets: ~Copyable {
     public mutating func adapt(roundTrip: Instant.Interval, at now: Instant) {
         let elapsed = now.since(self.adaptedAt).nanoseconds
         guard elapsed >= max(roundTrip.nanoseconds, 5_000_000) else { return }
-        let packets = self.lossStatistics.expected &- self.adaptedAfter
+        let packets = self.lossStatistics.expected &- self.adaptedAfter  // bound: a past count
         let share = Double(packets) * Double(roundTrip.nanoseconds) / Double(elapsed) / 8
         // On a path this short a stack's batches are longer than its round trip.
         let least = roundTrip < .milliseconds(2) && packets > 100 ? 8.0 : 2.0
@@ -87,16 +87,16 @@ public struct ReceivedPackets: ~Copyable {
         at now: Instant
     ) {
         let inOrder: Bool
-        if self.end > self.start, number == self.ranges[self.end - 1].last &+ 1 {
+        if self.end > self.start, number == self.ranges[self.end - 1].last &+ 1 {  // bound: < 2^62
             self.ranges[self.end - 1].last = number
-            self.lossStatistics.expected &+= 1
+            self.lossStatistics.expected &+= 1  // bound: a count of packets
             self.largestAt = now
             inOrder = true
         } else {
             guard number < 1 << 62 else { return }
             if self.start == self.end {
                 self.appendRange(number)
-                self.lossStatistics.expected &+= 1
+                self.lossStatistics.expected &+= 1  // bound: a count of packets
                 self.largestAt = now
                 inOrder = true
             } else if number > self.ranges[self.end - 1].last {
@@ -230,15 +230,15 @@ public struct ReceivedPackets: ~Copyable {
             self.ranges[index] = NumberRange(first: number, last: number)
             self.end += 1
         }
-        self.lossStatistics.late &+= 1
+        self.lossStatistics.late &+= 1  // bound: a count of packets
         self.youngGaps.fill(number)
         if self.lossStatistics.missing > 0 { self.lossStatistics.missing -= 1 }
         return true
     }
 
     private mutating func noteGap(_ range: NumberRange, at now: Instant) {
-        self.lossStatistics.expected &+= range.last - range.first &+ 2
-        self.lossStatistics.missing &+= range.last - range.first &+ 1
+        self.lossStatistics.expected &+= range.last - range.first &+ 2  // bound: last >= first
+        self.lossStatistics.missing &+= range.last - range.first &+ 1  // bound: last >= first
         let silence = now.since(self.largestAt).nanoseconds
         self.youngGaps.open(range, silence: silence, at: now.nanoseconds, &self.lossStatistics)
     }

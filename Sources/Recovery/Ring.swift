@@ -23,8 +23,9 @@ struct Ring<Element: BitwiseCopyable>: ~Copyable {
 
     mutating func append(_ element: Element) {
         if self.count > self.mask { self.grow() }
-        (self.storage + ((self.head &+ self.count) & self.mask)).initialize(to: element)
-        self.count &+= 1
+        let place = (self.head &+ self.count) & self.mask  // bound: masked
+        (self.storage + place).initialize(to: element)
+        self.count &+= 1  // bound: <= capacity
     }
 
     mutating func popFirst() -> Element? {
@@ -33,8 +34,8 @@ struct Ring<Element: BitwiseCopyable>: ~Copyable {
             return nil
         }
         let element = self.storage[self.head]
-        self.head = (self.head &+ 1) & self.mask
-        self.count &-= 1
+        self.head = (self.head &+ 1) & self.mask  // bound: masked
+        self.count &-= 1  // bound: checked above
         return element
     }
 

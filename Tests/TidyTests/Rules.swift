@@ -53,6 +53,23 @@ enum Rules {
         }
     }
 
+    /// What wraps or narrows in Recovery without a stated bound.
+    ///
+    /// A peer chooses times and what it acknowledges; a difference that wraps is a sum that traps
+    /// later. `less`, `plus`, `clamping:` and `exactly:` end at a bound; where none of them is
+    /// needed a comment at the end of the line says why: `// bound: …`.
+    static func wrappingArithmetic(_ file: SourceFile) -> [String] {
+        guard file.path.hasPrefix("Sources/Recovery/") else { return [] }
+        let code = SwiftLexer.code(of: file.text)
+        let lines = file.lines
+        let checked = "clamping:|exactly:|truncatingIfNeeded:|[0-9]"
+        let wraps = "&[-+*]|&<<|\\bU?Int(8|16|32)\\((?!\(checked))"
+        return Self.matches(of: wraps, in: code).filter { match in
+            let line = lines[match.line - 1]
+            return line.range(of: "// bound: [^ ]", options: .regularExpression) == nil
+        }.map { "\(file.path):\($0.line): `\($0.text)` wraps or narrows without a bound" }
+    }
+
     static func privateKeys(_ file: SourceFile) -> [String] {
         let patterns = [
             "FAIRLEAD-SECRET-KEY:\\s*[A-Za-z0-9+/]{43}=", "BEGIN [A-Z ]*PRIVATE KEY-",

@@ -51,6 +51,21 @@ enum Tree {
         #expect(Tree.programs.contains { $0.path.hasSuffix(".sh") })
     }
 
+    @Test func recoverySaturates() {
+        let text = """
+            let a = now &- then
+            let b = UInt8(a)
+            let c = UInt8(clamping: a)
+            // let d = now &+ then
+            let e = a &+ 1  // bound: a count
+            let f = a &+ 1  // bound:
+            """
+        let wraps = SourceFile(path: "Sources/Recovery/A.swift", text: text)
+        #expect(Rules.wrappingArithmetic(wraps).count == 3)
+        let faults = Tree.swift.flatMap(Rules.wrappingArithmetic)
+        #expect(faults.isEmpty, "\(faults.joined(separator: "\n"))")
+    }
+
     @Test func linesFitTheScreen() {
         let faults = Tree.programs.flatMap(Rules.lineLength)
         #expect(faults.isEmpty, "\(faults.joined(separator: "\n"))")
