@@ -6,8 +6,9 @@ struct Cubic: Sendable {
 
     private(set) var pacingRate: Double
     private var packetSize: Double
-    /// Bytes.
+    /// Bytes; from two packets to ``largestSize``, whatever a peer says.
     private var size: Double
+    private static let largestSize = 1e9
     private var threshold = Double.infinity
     /// The window before the last reduction, and where the cubic curve has its plateau, in packets.
     private var plateau = 0.0
@@ -34,12 +35,16 @@ struct Cubic: Sendable {
     init(packetSize: Int, window: Double, searching: Bool = false, beta: Double) {
         self.init(packetSize: packetSize)
         self.beta = beta
-        self.size = window
-        if !searching { self.threshold = window }
-        self.plateau = window / Double(packetSize)
+        self.size = Self.bounded(window, packetSize: Double(packetSize))
+        if !searching { self.threshold = self.size }
+        self.plateau = self.size / Double(packetSize)
     }
 
-    var window: Int { Int(min(self.size, 1e9)) }
+    var window: Int { Int(self.size) }
+
+    private static func bounded(_ size: Double, packetSize: Double) -> Double {
+        min(max(size, 2 * packetSize), Self.largestSize)
+    }
 
     /// Nanoseconds for which this window, alone or beside its like, grows between two losses.
     ///
@@ -49,7 +54,7 @@ struct Cubic: Sendable {
         let cubic = Self.cubeRoot(packets * (1 - self.beta) / Self.growth) * 1e9
         let step = 3 * (1 - self.beta) / (1 + self.beta)
         let reno = packets * (1 - self.beta) / step * Double(roundTrip)
-        return UInt64(min(cubic, reno))
+        return UInt64(min(cubic, reno, 1e18))
     }
 
     mutating func restart(afterIdle idle: UInt64) {
@@ -77,6 +82,7 @@ struct Cubic: Sendable {
                 self.grow(event)
             }
         }
+        self.size = Self.bounded(self.size, packetSize: self.packetSize)
         let round = Double(max(event.smoothedRoundTrip, 1_000)) * 1e-9
         self.pacingRate = (self.size < self.threshold ? 2 : 1.25) * self.size / round
     }

@@ -21,7 +21,7 @@ public enum HandshakeDrop: UInt8, Sendable, CaseIterable {
     case stranger
     /// Knows the key but does not decrypt, or uses a low-order point.
     case unauthentic
-    /// A copy that has been answered often enough.
+    /// A copy that has been answered often enough, or that comes from elsewhere.
     case replayed
     /// This source asks too often.
     case sourceLimit
@@ -171,7 +171,7 @@ public final class HandshakeResponder {
             guard showsCookie else { return self.replyCookie(to: request) }
             guard self.sources.take(for: source, at: now) else { return .dropped(.sourceLimit) }
         }
-        switch self.replays.find(request.hash, at: now) {
+        switch self.replays.find(request.hash, from: source, at: now) {
         case .unseen: break
         case .spent: return .dropped(.replayed)
         case .resend(let response):
@@ -252,6 +252,7 @@ public final class HandshakeResponder {
             request.hash,
             client: client,
             localIndex: answer.senderIndex,
+            source: request.source,
             response: UnsafeRawBufferPointer(start: request.target, count: byteCount),
             at: request.now
         )

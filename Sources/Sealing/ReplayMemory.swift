@@ -16,6 +16,8 @@ struct ReplayMemory: ~Copyable {
         var client: PublicKey?
         /// Of the keys the answer leads to.
         var localIndex: UInt32 = 0
+        /// Where the initiation came from.
+        var source = SocketAddress(high: 0, low: 0, port: 0)
         var acceptedAt = Instant(nanoseconds: 0)
         var byteCount = 0
         var resends = 0
@@ -55,12 +57,16 @@ struct ReplayMemory: ~Copyable {
     }
 
     /// Looks up a copy and, if it may be answered once more, counts that.
-    mutating func find(_ hash: UInt64, at now: Instant) -> Finding {
+    ///
+    /// Only where the first came from: the first packet under the keys of an answer proves that its
+    /// address has received the answer, so the answer must go nowhere else.
+    mutating func find(_ hash: UInt64, from source: SocketAddress, at now: Instant) -> Finding {
         guard let slot = self.slots[hash] else { return .unseen }
         let age = now.since(self.entries[slot].acceptedAt)
         guard age < KeyLifetime.replayMemory else { return .unseen }
         // Later than that the keys in the answer may be gone, and nobody should be led to them.
         guard age < KeyLifetime.pendingLifetime,
+            self.entries[slot].source == source,
             self.entries[slot].resends < Self.maximumResends
         else { return .spent }
         self.entries[slot].resends += 1
@@ -76,6 +82,7 @@ struct ReplayMemory: ~Copyable {
         _ hash: UInt64,
         client: PublicKey,
         localIndex: UInt32,
+        source: SocketAddress,
         response: UnsafeRawBufferPointer,
         at now: Instant
     ) {
@@ -89,6 +96,7 @@ struct ReplayMemory: ~Copyable {
         entry.hash = hash
         entry.client = client
         entry.localIndex = localIndex
+        entry.source = source
         entry.acceptedAt = now
         entry.byteCount = response.count
         self.entries[slot] = entry

@@ -36,6 +36,26 @@ import Testing
         #expect(model.minimum <= 2_000_000)
     }
 
+    /// Found by fuzzing: a window of next to nothing divided by itself, and a sum without end,
+    /// both ended the process where they became integers.
+    @Test(arguments: [0, 1e-300, .infinity] as [Double])
+    func cubicStaysWithinItsBounds(window: Double) {
+        var rival = Cubic(packetSize: 1200, window: window, beta: 0.7)
+        var event = AckEvent()
+        event.packetSize = 1200
+        event.acked = .max / 2
+        for step in 0..<200 as Range<UInt64> {
+            event.now = step << 56
+            event.lost = step & 7 == 0 ? 1200 : 0
+            event.lostSentAt = event.now
+            event.priorInFlight = .max
+            rival.update(event)
+            #expect(2400...1_000_000_000 ~= rival.window)
+            #expect(rival.epoch(roundTrip: .max) <= 1_000_000_000_000_000_000)
+            #expect(rival.pacingRate > 0 && rival.pacingRate.isFinite)
+        }
+    }
+
     /// An ACK of anything between the first number and one too many, often of the newest.
     private func body(_ dice: inout SeededGenerator, next: UInt64) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: 600)

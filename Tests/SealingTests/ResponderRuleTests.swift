@@ -20,6 +20,23 @@ import Testing
         #expect(pair.nextIndex == 0x5151_0001)
     }
 
+    /// Whoever sends an initiation with the address of a victim must not learn the answer at home:
+    /// its first packet under the keys would prove the victim's address.
+    @Test func aCopyFromElsewhereGetsNoAnswer() throws {
+        let pair = Pair()
+        pair.start()
+        let wire = try #require(pair.nextInitiation())
+        let home = pair.source
+        let (outcome, first) = pair.deliverToServer(wire)
+        #expect(outcome.established != nil)
+        pair.source = SocketAddress(ipv4: 0xCB00_7101, port: 9)
+        #expect(pair.deliverToServer(wire).outcome.drop == .replayed)
+        pair.source = home
+        let (again, reply) = pair.deliverToServer(wire)
+        #expect(again.isReply)
+        #expect(reply == first)
+    }
+
     /// Keys that nobody confirmed are gone by then; so should be the way to them.
     @Test func aLateCopyGetsNoAnswer() throws {
         let pair = Pair()
@@ -274,6 +291,7 @@ import Testing
         var memory = ReplayMemory(entropy: .seeded(1))
         let now = Instant(nanoseconds: 0)
         let client = SecretKey(entropy: .seeded(1)).publicKey
+        let source = SocketAddress(ipv4: 0xC000_0201, port: 9)
         let response = [UInt8](repeating: 7, count: 108)
         for hash in 0..<5000 as Range<UInt64> {
             response.withUnsafeBytes {
@@ -281,6 +299,7 @@ import Testing
                     hash,
                     client: client,
                     localIndex: UInt32(hash),
+                    source: source,
                     response: $0,
                     at: now
                 )
@@ -288,22 +307,22 @@ import Testing
         }
         var unseen = 0
         for hash in 0..<5000 as Range<UInt64> {
-            if case .unseen = memory.find(hash, at: now) { unseen += 1 }
+            if case .unseen = memory.find(hash, from: source, at: now) { unseen += 1 }
         }
         #expect(unseen == 5000 - 4096)
         memory.confirmed(4998)
-        if case .spent = memory.find(4998, at: now) {
+        if case .spent = memory.find(4998, from: source, at: now) {
         } else {
             Issue.record("the copy of a confirmed handshake was answered")
         }
-        if case .resend(let answer) = memory.find(4999, at: now) {
+        if case .resend(let answer) = memory.find(4999, from: source, at: now) {
             #expect(answer.elementsEqual(response))
         } else {
             Issue.record("the newest copy was forgotten")
         }
         var late = 0
         for hash in 904..<5000 as Range<UInt64> {
-            if case .unseen = memory.find(hash, at: now + .seconds(180)) { late += 1 }
+            if case .unseen = memory.find(hash, from: source, at: now + .seconds(180)) { late += 1 }
         }
         #expect(late == 4096)
     }

@@ -51,7 +51,7 @@ func fuzzDecoders(_ input: inout Input) {
     }
     let spent = Oracle.work - begin
     Oracle.hold(
-        spent <= 600_000 + UInt64(messages) * 4500,
+        spent <= 600_000 + UInt64(messages) * 9000,
         "\(messages) messages cost \(spent) units of work"
     )
 }
