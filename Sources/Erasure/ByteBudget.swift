@@ -7,6 +7,7 @@ public struct ByteBudget: Sendable {
     public static let depth = Instant.Interval.milliseconds(250)
 
     public let bitsPerSecond: UInt64
+    /// At most 2.5e17: 8 Gbit/s for ``depth``.
     private var nanobytes: UInt64
     private var updatedAt: Instant
 
@@ -14,8 +15,11 @@ public struct ByteBudget: Sendable {
     public init(bitsPerSecond: UInt64, at now: Instant) {
         self.bitsPerSecond = min(bitsPerSecond, 8_000_000_000)
         self.updatedAt = now
-        self.nanobytes = self.bitsPerSecond / 8 * Self.depth.nanoseconds
+        self.nanobytes = 0
+        self.nanobytes = self.full
     }
+
+    private var full: UInt64 { self.bitsPerSecond / 8 * Self.depth.nanoseconds }  // bound: 2.5e17
 
     /// Takes the bytes of a redundant packet, wire overhead included; false if they are not there.
     public mutating func take(_ byteCount: Int, at now: Instant) -> Bool {
@@ -28,14 +32,16 @@ public struct ByteBudget: Sendable {
 
     /// Gives back what was taken for a packet that was not sent after all.
     public mutating func giveBack(_ byteCount: Int) {
-        let full = self.bitsPerSecond / 8 * Self.depth.nanoseconds
-        self.nanobytes = min(full, self.nanobytes &+ UInt64(max(0, byteCount)) &* 1_000_000_000)
+        self.nanobytes = min(
+            self.full,
+            self.nanobytes &+ UInt64(max(0, byteCount)) &* 1_000_000_000
+        )
     }
 
     private mutating func refill(at now: Instant) {
-        let full = self.bitsPerSecond / 8 * Self.depth.nanoseconds
         let elapsed = min(now.since(self.updatedAt), Self.depth)
-        self.nanobytes = min(full, self.nanobytes + self.bitsPerSecond / 8 * elapsed.nanoseconds)
+        let earned = self.bitsPerSecond / 8 * elapsed.nanoseconds  // bound: `full`
+        self.nanobytes = min(self.full, self.nanobytes + earned)
         self.updatedAt = max(self.updatedAt, now)
     }
 }

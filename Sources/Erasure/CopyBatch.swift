@@ -45,7 +45,7 @@ public struct CopyBatch {
         var left = self
         while let (number, bytes) = left.popFirst() {
             writer.write(UInt8(truncatingIfNeeded: newest &- number))
-            writer.write(UInt16(bytes.count))
+            writer.write(UInt16(bytes.count))  // bound: `messageByteLimit`
             writer.write(bytes)
         }
     }
@@ -77,6 +77,6 @@ public struct CopyReader {
             self.isMalformed = true
             return nil
         }
-        return (self.newest &- UInt32(steps), bytes)
+        return (self.newest &- UInt32(clamping: steps), bytes)
     }
 }

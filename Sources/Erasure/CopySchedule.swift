@@ -53,7 +53,7 @@ public final class CopySchedule {
         guard self.plan != nil, message.count <= Self.messageByteLimit else { return }
         self.entries[self.end] = Entry(
             number: number,
-            byteCount: Int32(message.count),
+            byteCount: Int32(clamping: message.count),
             isAcknowledged: false,
             sentAt: now
         )
@@ -132,7 +132,7 @@ public final class CopySchedule {
         let oldest = self.entries[start + UInt64(members.trailingZeroBitCount)].number
         let newest = self.entries[start + UInt64(63 - members.leadingZeroBitCount)].number
         return index > start + UInt64(members.trailingZeroBitCount)
-            ? number &- oldest <= UInt32(UInt8.max) : newest &- number <= UInt32(UInt8.max)
+            ? number &- oldest <= 255 : newest &- number <= 255
     }
 
     private var start: UInt64 { self.end - min(self.end, UInt64(Self.messageCapacity)) }

@@ -39,7 +39,7 @@ public struct DuplicateFilter: ~Copyable {
         if ahead >= Self.window {
             self.words.update(repeating: 0, count: Self.wordCount)
         } else {
-            for step in 1...UInt32(ahead) {
+            for step in 1...UInt32(clamping: ahead) {
                 let entering = self.newest &+ step
                 self.words[Int(entering / 64) % Self.wordCount] &= ~(1 << UInt64(entering % 64))
             }

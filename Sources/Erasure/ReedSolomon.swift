@@ -37,7 +37,7 @@ public final class ReedSolomon {
         self.repairs = .allocate(capacity: parityCount)
         for row in 0..<parityCount {
             for column in 0..<dataCount {
-                let difference = UInt8(dataCount + row) ^ UInt8(column)
+                let difference = UInt8(dataCount + row) ^ UInt8(column)  // bound: 256 shards
                 self.rows[row * dataCount + column] = Galois.inverse(difference)
             }
         }

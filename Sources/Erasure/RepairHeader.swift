@@ -33,7 +33,7 @@ public struct RepairHeader: Hashable, Sendable {
 
     /// The id of the oldest covered symbol.
     @inlinable
-    public var first: UInt32 { self.last &- (UInt32(self.window) &- 1) }
+    public var first: UInt32 { self.last &- (UInt32(clamping: self.window) &- 1) }
 
     /// Takes the header off the front; `nil` for what no encoder of ours writes.
     @inlinable

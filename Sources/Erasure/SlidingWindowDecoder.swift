@@ -124,13 +124,14 @@ public final class SlidingWindowDecoder {
         let slot = self.slots + self.index(number)
         guard slot.pointee.state == .missing || slot.pointee.state == .unknown else { return }
         let symbol = UnsafeMutableRawBufferPointer(start: self.symbol(number), count: self.stride)
-        if let base = symbol.baseAddress { base.storeLittle(UInt16(message.count), at: 0) }
+        let length = UInt16(message.count)  // bound: guarded above
+        symbol.baseAddress?.storeLittle(length, at: 0)
         let byteCount = SymbolShape.prefix + message.count
         symbol[SymbolShape.prefix..<byteCount].copyBytes(from: message)
         symbol[byteCount...].initializeMemory(as: UInt8.self, repeating: 0)
         let wasUnknown = slot.pointee.state == .unknown
         slot.pointee.state = .known
-        slot.pointee.byteCount = UInt16(message.count)
+        slot.pointee.byteCount = UInt16(message.count)  // bound: guarded above
         slot.pointee.arrivedAt = now
         guard wasUnknown else { return }
         let column = Int(slot.pointee.column)
@@ -255,14 +256,14 @@ public final class SlidingWindowDecoder {
             self.system.removeAll()
             self.recoveredCount = 0
         } else {
-            for step in 1...UInt32(ahead) {
+            for step in 1...UInt32(clamping: ahead) {
                 let slot = self.slots + self.index(self.newest &+ step)
                 if slot.pointee.state == .unknown { self.forget(Int(slot.pointee.column)) }
                 slot.pointee = Slot()
             }
         }
         self.newest = number
-        let floor = number &- UInt32(self.slotCount - 1)
+        let floor = number &- UInt32(clamping: self.slotCount - 1)
         if Self.distance(self.oldest, floor) > 0 { self.oldest = floor }
         return true
     }
@@ -295,7 +296,7 @@ public final class SlidingWindowDecoder {
 
     private func count(_ state: State, in header: RepairHeader) -> Int {
         var count = 0
-        for step in 0..<UInt32(header.window) {
+        for step in 0..<UInt32(clamping: header.window) {
             if self.slots[self.index(header.first &+ step)].state == state { count += 1 }
         }
         return count
@@ -306,7 +307,7 @@ public final class SlidingWindowDecoder {
         header.factors(into: self.factors)
         var known = 0
         for step in 0..<Int(header.window) {
-            let number = header.first &+ UInt32(step)
+            let number = header.first &+ UInt32(clamping: step)
             let slot = self.slots + self.index(number)
             switch slot.pointee.state {
             case .known, .recovered:
@@ -316,7 +317,7 @@ public final class SlidingWindowDecoder {
                 continue
             case .missing:
                 slot.pointee.state = .unknown
-                slot.pointee.column = UInt8(self.system.addColumn(for: number))
+                slot.pointee.column = UInt8(clamping: self.system.addColumn(for: number))
             case .unknown:
                 break
             }
@@ -351,7 +352,7 @@ public final class SlidingWindowDecoder {
                 continue
             }
             slot.pointee.state = .recovered
-            slot.pointee.byteCount = UInt16(byteCount)
+            slot.pointee.byteCount = UInt16(byteCount)  // bound: guarded above
             self.enqueue(number)
         }
     }

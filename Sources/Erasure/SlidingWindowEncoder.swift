@@ -62,7 +62,7 @@ public final class SlidingWindowEncoder {
         self.count = min(self.count + 1, self.capacity)
         let slot = self.slot(number)
         let symbol = UnsafeMutableRawPointer(self.symbols + slot * self.stride)
-        symbol.storeLittle(UInt16(message.count), at: 0)
+        symbol.storeLittle(UInt16(message.count), at: 0)  // bound: `maximumMessageByteCount`
         if let bytes = message.baseAddress {
             (symbol + SymbolShape.prefix).copyMemory(from: bytes, byteCount: message.count)
         }
@@ -95,13 +95,14 @@ public final class SlidingWindowEncoder {
         guard covered > 0, let base = buffer.baseAddress else { return nil }
         let longest = self.longest(covered)
         guard buffer.count >= RepairHeader.byteCount + longest else { return nil }
-        let header = RepairHeader(last: self.newest, window: UInt8(covered), key: self.nextKey)
+        let window = UInt8(covered)  // bound: `windowLimit`
+        let header = RepairHeader(last: self.newest, window: window, key: self.nextKey)
         self.nextKey &+= 1
         var writer = ByteWriter(base, capacity: buffer.count)
         header.write(to: &writer)
         header.factors(into: self.factors)
         for index in 0..<covered {
-            let slot = self.slot(header.first &+ UInt32(index))
+            let slot = self.slot(header.first &+ UInt32(clamping: index))
             self.sources[index] = UnsafePointer(self.symbols + slot * self.stride)
         }
         let combination = base + RepairHeader.byteCount
@@ -126,7 +127,7 @@ public final class SlidingWindowEncoder {
 
     private func longest(_ covered: Int) -> Int {
         var longest = 0
-        for index in 0..<UInt32(covered) {
+        for index in 0..<UInt32(clamping: covered) {
             longest = max(longest, self.byteCounts[self.slot(self.newest &- index)])
         }
         return longest

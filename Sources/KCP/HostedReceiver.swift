@@ -167,7 +167,7 @@ public struct HostedReceiver: ~Copyable {
         let record = self.records.pointer(index)
         if record.pointee.chunks == 0 {
             record.pointee.offset = offset
-            record.pointee.byteCount = UInt16(segmentByteCount)
+            record.pointee.byteCount = UInt16(segmentByteCount)  // bound: 16 bits on the wire
         }
         guard record.pointee.offset == offset,
             Int(record.pointee.byteCount) == segmentByteCount
@@ -277,7 +277,7 @@ public struct HostedReceiver: ~Copyable {
         }
         self.records[index] = Record(
             offset: offset,
-            byteCount: UInt16(byteCount),
+            byteCount: UInt16(byteCount),  // bound: 16 bits on the wire
             isPresent: true
         )
     }

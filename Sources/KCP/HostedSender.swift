@@ -191,7 +191,7 @@ public struct HostedSender: ~Copyable {
         self.records.grow(toHold: live.count + 1, keeping: live)
         self.records[self.next] = Record(
             offset: self.sentOffset,
-            byteCount: UInt16(count),
+            byteCount: UInt16(count),  // bound: `min` above
             state: State.inFlight
         )
         let segment = Self.whole(self.next, self.records[self.next])
@@ -249,7 +249,7 @@ public struct HostedSender: ~Copyable {
         {
             end += 1
         }
-        record.pointee.nextChunk = UInt8(end)
+        record.pointee.nextChunk = UInt8(end)  // bound: 64 chunks
         if end == total {
             self.lostHead += 1
             record.pointee.state = State.inFlight

@@ -15,8 +15,8 @@ public struct SegmentPart: Hashable, Sendable, BitwiseCopyable {
 
     @inlinable
     public init(first: Int, count: Int) {
-        self.first = UInt8(first)
-        self.count = UInt8(count)
+        self.first = UInt8(first)  // bound: 64 chunks
+        self.count = UInt8(count)  // bound: 64 chunks
     }
 
     /// How many chunks `byteCount` bytes make.

@@ -102,7 +102,7 @@ extension StandaloneConversation {
     /// Takes everything before `una` as arrived; a `una` beyond what was sent is nonsense.
     private func advance(to una: UInt32) {
         let count = una &- self.sending.unacknowledged
-        guard count > 0, count <= UInt32(self.sending.inFlight) else { return }
+        guard count > 0, count <= UInt32(clamping: self.sending.inFlight) else { return }
         for offset in 0..<count {
             let index = self.sending.index(of: self.sending.unacknowledged &+ offset)
             let segment = self.sending[index]

@@ -9,7 +9,7 @@ extension StandaloneConversation {
         var earliest: UInt64?
         var lists = self.occupiedLists
         while lists != 0 {
-            let list = UInt8(lists.trailingZeroBitCount)
+            let list = UInt8(clamping: lists.trailingZeroBitCount)
             lists &= lists - 1
             guard let front = self.sending.front(of: list) else { continue }
             let due = self.sending[front].sentAt + self.timing.timeout(after: Int(list))
@@ -22,7 +22,7 @@ extension StandaloneConversation {
     func expire(at time: UInt64) {
         var lists = self.occupiedLists
         while lists != 0 {
-            let list = UInt8(lists.trailingZeroBitCount)
+            let list = UInt8(clamping: lists.trailingZeroBitCount)
             lists &= lists - 1
             let timeout = self.timing.timeout(after: Int(list))
             while let front = self.sending.front(of: list),
@@ -32,7 +32,8 @@ extension StandaloneConversation {
                 self.congestion.timedOut(self.sending.serial(at: front), next: self.sending.next)
                 let timeouts = Int(self.sending[front].timeouts) + 1
                 self.sending[front].timeouts = UInt8(
-                    min(timeouts, StandaloneSendBuffer.mostTimeouts)
+                    clamping:
+                        min(timeouts, StandaloneSendBuffer.mostTimeouts)
                 )
                 self.sending.unlink(front)
                 self.sending.link(front, to: StandaloneSendBuffer.lostList)
@@ -46,7 +47,7 @@ extension StandaloneConversation {
         guard boundary > 0 else { return }
         var lists = self.occupiedLists
         while lists != 0 {
-            let list = UInt8(lists.trailingZeroBitCount)
+            let list = UInt8(clamping: lists.trailingZeroBitCount)
             lists &= lists - 1
             while let front = self.sending.front(of: list),
                 self.sending[front].transmission < boundary
@@ -69,11 +70,11 @@ extension StandaloneConversation {
     /// at first (`IKCP_WND_RCV`) and the peer has fewer.
     func moveWindowEnd() {
         let una = self.sending.unacknowledged
-        let end = una &+ UInt32(self.remoteWindow)
+        let end = una &+ UInt32(clamping: self.remoteWindow)
         let before = max(0, Int32(bitPattern: self.windowEnd &- una))
         let after = min(self.remoteWindow, self.sending.inFlight)
         if after > before {
-            self.sending.unpark(UInt32(before)..<UInt32(after), from: una)
+            self.sending.unpark(UInt32(clamping: before)..<UInt32(clamping: after), from: una)
         }
         self.windowEnd = end
     }

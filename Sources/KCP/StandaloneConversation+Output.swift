@@ -34,7 +34,7 @@ extension StandaloneConversation {
         return StandaloneSegmentHeader(
             conversation: self.settings.conversation,
             command: 0,
-            window: UInt16(window),
+            window: UInt16(window),  // bound: `min` above
             timestamp: 0,
             serial: 0,
             unacknowledged: self.receiving.next
@@ -93,7 +93,7 @@ extension StandaloneConversation {
         self.sending[index].sentAt = time
         let segment = self.sending[index]
         self.sending.link(index, to: segment.timeouts)
-        if segment.transmissions >= UInt32(self.settings.deadLink) { self.isDead = true }
+        if segment.transmissions >= UInt32(clamping: self.settings.deadLink) { self.isDead = true }
         datagram.append(
             StandaloneSegmentHeader.Command.push,
             serial: self.sending.serial(at: index),
@@ -127,7 +127,7 @@ struct StandaloneDatagram {
         header.serial = serial
         header.timestamp = timestamp
         header.fragment = fragment
-        header.length = UInt32(data.count)
+        header.length = UInt32(clamping: data.count)
         header.write(to: self.base + self.count)
         self.count += StandaloneSegmentHeader.byteCount
         if let source = data.baseAddress {

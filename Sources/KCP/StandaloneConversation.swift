@@ -129,7 +129,7 @@ public final class StandaloneConversation {
             let part = bytes[start..<min(start + size, bytes.count)]
             self.sending.append(
                 UnsafeRawBufferPointer(rebasing: part),
-                fragment: UInt8(fragments - 1 - index)
+                fragment: UInt8(fragments - 1 - index)  // bound: 255, guarded above
             )
         }
         return bytes.count

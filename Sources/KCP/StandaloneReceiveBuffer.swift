@@ -35,7 +35,7 @@ final class StandaloneReceiveBuffer {
         self.segmentSize = max(segmentSize, Self.leastSegment)
         var capacity = 1
         while capacity < window { capacity *= 2 }
-        self.mask = UInt32(capacity - 1)
+        self.mask = UInt32(clamping: capacity - 1)
         self.slots = .allocate(capacity: capacity)
         self.slots.initialize(repeating: Slot(), count: capacity)
         self.bytes = .allocate(byteCount: capacity * self.segmentSize, alignment: 16)
@@ -63,7 +63,7 @@ final class StandaloneReceiveBuffer {
         let slot = self.slot(serial)
         guard !self.slots[slot].isPresent else { return .duplicate }
         self.slots[slot] = Slot(
-            length: UInt32(data.count),
+            length: UInt32(clamping: data.count),
             fragment: fragment,
             isPresent: true
         )
@@ -90,7 +90,7 @@ final class StandaloneReceiveBuffer {
     var messageByteCount: Int? {
         guard let count = self.messageSegments, count <= self.unreadSegments else { return nil }
         var total = 0
-        for offset in 0..<UInt32(count) {
+        for offset in 0..<UInt32(clamping: count) {
             total += Int(self.slots[self.slot(self.firstUnread &+ offset)].length)
         }
         return total

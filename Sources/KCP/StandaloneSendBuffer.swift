@@ -52,7 +52,7 @@ final class StandaloneSendBuffer {
         self.limit = limit
         var capacity = 1
         while capacity < limit { capacity *= 2 }
-        self.mask = UInt32(capacity - 1)
+        self.mask = UInt32(clamping: capacity - 1)
         self.segments = .allocate(capacity: capacity)
         self.segments.initialize(repeating: Segment(), count: capacity)
         self.bytes = .allocate(byteCount: capacity * segmentSize, alignment: 16)
@@ -104,7 +104,7 @@ final class StandaloneSendBuffer {
         precondition(self.free > 0 && data.count <= self.segmentSize)
         let index = self.index(of: self.end)
         var segment = Segment()
-        segment.length = UInt32(data.count)
+        segment.length = UInt32(clamping: data.count)
         segment.fragment = fragment
         self.segments[Int(index)] = segment
         if let source = data.baseAddress {
@@ -126,7 +126,7 @@ final class StandaloneSendBuffer {
             from: source,
             byteCount: count
         )
-        self.segments[Int(index)].length += UInt32(count)
+        self.segments[Int(index)].length += UInt32(clamping: count)
         return count
     }
 

@@ -23,6 +23,12 @@ public struct Instant: Hashable, Comparable, Sendable {
         return Self(nanoseconds: overflow ? .max : sum)
     }
 
+    /// Not before the beginning of time.
+    @inlinable
+    public static func - (a: Self, b: Interval) -> Self {
+        Self(nanoseconds: a.nanoseconds - min(a.nanoseconds, b.nanoseconds))
+    }
+
     /// How long ago `earlier` was; zero if it lies in the future.
     @inlinable
     public func since(_ earlier: Self) -> Interval {
@@ -66,9 +72,11 @@ public struct Instant: Hashable, Comparable, Sendable {
         @inlinable
         public static func < (a: Self, b: Self) -> Bool { a.nanoseconds < b.nanoseconds }
 
+        /// Ends at the longest interval there is.
         @inlinable
         public static func + (a: Self, b: Self) -> Self {
-            Self(nanoseconds: a.nanoseconds &+ b.nanoseconds)
+            let (sum, overflow) = a.nanoseconds.addingReportingOverflow(b.nanoseconds)
+            return Self(nanoseconds: overflow ? .max : sum)
         }
 
         /// Zero where `b` is the longer one.
@@ -77,9 +85,11 @@ public struct Instant: Hashable, Comparable, Sendable {
             Self(nanoseconds: a < b ? 0 : a.nanoseconds &- b.nanoseconds)
         }
 
+        /// Ends at the longest interval there is.
         @inlinable
         public static func * (a: Self, times: UInt64) -> Self {
-            Self(nanoseconds: a.nanoseconds &* times)
+            let (product, overflow) = a.nanoseconds.multipliedReportingOverflow(by: times)
+            return Self(nanoseconds: overflow ? .max : product)
         }
 
         @inlinable

@@ -104,7 +104,7 @@ extension LossRecovery {
         let index = result.newest - 1
         let packet = self.log[index]
         let now = result.event.now
-        let raw = now > packet.sentAt.nanoseconds ? now - packet.sentAt.nanoseconds : 1
+        let raw = max(now.less(packet.sentAt.nanoseconds), 1)
         if result.newest > self.newestAcked {
             self.newestAcked = result.newest
             self.newestSentAt = packet.sentAt.nanoseconds

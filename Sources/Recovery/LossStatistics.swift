@@ -30,12 +30,12 @@ public struct LossStatistics: Sendable, Hashable {
         self.lost &+= packets  // bound: a count, compared by difference
         self.bursts &+= 1  // bound: a count, compared by difference
         let length = Double(packets)
-        let milliseconds = Double(silence) * 1e-6
+        let pause = Double(silence) * 1e-6
         let weight = 1 / Double(min(self.bursts, 16))
         self.meanBurstPackets += (length - self.meanBurstPackets) * weight
-        self.meanBurstMilliseconds += (milliseconds - self.meanBurstMilliseconds) * weight
+        self.meanBurstMilliseconds += (pause - self.meanBurstMilliseconds) * weight
         self.peakBurstPackets = max(length, self.peakBurstPackets * 63 / 64)
-        self.peakBurstMilliseconds = max(milliseconds, self.peakBurstMilliseconds * 63 / 64)
+        self.peakBurstMilliseconds = max(pause, self.peakBurstMilliseconds * 63 / 64)
     }
 }
 

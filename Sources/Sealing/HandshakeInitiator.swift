@@ -202,8 +202,8 @@ public final class HandshakeInitiator {
     private func retryInterval() -> Instant.Interval {
         let step = min(self.sentCount - 1, Self.retryMilliseconds.count - 1)
         let microseconds = Self.retryMilliseconds[step] * 1000
-        let jitter = self.entropy.next(UInt64.self) % (microseconds * 2 / 5)
-        return .microseconds(microseconds * 4 / 5 + jitter)
+        let jitter = self.entropy.next(UInt64.self) % (microseconds * 2 / 5)  // bound: the schedule
+        return .microseconds(microseconds * 4 / 5 + jitter)  // bound: the schedule
     }
 
     private func makeAttempt(at now: Instant) -> Bool {

@@ -81,7 +81,7 @@ public final class HeaderMask: @unchecked Sendable {
     ) {
         var input = Array("\(Layout.protocolName) \(label)".utf8)
         key.withBytes { input.append(contentsOf: $0) }
-        input.append(UInt8(self.deploymentSecret.count))
+        input.append(UInt8(self.deploymentSecret.count))  // bound: 64, see init
         input += self.deploymentSecret
         crypto_generichash(target.bytes, byteCount, input, UInt64(input.count), nil, 0)
     }
@@ -92,6 +92,6 @@ extension HeaderMask {
     /// its size gives nothing away either; without one nothing, for then the sizes are public.
     func drawPadding(upTo limit: Int, entropy: EntropySource) -> Int {
         guard self.hidesSizes, limit > 0 else { return 0 }
-        return Int(entropy.next(UInt32.self) % UInt32(limit + 1))
+        return Int(entropy.next(UInt32.self) % UInt32(clamping: limit + 1))
     }
 }

@@ -39,7 +39,7 @@ enum Layout {
         packet.storeBytes(of: receiverIndex.littleEndian, as: UInt32.self)
         packet.storeBytes(of: senderIndex.littleEndian, toByteOffset: 4, as: UInt32.self)
         packet.storeBytes(
-            of: UInt32(Self.wireVersion).littleEndian,
+            of: UInt32(clamping: Self.wireVersion).littleEndian,
             toByteOffset: 8,
             as: UInt32.self
         )
@@ -49,7 +49,7 @@ enum Layout {
     /// Version, zeros and type at once.
     static func isHeader(of type: RecordType, _ packet: UnsafeRawPointer) -> Bool {
         let word = UInt32(littleEndian: packet.loadUnaligned(fromByteOffset: 8, as: UInt32.self))
-        return word == UInt32(Self.wireVersion) | UInt32(type.rawValue) << 24
+        return word == UInt32(clamping: Self.wireVersion) | UInt32(clamping: type.rawValue) << 24
     }
 
     /// What Noise hashes first: the protocol's name and the initiation's header, so that nobody can

@@ -51,7 +51,8 @@ enum Bucket {
         at now: Instant
     ) -> Bool {
         let start = max(fullAt, now.nanoseconds)
-        guard start - now.nanoseconds <= tolerance else { return false }
+        let wait = start - now.nanoseconds  // bound: `max` above
+        guard wait <= tolerance else { return false }
         fullAt = start + interval
         return true
     }

@@ -28,10 +28,10 @@ import Testing
 
     /// A client from before servers said what they inflate: it deflates at once.
     private func deflatesAtOnce(_ wire: Wire) {
-        for slot in 0..<UInt32(wire.client.board.streams.slotCount) {
+        for slot in wire.client.board.streams.slots {
             wire.client.board.streams.live(slot)?.pointee.compression?.allowDeflating()
         }
-        for slot in 0..<UInt32(wire.client.board.flows.slotCount) {
+        for slot in wire.client.board.flows.slots {
             wire.client.board.flows.live(slot)?.pointee.mayCompress = true
         }
     }

@@ -53,21 +53,32 @@ enum Rules {
         }
     }
 
-    /// What wraps or narrows in Recovery without a stated bound.
+    /// Modules whose sums a peer has a hand in: it chooses times, sizes, and what it acknowledges.
+    private static let exposedModules = ["Recovery", "Session", "KCP", "Erasure", "Sealing"]
+
+    /// What narrows or sums up times there without a stated bound, and what wraps in Recovery.
     ///
-    /// A peer chooses times and what it acknowledges; a difference that wraps is a sum that traps
-    /// later. `less`, `plus`, `clamping:` and `exactly:` end at a bound; where none of them is
-    /// needed a comment at the end of the line says why: `// bound: …`.
-    static func wrappingArithmetic(_ file: SourceFile) -> [String] {
-        guard file.path.hasPrefix("Sources/Recovery/") else { return [] }
+    /// A difference that wraps is a sum that traps later. `Instant`, `less`, `plus`, `clamping:`
+    /// and `exactly:` end at a bound; where none of them is needed a comment at the end of the line
+    /// says why: `// bound: …`. Outside of Recovery what wraps is a serial number, which is to.
+    static func uncheckedArithmetic(_ file: SourceFile) -> [String] {
+        guard
+            let module = Self.exposedModules.first(where: {
+                file.path.hasPrefix("Sources/\($0)/")
+            })
+        else { return [] }
         let code = SwiftLexer.code(of: file.text)
         let lines = file.lines
-        let checked = "clamping:|exactly:|truncatingIfNeeded:|[0-9]"
-        let wraps = "&[-+*]|&<<|\\bU?Int(8|16|32)\\((?!\(checked))"
-        return Self.matches(of: wraps, in: code).filter { match in
+        let checked =
+            "clamping:|exactly:|truncatingIfNeeded:|bitPattern:|(big|little)Endian:|ascii:"
+        let narrows = "\\bU?Int(8|16|32)\\((?!\\s*(\(checked)|[0-9]|\\)))"
+        let time = "(nano|micro|milli)seconds\\b"
+        let sums = "\(time) [-+*] |[-+*] [\\w.]*\\.\(time)(?!\\()"
+        let wraps = module == "Recovery" ? "|&[-+*]|&<<" : ""
+        return Self.matches(of: "\(narrows)|\(sums)\(wraps)", in: code).filter { match in
             let line = lines[match.line - 1]
             return line.range(of: "// bound: [^ ]", options: .regularExpression) == nil
-        }.map { "\(file.path):\($0.line): `\($0.text)` wraps or narrows without a bound" }
+        }.map { "\(file.path):\($0.line): `\($0.text)` has no stated bound" }
     }
 
     static func privateKeys(_ file: SourceFile) -> [String] {

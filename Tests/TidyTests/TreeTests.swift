@@ -51,7 +51,7 @@ enum Tree {
         #expect(Tree.programs.contains { $0.path.hasSuffix(".sh") })
     }
 
-    @Test func recoverySaturates() {
+    @Test func whatPeersInfluenceIsBounded() {
         let text = """
             let a = now &- then
             let b = UInt8(a)
@@ -59,10 +59,17 @@ enum Tree {
             // let d = now &+ then
             let e = a &+ 1  // bound: a count
             let f = a &+ 1  // bound:
+            let g = now.nanoseconds + age
+            let h = age - now.nanoseconds
+            let i = age + .nanoseconds(5) + UInt8(7)
             """
-        let wraps = SourceFile(path: "Sources/Recovery/A.swift", text: text)
-        #expect(Rules.wrappingArithmetic(wraps).count == 3)
-        let faults = Tree.swift.flatMap(Rules.wrappingArithmetic)
+        let found = { (module: String) in
+            Rules.uncheckedArithmetic(SourceFile(path: "Sources/\(module)/A.swift", text: text))
+        }
+        #expect(found("Recovery").count == 5)
+        #expect(found("Session").count == 3)
+        #expect(found("Runtime").isEmpty)
+        let faults = Tree.swift.flatMap(Rules.uncheckedArithmetic)
         #expect(faults.isEmpty, "\(faults.joined(separator: "\n"))")
     }
 

@@ -110,7 +110,7 @@ final class FlowTable {
 
     deinit {
         for slot in self.isLive.indices where self.isLive[slot] {
-            self[UInt32(slot)].deinitialize(count: 1)
+            self[UInt32(clamping: slot)].deinitialize(count: 1)
         }
         for page in self.pages { page.deallocate() }
         self.queued.deallocate()
@@ -119,7 +119,7 @@ final class FlowTable {
     /// Bytes that wait in the queues of all flows.
     var queuedByteCount: Int { self.queued.pointee }
 
-    var slotCount: Int { self.generations.count }
+    var slots: Range<UInt32> { 0..<UInt32(clamping: self.generations.count) }
     var isFull: Bool { self.count >= self.limit }
 
     subscript(slot: UInt32) -> FlowPointer {
@@ -129,7 +129,7 @@ final class FlowTable {
     func allocate(_ request: OpenRequest, at now: Instant) -> FlowPointer? {
         guard self.count < self.limit else { return nil }
         if self.free.isEmpty {
-            let slot = UInt32(self.generations.count)
+            let slot = UInt32(clamping: self.generations.count)
             if Int(slot) % Self.pageSize == 0 {
                 self.pages.append(.allocate(capacity: Self.pageSize))
             }
@@ -195,7 +195,7 @@ final class FlowTable {
     func sample(_ look: (FlowPointer) -> Void) {
         for _ in 0..<min(Self.sampleSize, self.generations.count) {
             self.sampled = (self.sampled + 1) % self.generations.count
-            if let flow = self.live(UInt32(self.sampled)) { look(flow) }
+            if let flow = self.live(UInt32(clamping: self.sampled)) { look(flow) }
         }
     }
 

@@ -4,7 +4,7 @@ import Primitives
 /// The UDP flows of a session.
 extension PeerSession {
     func attach(_ flow: FlowPointer, id: UInt32) {
-        flow.pointee.session = Int32(self.slot)
+        flow.pointee.session = Int32(clamping: self.slot)
         flow.pointee.id = id
         self.flowIDs.insert(id, flow.pointee.slot)
         self.settleMemory(of: flow)
@@ -57,8 +57,8 @@ extension PeerSession {
 
     /// The session is over: a client keeps its flows for the next one, a server ends them.
     func dropFlows(reason: ResetReason) {
-        for slot in 0..<UInt32(self.board.flows.slotCount) {
-            guard let flow = self.board.flows.live(slot), flow.pointee.session == Int32(self.slot)
+        for slot in self.board.flows.slots {
+            guard let flow = self.board.flows.live(slot), self.owns(flow)
             else { continue }
             self.detach(flow)
             if !self.isClient {

@@ -11,7 +11,7 @@ extension PeerSession {
     func writeDatagrams(_ packet: inout PacketBuilder, at now: Instant) {
         while let slot = self.flowQueue.first {
             guard let flow = self.board.flows.live(slot), flow.pointee.isQueued,
-                flow.pointee.session == Int32(self.slot), self.dropStale(flow, at: now)
+                self.owns(flow), self.dropStale(flow, at: now)
             else {
                 self.unqueueFirstFlow(slot)
                 continue
@@ -52,7 +52,7 @@ extension PeerSession {
 
     private func unqueueFirstFlow(_ slot: UInt32) {
         _ = self.flowQueue.popFirst()
-        if let flow = self.board.flows.live(slot), flow.pointee.session == Int32(self.slot) {
+        if let flow = self.board.flows.live(slot), self.owns(flow) {
             flow.pointee.isQueued = false
         }
     }
@@ -144,8 +144,8 @@ extension PeerSession {
         packet.writer.write(flow.pointee.nextNumber)
         packet.writer.write(flow.pointee.fragmentIndex)
         packet.writer.write(count)
-        packet.writer.write(UInt16(offset))
-        packet.writer.write(UInt16(total))
+        packet.writer.write(UInt16(offset))  // bound: a datagram
+        packet.writer.write(UInt16(total))  // bound: a datagram
         flow.pointee.queue.copyFirst(from: offset, count: length, to: packet.writer.cursor)
         if flow.pointee.request.delivery == .deadline {
             self.retain(flow, part: length, fragmentByteCount: chunk, in: packet, at: now)
@@ -280,9 +280,10 @@ extension PeerSession {
         if !isWhole {
             let chunk = entry.fragmentByteCount
             packet.writer.write(resend.fragment)
-            packet.writer.write(UInt8((entry.byteCount + chunk - 1) / chunk))
-            packet.writer.write(UInt16(start))
-            packet.writer.write(UInt16(entry.byteCount))
+            let count = (entry.byteCount + chunk - 1) / chunk
+            packet.writer.write(UInt8(count))  // bound: as when it was sent
+            packet.writer.write(UInt16(start))  // bound: a datagram
+            packet.writer.write(UInt16(entry.byteCount))  // bound: a datagram
         }
         retention.copy(entry, from: start, count: length, to: packet.writer.cursor)
         packet.writer.count += length

@@ -130,7 +130,7 @@ extension Engine {
     /// Ends the flows that have been silent for too long.
     func sweepFlows(at now: Instant) {
         self.flowSweepAt = .never
-        for slot in 0..<UInt32(self.board.flows.slotCount) {
+        for slot in self.board.flows.slots {
             guard let flow = self.board.flows.live(slot) else { continue }
             let timeout = flow.pointee.request.idleTimeout
             if now.since(flow.pointee.lastActivity) >= timeout {

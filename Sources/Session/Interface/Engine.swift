@@ -199,7 +199,7 @@ public final class Engine {
         }
         self.sessionGenerations[slot] &+= 1
         let session = PeerSession(
-            slot: UInt32(slot),
+            slot: UInt32(clamping: slot),
             generation: self.sessionGenerations[slot],
             board: self.board,
             established: established,
@@ -214,7 +214,7 @@ public final class Engine {
         )
         session.settleLogs()
         self.sessions[slot] = session
-        self.indices.insert(established.localIndex, UInt32(slot))
+        self.indices.insert(established.localIndex, UInt32(clamping: slot))
         self.touch(session)
         return session
     }
@@ -286,12 +286,12 @@ public final class Engine {
     /// Allocates: not for the data path.
     public func snapshot(at now: Instant) -> EngineSnapshot {
         var buffered = 0
-        for slot in 0..<UInt32(self.board.streams.slotCount) {
+        for slot in self.board.streams.slots {
             guard let stream = self.board.streams.live(slot) else { continue }
             buffered += stream.pointee.sender.memoryByteCount
             buffered += stream.pointee.receiver.memoryByteCount
         }
-        for slot in 0..<UInt32(self.board.flows.slotCount) {
+        for slot in self.board.flows.slots {
             guard let flow = self.board.flows.live(slot) else { continue }
             buffered += flow.pointee.queue.memoryByteCount
         }

@@ -46,7 +46,7 @@ extension OpenContext {
         for (type, value) in [(Field.uniqueID, self.uniqueID), (Field.authority, self.authority)]
         where !value.isEmpty {
             writer.write(type)
-            writer.write(UInt8(value.count))
+            writer.write(UInt8(value.count))  // bound: `byteCountLimit`
             value.withUnsafeBytes { writer.write($0) }
         }
     }

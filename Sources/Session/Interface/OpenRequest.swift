@@ -74,7 +74,7 @@ extension OpenRequest {
             writer.write(address.low.byteSwapped)
             writer.write(address.port)
         }
-        writer.write(UInt8(self.service.utf8.count))
+        writer.write(UInt8(self.service.utf8.count))  // bound: 64, see Configuration
         for byte in self.service.utf8 { writer.write(byte) }
         self.context.write(to: &writer)
     }

@@ -67,7 +67,7 @@ extension ByteWriter {
     /// Starts a frame whose body is `count` bytes long.
     mutating func writeFrameHeader(_ type: UInt8, count: Int) {
         self.write(type)
-        self.write(UInt16(count))
+        self.write(UInt16(count))  // bound: a packet
     }
 }
 

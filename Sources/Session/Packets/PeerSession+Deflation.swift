@@ -49,7 +49,7 @@ extension PeerSession {
             packet.begin(FrameType.mayDeflate, count: FrameSize.mayDeflate - FrameSize.header)
             packet.writer.write(kind)
             packet.writer.write(id)
-            self.note(.mayDeflate, slot: 0, id: id, value: UInt32(kind), in: packet)
+            self.note(.mayDeflate, slot: 0, id: id, value: UInt32(clamping: kind), in: packet)
         }
     }
 

@@ -82,12 +82,12 @@ extension PeerSession {
     /// there are.
     func relieve() -> Bool {
         let before = self.heldByteCount
-        let count = UInt32(self.board.streams.slotCount)
+        let count = self.board.streams.slots.upperBound
         for _ in 0..<min(Self.reliefSample, count) {
             let hand = self.board.reliefHand + 1 < count ? self.board.reliefHand + 1 : 0
             self.board.reliefHand = hand
             guard let stream = self.board.streams.live(hand),
-                stream.pointee.session == Int32(self.slot)
+                self.owns(stream)
             else { continue }
             stream.pointee.receiver.releaseIdle()
             stream.pointee.sender.releaseIdle()
@@ -109,15 +109,15 @@ extension PeerSession {
     var unaccountedByteCount: Int {
         var count = self.reassembly.memoryByteCount + self.recovery.memoryByteCount
         count += self.log.memoryByteCount + self.decoderCount * Self.decoderByteCount
-        for slot in 0..<UInt32(self.board.streams.slotCount) {
+        for slot in self.board.streams.slots {
             guard let stream = self.board.streams.live(slot),
-                stream.pointee.session == Int32(self.slot)
+                self.owns(stream)
             else { continue }
             count += stream.pointee.memoryByteCount
         }
-        for slot in 0..<UInt32(self.board.flows.slotCount) {
+        for slot in self.board.flows.slots {
             guard let flow = self.board.flows.live(slot), flow.pointee.channel == nil,
-                flow.pointee.session == Int32(self.slot)
+                self.owns(flow)
             else { continue }
             count += flow.pointee.memoryByteCount
         }

@@ -321,7 +321,7 @@ extension PeerSession {
     private func deliverRecovered(_ flow: FlowPointer, at now: Instant) {
         let roundTrip = self.recovery.smoothedRTT
         let age = max(roundTrip + roundTrip / 2, Self.recoveryLifetime)
-        let oldest = Instant(nanoseconds: now.nanoseconds - min(now.nanoseconds, age.nanoseconds))
+        let oldest = now - age
         while let (number, message) = flow.pointee.decoder?.nextRecovered(siblingsSince: oldest) {
             guard flow.pointee.arrivals.isNew(number) else { continue }
             self.board.counters.packetsRecovered &+= 1

@@ -148,7 +148,7 @@ extension PeerSession {
             place += 1
             guard frame.kind == .segment, let stream = self.board.streams.live(frame.slot),
                 stream.pointee.conversation == frame.id,
-                stream.pointee.session == Int32(self.slot), !stream.pointee.isReset
+                self.owns(stream), !stream.pointee.isReset
             else { continue }
             if stream.pointee.sender.lose(frame.value) {
                 self.scheduleData(stream)
@@ -213,7 +213,7 @@ extension PeerSession {
         while let slot = self.control.first, packet.room >= self.controlByteCount(slot) {
             _ = self.control.popFirst()
             guard let stream = self.board.streams.live(slot), stream.pointee.isInControlQueue,
-                stream.pointee.session == Int32(self.slot)
+                self.owns(stream)
             else { continue }
             stream.pointee.isInControlQueue = false
             self.writeControl(of: stream, to: &packet)

@@ -22,7 +22,7 @@ extension PeerSession {
         packet.writer.cursor.initializeMemory(as: UInt8.self, repeating: 0, count: filler)
         packet.writer.count += filler
         packet.flags = [.ackEliciting, .isProbe]
-        self.note(.mtuProbe, slot: 0, id: 0, value: UInt32(size), in: packet)
+        self.note(.mtuProbe, slot: 0, id: 0, value: UInt32(clamping: size), in: packet)
         let length = self.seal(packet, at: now)
         self.mtu.probeSent(size)
         self.board.countSent(packets: 1, bytes: length)

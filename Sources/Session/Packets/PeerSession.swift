@@ -434,16 +434,24 @@ final class PeerSession {
         self.scheduleControl(stream, pending)
     }
 
+    func owns(_ stream: StreamPointer) -> Bool {
+        stream.pointee.session == Int32(clamping: self.slot)
+    }
+
+    func owns(_ flow: FlowPointer) -> Bool {
+        flow.pointee.session == Int32(clamping: self.slot)
+    }
+
     private func stream(_ frame: FrameRecord) -> StreamPointer? {
         guard let stream = self.board.streams.live(frame.slot),
-            stream.pointee.conversation == frame.id, stream.pointee.session == Int32(self.slot)
+            stream.pointee.conversation == frame.id, self.owns(stream)
         else { return nil }
         return stream
     }
 
     private func flow(_ frame: FrameRecord) -> FlowPointer? {
         guard let flow = self.board.flows.live(frame.slot), flow.pointee.id == frame.id,
-            flow.pointee.session == Int32(self.slot)
+            self.owns(flow)
         else { return nil }
         return flow
     }

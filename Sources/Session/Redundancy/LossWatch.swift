@@ -63,7 +63,7 @@ struct LossWatch: ~Copyable {
             .milliseconds(800)
         )
         guard now.nanoseconds > patience.nanoseconds else { return }
-        self.bursts.settle(before: Instant(nanoseconds: now.nanoseconds - patience.nanoseconds))
+        self.bursts.settle(before: now - patience)
         self.counters.expected = self.bursts.expected
         self.counters.missing = self.bursts.missing
         self.counters.burstMilliseconds = self.bursts.burstMilliseconds

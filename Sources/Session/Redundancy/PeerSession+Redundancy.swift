@@ -109,8 +109,8 @@ extension PeerSession {
     private static let redundancyRoom = 128
 
     private func protectedFlow(_ slot: Int) -> FlowPointer? {
-        guard let flow = self.board.flows.live(UInt32(slot)),
-            flow.pointee.session == Int32(self.slot), flow.pointee.protection != nil
+        guard let flow = self.board.flows.live(UInt32(clamping: slot)),
+            self.owns(flow), flow.pointee.protection != nil
         else {
             self.protection.set(slot, to: .never)
             self.riders.set(slot, to: .never)
@@ -168,7 +168,7 @@ extension PeerSession {
     ) {
         guard let stream = self.board.streams.live(entry.slot),
             stream.pointee.conversation == entry.conversation,
-            stream.pointee.session == Int32(self.slot), !stream.pointee.isReset,
+            self.owns(stream), !stream.pointee.isReset,
             stream.pointee.isOpenAcknowledged || !self.isClient,
             let segment = stream.pointee.sender.outstanding(entry.number),
             segment.byteCount <= SegmentCopies.segmentByteLimit,

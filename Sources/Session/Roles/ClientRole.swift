@@ -158,13 +158,14 @@ final class ClientRole {
         guard !self.isStopped, !self.servers.isEmpty else { return }
         self.attemptStartedAt = now
         self.retryAt = .never
+        let sinceStart = now.since(Instant(nanoseconds: 0)).milliseconds
         self.initiator.start(
             localIndex: localIndex,
             routeIndex: routeIndex,
             hello: Hello(
                 instance: self.instance,
                 maximumPacketSize: UInt16(clamping: self.settings.maximumPacketSize ?? 1472),
-                unixMilliseconds: self.settings.wallClockOffset &+ now.nanoseconds / 1_000_000
+                unixMilliseconds: self.settings.wallClockOffset &+ sinceStart
             ),
             at: now
         )
@@ -386,7 +387,7 @@ extension Engine {
         client.lastServer = client.server
         self.board.post(.sessionUp(session.handle, session.info))
         self.adoptWaiting(client, session)
-        for slot in 0..<UInt32(self.board.flows.slotCount) {
+        for slot in self.board.flows.slots {
             if let flow = self.board.flows.live(slot), flow.pointee.session < 0 {
                 session.adopt(flow, at: now)
             }

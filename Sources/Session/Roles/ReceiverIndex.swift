@@ -11,14 +11,14 @@ struct ReceiverIndex {
         let plain =
             UInt32(truncatingIfNeeded: worker) << 24
             | UInt32(truncatingIfNeeded: generation & 15) << 20 | chance & 0xF_FFFF
-        var left = UInt16(plain >> 16)
+        var left = UInt16(plain >> 16)  // bound: half of 32 bits
         var right = UInt16(truncatingIfNeeded: plain)
         for round in 0..<4 { (left, right) = (right, left ^ self.mix(right, round)) }
-        return UInt32(left) << 16 | UInt32(right)
+        return UInt32(clamping: left) << 16 | UInt32(clamping: right)
     }
 
     func owner(of index: UInt32) -> (worker: Int, generation: Int) {
-        var left = UInt16(index >> 16)
+        var left = UInt16(index >> 16)  // bound: half of 32 bits
         var right = UInt16(truncatingIfNeeded: index)
         for round in (0..<4).reversed() { (left, right) = (right ^ self.mix(left, round), left) }
         return (Int(left >> 8), Int(left >> 4 & 15))

@@ -171,7 +171,7 @@ extension Engine {
         at now: Instant
     ) -> Bool {
         let victim = self.board.flows.leastUsed(
-            session: Int32(session.slot),
+            session: Int32(clamping: session.slot),
             silentFor: patience,
             at: now
         )

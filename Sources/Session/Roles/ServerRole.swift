@@ -222,16 +222,16 @@ extension Engine {
             peer.mayUse(request.service)
                 && directory.service(request.service, request.serviceProtocol) != nil
         }
-        for slot in 0..<UInt32(self.board.streams.slotCount) {
+        for slot in self.board.streams.slots {
             guard let stream = self.board.streams.live(slot), !stream.pointee.isReset,
-                stream.pointee.session == Int32(session.slot), !isAllowed(stream.pointee.request)
+                session.owns(stream), !isAllowed(stream.pointee.request)
             else { continue }
             session.announceEnd(stream, .reload)
             session.reset(stream, reason: .serviceForbidden)
         }
-        for slot in 0..<UInt32(self.board.flows.slotCount) {
+        for slot in self.board.flows.slots {
             guard let flow = self.board.flows.live(slot), flow.pointee.channel == nil,
-                flow.pointee.session == Int32(session.slot), !isAllowed(flow.pointee.request)
+                session.owns(flow), !isAllowed(flow.pointee.request)
             else { continue }
             _ = session.refuse(ChannelKind.flow, flow.pointee.id, .serviceForbidden)
             session.detach(flow)

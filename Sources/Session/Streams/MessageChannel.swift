@@ -8,7 +8,7 @@ import Primitives
 extension PeerSession {
     /// Client: gives a reliable flow a conversation of its own, and that what waited.
     func adoptReliable(_ flow: FlowPointer, at now: Instant) {
-        flow.pointee.session = Int32(self.slot)
+        flow.pointee.session = Int32(clamping: self.slot)
         let stream = self.board.streams.allocate(
             flow.pointee.request,
             limits: self.board.limits,
@@ -32,7 +32,7 @@ extension PeerSession {
 
     /// Server: the flow at the other end of a conversation that a client opened for messages.
     func attachReliable(_ flow: FlowPointer, to stream: StreamPointer) {
-        flow.pointee.session = Int32(self.slot)
+        flow.pointee.session = Int32(clamping: self.slot)
         flow.pointee.channel = stream.pointee.slot
         stream.pointee.messageFlow = flow.pointee.slot
     }
@@ -42,7 +42,7 @@ extension PeerSession {
         guard let stream = self.channel(of: flow),
             stream.pointee.sender.room(allowance: self.allowance) >= message.count + 2
         else { return self.board.drop(.flowQueueFull) }
-        withUnsafeBytes(of: UInt16(message.count).littleEndian) { length in
+        withUnsafeBytes(of: UInt16(message.count).littleEndian) { length in  // bound: a datagram
             let taken = stream.pointee.sender.write(length) + stream.pointee.sender.write(message)
             precondition(taken == message.count + 2)
         }

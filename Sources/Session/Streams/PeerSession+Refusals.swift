@@ -31,9 +31,9 @@ extension PeerSession {
             self.writeReset(refusal.kind, refusal.id, refusal.reason, to: &packet)
             self.note(
                 .refusal,
-                slot: UInt32(refusal.kind),
+                slot: UInt32(clamping: refusal.kind),
                 id: refusal.id,
-                value: UInt32(refusal.reason.rawValue),
+                value: UInt32(clamping: refusal.reason.rawValue),
                 in: packet
             )
         }

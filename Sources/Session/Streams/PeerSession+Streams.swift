@@ -5,7 +5,7 @@ import Recovery
 /// The streams of a session: joining, scheduling, ending.
 extension PeerSession {
     func attach(_ stream: StreamPointer, conversation: UInt32) {
-        stream.pointee.session = Int32(self.slot)
+        stream.pointee.session = Int32(clamping: self.slot)
         stream.pointee.conversation = conversation
         self.conversations.insert(conversation, stream.pointee.slot)
         self.settleMemory(of: stream)
@@ -42,7 +42,7 @@ extension PeerSession {
         guard self.control.count > most || self.ended.count > most || self.rounds.count > 3 * most
         else { return }
         let isMine = { [board, slot] (stream: UInt32) in
-            board.streams.live(stream).map { $0.pointee.session == Int32(slot) } ?? false
+            board.streams.live(stream).map { $0.pointee.session == Int32(clamping: slot) } ?? false
         }
         self.control.keepFirst { stream in
             isMine(stream) && self.board.streams[stream].pointee.isInControlQueue
@@ -124,7 +124,7 @@ extension PeerSession {
     func finishEnded() {
         while let slot = self.ended.popFirst() {
             guard let stream = self.board.streams.live(slot),
-                stream.pointee.session == Int32(self.slot)
+                self.owns(stream)
             else { continue }
             self.finishIfDone(stream)
         }
@@ -163,9 +163,9 @@ extension PeerSession {
 
     /// The session is over: no stream of it can be carried on.
     func dropStreams(reason: ResetReason) {
-        for slot in 0..<UInt32(self.board.streams.slotCount) {
+        for slot in self.board.streams.slots {
             guard let stream = self.board.streams.live(slot),
-                stream.pointee.session == Int32(self.slot)
+                self.owns(stream)
             else { continue }
             if !stream.pointee.isReset { self.announceEnd(stream, reason) }
             self.release(stream)

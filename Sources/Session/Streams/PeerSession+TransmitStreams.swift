@@ -14,7 +14,7 @@ extension PeerSession {
             let (slot, tier) = self.rounds.first(includingOthers: others)
         {
             guard let stream = self.board.streams.live(slot), stream.pointee.isInDataQueue,
-                stream.pointee.tier == tier, stream.pointee.session == Int32(self.slot),
+                stream.pointee.tier == tier, self.owns(stream),
                 !stream.pointee.isReset
             else {
                 self.rounds.removeFirst(tier)
@@ -125,7 +125,7 @@ extension PeerSession {
         packet.writer.write(segment.number)
         packet.writer.write(UInt32(truncatingIfNeeded: segment.segmentOffset))
         guard !isWhole else { return }
-        packet.writer.write(UInt16(segment.segmentByteCount))
+        packet.writer.write(UInt16(segment.segmentByteCount))  // bound: a segment's 16 bits
         packet.writer.write(segment.part.first)
     }
 }

@@ -183,13 +183,13 @@ final class StreamTable {
 
     deinit {
         for slot in self.isLive.indices where self.isLive[slot] {
-            self[UInt32(slot)].deinitialize(count: 1)
+            self[UInt32(clamping: slot)].deinitialize(count: 1)
         }
         for page in self.pages { page.deallocate() }
     }
 
-    /// One past the highest slot ever used.
-    var slotCount: Int { self.generations.count }
+    /// Every slot ever used.
+    var slots: Range<UInt32> { 0..<UInt32(clamping: self.generations.count) }
     var isFull: Bool { self.count >= self.limit }
 
     subscript(slot: UInt32) -> StreamPointer {
@@ -199,7 +199,7 @@ final class StreamTable {
     func allocate(_ request: OpenRequest, limits: EngineLimits, at now: Instant) -> StreamPointer? {
         guard self.count < self.limit else { return nil }
         if self.free.isEmpty {
-            let slot = UInt32(self.generations.count)
+            let slot = UInt32(clamping: self.generations.count)
             if Int(slot) % Self.pageSize == 0 {
                 self.pages.append(.allocate(capacity: Self.pageSize))
             }
@@ -243,7 +243,7 @@ final class StreamTable {
     func sample(_ look: (StreamPointer) -> Void) {
         for _ in 0..<min(Self.sampleSize, self.generations.count) {
             self.sampled = (self.sampled + 1) % self.generations.count
-            if let stream = self.live(UInt32(self.sampled)) { look(stream) }
+            if let stream = self.live(UInt32(clamping: self.sampled)) { look(stream) }
         }
     }
 
