@@ -96,7 +96,7 @@ let package = Package(
         ),
 
         // Layer 3t: the engine in a simulated internet.
-        module("Simulation", ["Netem", "Primitives", "Sealing", "Session"]),
+        module("Simulation", ["Netem", "Primitives", "Recovery", "Sealing", "Session"]),
         module(
             "Trials",
             ["Erasure", "Netem", "Primitives", "Recovery", "Sealing", "Session"]
