@@ -16,7 +16,7 @@ public struct FairleadCommand: ParsableCommand {
         subcommands: [
             KeygenCommand.self, PubkeyCommand.self, CheckCommand.self, StatusCommand.self,
             DrainCommand.self, UndrainCommand.self, DoctorCommand.self, RoutesCommand.self,
-            LabCommand.self, VersionCommand.self, HelpCommand.self,
+            ImportCommand.self, LabCommand.self, VersionCommand.self, HelpCommand.self,
         ]
     )
 

@@ -1,3 +1,5 @@
+import Configuration
+
 /// What to do with a new key, as lines to paste.
 enum KeygenAdvice {
     static func text(path: String, publicKey: String) -> String {
@@ -18,7 +20,7 @@ enum KeygenAdvice {
     private static func shown(_ path: String) -> String {
         let unit = ["server", "client"].first { path == "/etc/fairlead/\($0).key" }
         let named = unit.map { "/run/credentials/fairlead-\($0).service/\($0).key" }
-        return Self.quoted(named ?? path)
+        return TOMLText.quoted(named ?? path)
     }
 
     /// The folder above `path` that a web server is likely to serve; `nil` if there is none.
@@ -31,19 +33,5 @@ enum KeygenAdvice {
             }
         }
         return nil
-    }
-
-    /// A basic string of TOML.
-    private static func quoted(_ text: String) -> String {
-        var result = ""
-        for scalar in text.unicodeScalars {
-            switch scalar.value {
-            case 0x22, 0x5C: result += "\\\(scalar)"
-            case 0..<0x20, 0x7F:
-                result += "\\u00" + (scalar.value < 16 ? "0" : "") + String(scalar.value, radix: 16)
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return "\"\(result)\""
     }
 }

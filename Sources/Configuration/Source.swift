@@ -46,11 +46,11 @@ struct Source {
         self.folder = folder
     }
 
-    /// Reads the file at `path`.
-    init(path: String) throws(ConfigurationError) {
+    /// Reads the file at `path`; `language` is what messages say it should be written in.
+    init(path: String, language: String = "TOML") throws(ConfigurationError) {
         let folder = path.lastIndex(of: "/").map { String(path[...$0].dropLast()) }
         do {
-            let text = try Self.contents(of: path)
+            let text = try Self.contents(of: path, language)
             // An absolute path without a folder lies in the root.
             self.init(text: text, file: path, folder: folder == "" ? "/" : folder ?? "")
         } catch {
@@ -136,8 +136,11 @@ struct Source {
         return value
     }
 
-    private static func contents(of path: String) throws(Complaint) -> String {
-        let expected = "a readable text file in TOML of at most 1 MiB"
+    private static func contents(
+        of path: String,
+        _ language: String
+    ) throws(Complaint) -> String {
+        let expected = "a readable text file in \(language) of at most 1 MiB"
         let wrong = { (got: String) in
             Complaint(line: 1, key: "file", got: got, expected: expected)
         }

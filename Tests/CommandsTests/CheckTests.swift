@@ -225,7 +225,8 @@ import Testing
         let commands = [
             ["keygen"], ["pubkey"], ["check"], ["status"], ["drain"], ["undrain"], ["doctor"],
             ["routes"], ["routes", "print"], ["routes", "install"], ["routes", "remove"], ["lab"],
-            ["lab", "list"], ["lab", "run"], ["version"], [],
+            ["lab", "list"], ["lab", "run"], ["import"], ["import", "kcptun"], ["import", "frp"],
+            ["version"], [],
         ]
         for words in commands {
             let help = try Program.run("fairlead", words + ["--help"], in: "/tmp")
