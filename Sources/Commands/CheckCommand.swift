@@ -61,8 +61,8 @@ struct CheckCommand: ParsableCommand {
 
     private func readServer(_ path: String, into reading: inout Reading) {
         do throws(ConfigurationError) {
-            let group = self.keyOptions.groupReadableKeys
-            let loaded = try ServerConfiguration.load(path: path, groupReadableKeys: group)
+            let mode = self.keyOptions.mode
+            let loaded = try ServerConfiguration.load(path: path, keyMode: mode)
             let own = loaded.privateKey.publicKey
             let warnings = loaded.configuration.warnings(besides: own)
             Terminal.warn(warnings.map { "\(path): \($0)" })
@@ -74,8 +74,8 @@ struct CheckCommand: ParsableCommand {
 
     private func readClient(_ path: String, into reading: inout Reading) {
         do throws(ConfigurationError) {
-            let group = self.keyOptions.groupReadableKeys
-            let loaded = try ClientConfiguration.load(path: path, groupReadableKeys: group)
+            let mode = self.keyOptions.mode
+            let loaded = try ClientConfiguration.load(path: path, keyMode: mode)
             Terminal.warn(loaded.configuration.warnings.map { "\(path): \($0)" })
             reading.clients.append((path, loaded))
         } catch {

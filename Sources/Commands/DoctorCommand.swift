@@ -56,8 +56,8 @@ struct DoctorCommand: ParsableCommand {
     ) throws -> [DoctorFinding] {
         let configuration: ServerConfiguration
         do throws(ConfigurationError) {
-            let group = self.keyOptions.groupReadableKeys
-            let loaded = try ServerConfiguration.load(path: path, groupReadableKeys: group)
+            let mode = self.keyOptions.mode
+            let loaded = try ServerConfiguration.load(path: path, keyMode: mode)
             configuration = loaded.configuration
         } catch {
             throw RunOptions.refuse(error)
@@ -129,8 +129,8 @@ struct DoctorCommand: ParsableCommand {
     ) throws -> [DoctorFinding] {
         let loaded: LoadedConfiguration<ClientConfiguration>
         do throws(ConfigurationError) {
-            let group = self.keyOptions.groupReadableKeys
-            loaded = try ClientConfiguration.load(path: path, groupReadableKeys: group)
+            let mode = self.keyOptions.mode
+            loaded = try ClientConfiguration.load(path: path, keyMode: mode)
         } catch {
             throw RunOptions.refuse(error)
         }

@@ -38,7 +38,7 @@ public struct ServerCommand: ParsableCommand {
     private func load() throws(ConfigurationError) -> LoadedConfiguration<ServerConfiguration> {
         try ServerConfiguration.load(
             path: self.options.config,
-            groupReadableKeys: self.options.keyOptions.groupReadableKeys
+            keyMode: self.options.keyOptions.mode
         )
     }
 }
@@ -79,7 +79,7 @@ public struct ClientCommand: ParsableCommand {
     private func load() throws(ConfigurationError) -> LoadedConfiguration<ClientConfiguration> {
         try ClientConfiguration.load(
             path: self.options.config,
-            groupReadableKeys: self.options.keyOptions.groupReadableKeys
+            keyMode: self.options.keyOptions.mode
         )
     }
 }

@@ -12,13 +12,13 @@ enum EndProcess {
         _ options: RunOptions
     ) -> Int32 {
         let path = options.config
-        let group = options.keyOptions.groupReadableKeys
+        let mode = options.keyOptions.mode
         let configuration = loaded.configuration
         let pages = AdminPages(address: configuration.admin, hosts: configuration.adminHosts)
         return Self.run(pages, configuration.control, options) { log in
             let process = try ServerProcess(loaded, log: log) {
                 Self.outcome { () throws(ConfigurationError) in
-                    try ServerConfiguration.load(path: path, groupReadableKeys: group)
+                    try ServerConfiguration.load(path: path, keyMode: mode)
                 }
             }
             return RunningEnd(
@@ -36,13 +36,13 @@ enum EndProcess {
         _ options: RunOptions
     ) -> Int32 {
         let path = options.config
-        let group = options.keyOptions.groupReadableKeys
+        let mode = options.keyOptions.mode
         let configuration = loaded.configuration
         let pages = AdminPages(address: configuration.admin, hosts: configuration.adminHosts)
         return Self.run(pages, configuration.control, options) { log in
             let process = try ClientProcess(loaded, log: log) {
                 Self.outcome { () throws(ConfigurationError) in
-                    try ClientConfiguration.load(path: path, groupReadableKeys: group)
+                    try ClientConfiguration.load(path: path, keyMode: mode)
                 }
             }
             return RunningEnd(

@@ -127,17 +127,11 @@ struct PubkeyCommand: ParsableCommand {
     func run() throws {
         let file = KeyFile(path: self.path, location: self.path)
         do throws(KeyFileRefusal) {
-            let key = try file.load(groupReadable: self.keyOptions.groupReadableKeys)
+            let key = try file.load(self.keyOptions.mode)
             Terminal.print(key.publicKey.description)
         } catch {
             Terminal.complain("fairlead pubkey: \(error)")
             throw CommandExit.failure
         }
     }
-}
-
-/// What every command that reads private keys understands.
-struct KeyOptions: ParsableArguments {
-    @Flag(help: "Accept private key files that their group can read (mode 0640).")
-    var groupReadableKeys = false
 }

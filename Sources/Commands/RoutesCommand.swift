@@ -70,8 +70,8 @@ struct RoutesPrintCommand: ParsableCommand {
 
     private func printClient(_ path: String) throws {
         do throws(ConfigurationError) {
-            let group = self.keyOptions.groupReadableKeys
-            let loaded = try ClientConfiguration.load(path: path, groupReadableKeys: group)
+            let mode = self.keyOptions.mode
+            let loaded = try ClientConfiguration.load(path: path, keyMode: mode)
             let listeners = loaded.configuration.transparentListeners
             for line in TransparentInput.commands(for: listeners) { Terminal.print(line) }
             guard listeners.isEmpty else { return }
@@ -86,8 +86,8 @@ struct RoutesPrintCommand: ParsableCommand {
 enum ServerRoutes {
     static func services(_ path: String, _ keys: KeyOptions) throws -> TransparentServices {
         do throws(ConfigurationError) {
-            let group = keys.groupReadableKeys
-            let loaded = try ServerConfiguration.load(path: path, groupReadableKeys: group)
+            let mode = keys.mode
+            let loaded = try ServerConfiguration.load(path: path, keyMode: mode)
             return TransparentServices(loaded.configuration)
         } catch {
             throw RunOptions.refuse(error)

@@ -16,10 +16,9 @@ public struct KeyFile: Hashable, Sendable {
 
     /// Reads a private key, if its file is one that nobody else could have read.
     ///
-    /// Never follows a link, never waits for a pipe. `groupReadable` lets the group read the file,
-    /// which is how service managers hand out secrets; others never may.
-    public func load(groupReadable: Bool = false) throws(KeyFileRefusal) -> SecretKey {
-        let text = try self.read(.secret, groupReadable: groupReadable)
+    /// Follows links where nobody else may change them; never waits for a pipe.
+    public func load(_ mode: KeyMode = .strict) throws(KeyFileRefusal) -> SecretKey {
+        let text = try self.read(.secret, mode)
         do throws(KeyFileError) {
             return try SecretKey(keyFileText: text)
         } catch {
@@ -28,8 +27,8 @@ public struct KeyFile: Hashable, Sendable {
     }
 
     /// Reads a preshared key, by the same rules.
-    public func loadPreshared(groupReadable: Bool = false) throws(KeyFileRefusal) -> PresharedKey {
-        let text = try self.read(.preshared, groupReadable: groupReadable)
+    public func loadPreshared(_ mode: KeyMode = .strict) throws(KeyFileRefusal) -> PresharedKey {
+        let text = try self.read(.preshared, mode)
         do throws(KeyFileError) {
             return try PresharedKey(keyFileText: text)
         } catch {
@@ -41,30 +40,49 @@ public struct KeyFile: Hashable, Sendable {
         self.refusal("in which \(error)", "a key file as \(writers) writes it")
     }
 
-    private func read(
-        _ kind: KeyKind,
-        groupReadable: Bool
-    ) throws(KeyFileRefusal) -> String {
-        let descriptor = open(self.location, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
-        guard descriptor >= 0 else { throw self.refusal(errno: errno, kind) }
+    private func read(_ kind: KeyKind, _ mode: KeyMode) throws(KeyFileRefusal) -> String {
+        let descriptor = try self.open(kind)
         defer { close(descriptor) }
         var status = stat()
         guard fstat(descriptor, &status) == 0 else { throw self.refusal(errno: errno, kind) }
-        try self.check(mode: status.st_mode, groupReadable: groupReadable)
+        try self.check(status.st_mode, mode)
         return try self.text(of: descriptor, kind)
     }
 
-    private func check(mode: mode_t, groupReadable: Bool) throws(KeyFileRefusal) {
-        guard mode & S_IFMT == S_IFREG else {
+    private func open(_ kind: KeyKind) throws(KeyFileRefusal) -> Int32 {
+        let flags = O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK
+        let descriptor = Glibc.open(self.location, flags)
+        if descriptor >= 0 { return descriptor }
+        guard errno == ELOOP else { throw self.refusal(errno: errno, kind) }
+        do throws(LinkWalk.Obstacle) {
+            return try LinkWalk.open(self.location)
+        } catch {
+            switch error {
+            case .failed(let code): throw self.refusal(errno: code, kind)
+            case .unsafe(let path, let how):
+                throw self.refusal(
+                    "which is a symbolic link by way of \(Complaint.oneLine(path)), \(how)",
+                    "links and folders that only root and this user (uid \(geteuid())) may change"
+                )
+            }
+        }
+    }
+
+    private func check(_ held: mode_t, _ mode: KeyMode) throws(KeyFileRefusal) {
+        guard held & S_IFMT == S_IFREG else {
             throw self.refusal("which is no ordinary file", "the path of a key file")
         }
-        let forbidden: mode_t = groupReadable ? 0o037 : 0o077
-        guard mode & forbidden != 0 else { return }
-        let digits = String(mode & 0o7777, radix: 8)
+        guard held & mode.forbidden != 0 else { return }
+        let digits = String(held & 0o7777, radix: 8)
         let octal = String(repeating: "0", count: max(0, 4 - digits.count)) + digits
-        let wanted = groupReadable ? "its owner and group can read" : "only its owner can read"
-        let command = "chmod \(groupReadable ? "640" : "600") \(Complaint.oneLine(self.location))"
-        throw self.refusal("with mode \(octal)", "a file that \(wanted): \(command)")
+        let command = "\(mode.command) \(Complaint.oneLine(self.location))"
+        let other = KeyMode.accepting(held).map {
+            ", or --key-mode \($0) where the mode cannot be changed"
+        }
+        throw self.refusal(
+            "with mode \(octal)",
+            "\(mode.wanted): \(command)\(other ?? "")"
+        )
     }
 
     private func text(
@@ -107,7 +125,8 @@ public struct KeyFile: Hashable, Sendable {
                     + (kind == .preshared ? "--preshared " : "")
                     + Complaint.oneLine(self.location)
             )
-        case ELOOP: self.refusal("which is a symbolic link", "the path of the key file itself")
+        case ELOOP:
+            self.refusal("which is too many symbolic links", "at most 16 on the way to a key file")
         case EACCES, EPERM:
             self.refusal(
                 "which this user may not read",

@@ -15,12 +15,12 @@ extension ServerConfiguration: ReadableConfiguration {
 
     /// Reads and checks a file and loads the keys it names, opening nothing else.
     ///
-    /// `groupReadableKeys` lets the group read the key files.
+    /// `keyMode`: who may be able to read the key files.
     public static func load(
         path: String,
-        groupReadableKeys: Bool = false
+        keyMode: KeyMode = .strict
     ) throws(ConfigurationError) -> LoadedConfiguration<Self> {
-        try Source(path: path).load(groupReadableKeys: groupReadableKeys)
+        try Source(path: path).load(keyMode: keyMode)
     }
 
     static let kind = FileKind.server

@@ -65,7 +65,7 @@ struct Source {
 
     /// Parses the text and loads the keys; a complaint about a key stands among the others.
     func load<Value: ReadableConfiguration>(
-        groupReadableKeys: Bool
+        keyMode: KeyMode
     ) throws(ConfigurationError) -> LoadedConfiguration<Value> {
         try self.read(Value.kind.place) { root -> LoadedConfiguration<Value>? in
             let value = Value(root, folder: self.folder)
@@ -75,13 +75,13 @@ struct Source {
             }
             root.checkControlFolder(relativeTo: self.folder)
             let shared = Value.presharedPlaces(root).compactMap {
-                self.presharedKey($0.section, of: $0.holder, groupReadableKeys)
+                self.presharedKey($0.section, of: $0.holder, keyMode)
             }
             guard let file = root.quietKeyFile("private_key", relativeTo: self.folder) else {
                 return nil
             }
             do throws(KeyFileRefusal) {
-                let key = try file.load(groupReadable: groupReadableKeys)
+                let key = try file.load(keyMode)
                 for place in Value.presharedPlaces(root) {
                     place.section.checkHolder(place.holder, against: key, in: Value.kind)
                 }
@@ -102,12 +102,12 @@ struct Source {
     private func presharedKey(
         _ section: Section,
         of holder: String,
-        _ groupReadable: Bool
+        _ keyMode: KeyMode
     ) -> (PublicKey, PresharedKey)? {
         let file = section.quietKeyFile("preshared_key", relativeTo: self.folder)
         guard let file else { return nil }
         do throws(KeyFileRefusal) {
-            let key = try file.loadPreshared(groupReadable: groupReadable)
+            let key = try file.loadPreshared(keyMode)
             guard case .string(let text)? = section[holder]?.value else { return nil }
             return PublicKey(base64: text).map { ($0, key) }
         } catch {

@@ -102,8 +102,10 @@ extension KeyReference {
             .restart,
             help,
             "`fairlead keygen PATH` makes one. A relative path starts at the folder of the"
-                + " configuration file. A file that others can read is refused, and one that its"
-                + " group can read as well unless the program runs with `--group-readable-keys`.",
+                + " configuration file. A file that others can read is refused; `--key-mode group`"
+                + " and `--key-mode any` take what service managers and read-only mounts hand out."
+                + " A symbolic link is followed where only root and this user may change it and"
+                + " all that it leads through.",
             example: "private_key = \"keys/\(place.rawValue).key\""
         )
     }
