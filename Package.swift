@@ -61,6 +61,7 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/LebJe/TOMLKit", exact: "0.6.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-crypto", exact: "4.5.2"),
     ],
     targets: [
         // Layer 0: C declarations, never a decision.
@@ -102,8 +103,9 @@ let package = Package(
             ["Erasure", "Netem", "Primitives", "Recovery", "Sealing", "Session"]
         ),
 
-        // Layer 4: the kernel.
+        // Layer 4: the kernel, and cryptography that draws its own random bytes.
         module("LinuxIO", ["CLinuxShims", "Primitives"]),
+        module("PostQuantum", ["Sealing", .product(name: "Crypto", package: "swift-crypto")]),
 
         // Layer 5: words from and for humans, and the loop that runs the engine.
         module("Admin", ["LinuxIO", "Primitives"]),
@@ -162,12 +164,16 @@ let package = Package(
         tests("LinuxIO"),
         tests("Netem"),
         tests("Origin"),
+        tests("PostQuantum", ["Sealing", .product(name: "Crypto", package: "swift-crypto")]),
         .testTarget(name: "PrimitivesTests", dependencies: ["Primitives"], swiftSettings: strict),
         tests("Recovery"),
         tests("ReturnPath", ["LinuxIO"]),
         tests("Runtime", ["Configuration", "LinuxIO", "Origin", "Sealing", "Session"]),
         tests("Sealing", ["CSodium"]),
-        tests("Session", ["CPoison", "Compression", "Erasure", "KCP", "Recovery", "Sealing"]),
+        tests(
+            "Session",
+            ["CPoison", "Compression", "Erasure", "KCP", "PostQuantum", "Recovery", "Sealing"]
+        ),
         tests("Simulation", ["CPoison"]),
         tests("Trials", ["Erasure", "Netem", "Recovery", "Session"]),
 

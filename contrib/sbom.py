@@ -18,6 +18,10 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PACKAGES = {
     "tomlkit": ("TOMLKit", "MIT"),
     "swift-argument-parser": ("swift-argument-parser", "Apache-2.0"),
+    # Of its own code and of the BoringSSL in it; only Crypto is linked. swift-asn1 is fetched for a
+    # product that is not used.
+    "swift-asn1": ("swift-asn1", "Apache-2.0"),
+    "swift-crypto": ("swift-crypto", "Apache-2.0"),
 }
 # Headers at build time, the shared library at run time.
 LIBRARIES = {

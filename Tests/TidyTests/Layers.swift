@@ -21,6 +21,7 @@ enum Layers {
         table["Session"] = Self.words.union(Self.ideas).subtracting(["Netem"])
         table["Simulation"] = Self.words.union(Self.ideas).union(["Session"])
         table["Trials"] = table["Simulation"]
+        table["PostQuantum"] = ["Crypto", "Sealing"]
         table["LinuxIO"] = Self.words.union(Self.system).union(["CLinuxShims", "SystemPackage"])
         table["Configuration"] = Self.words.union(Self.ideas).union(Self.system)
             .union(["TOMLKit", "Foundation"])
@@ -28,8 +29,8 @@ enum Layers {
         table["ReturnPath"] = Self.words.union(Self.system).union(["LinuxIO"])
         let engine = Self.pure.subtracting(["Simulation", "Trials", "Netem"])
         table["Runtime"] = engine.union(Self.system).union([
-            "Admin", "CLinuxShims", "Collections", "Configuration", "LinuxIO", "ReturnPath",
-            "SystemPackage",
+            "Admin", "CLinuxShims", "Collections", "Configuration", "LinuxIO", "PostQuantum",
+            "ReturnPath", "SystemPackage",
         ])
         let kernel: Set<String> = [
             "Admin", "CLinuxShims", "Configuration", "LinuxIO", "ReturnPath", "Runtime",
@@ -37,7 +38,7 @@ enum Layers {
         table["Lab"] = Self.pure.union(Self.system).union(kernel)
             .union(["CLab", "TOMLKit"])
         table["Commands"] = Self.pure.union(Self.system).union(kernel)
-            .union(["ArgumentParser", "Foundation", "Lab"])
+            .union(["ArgumentParser", "Foundation", "Lab", "PostQuantum"])
         let outermost = kernel.union(Self.system).union(["ArgumentParser", "Commands"])
         for program in ["fairlead", "fairlead-client", "fairlead-server"] {
             table[program] = outermost.union(Self.words)
