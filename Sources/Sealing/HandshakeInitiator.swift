@@ -30,6 +30,8 @@ public final class HandshakeInitiator {
     public private(set) var firstSentAt: Instant?
     /// What the server has to know besides its own key; a change acts on the next attempt.
     public var presharedKey: PresharedKey?
+    /// Likewise acts on the next attempt.
+    public var postQuantum = PostQuantumPolicy.off
     /// Whether this handshake had an answer that its keys do not open.
     ///
     /// The likely reason is another preshared key at the other end. Whoever knows both public keys
@@ -142,6 +144,7 @@ public final class HandshakeInitiator {
         self.hello = hello
         self.hello.ciphers = self.ciphers
         self.hello.preference = self.preference
+        self.hello.postQuantum = self.postQuantum
         self.startedAt = now
         self.dueAt = now
     }
@@ -392,6 +395,10 @@ public final class HandshakeInitiator {
         guard let cipher = answer.cipher, self.ciphers.contains(CipherSet(cipher)) else {
             return .refused(.cipherMismatch)
         }
+        let policy = self.hello.postQuantum
+        guard answer.strengthens ? policy != .off : policy != .require && !answer.insists else {
+            return .refused(.postQuantum)
+        }
         let (forward, backward) = attempt.noise.split()
         let keys = TransportKeys(
             cipher: cipher,
@@ -401,15 +408,23 @@ public final class HandshakeInitiator {
             arena: self.arena,
             mask: self.mask
         )
-        return .established(
-            EstablishedKeys(
-                keys: keys,
-                remoteIndex: answer.senderIndex,
-                localIndex: self.localIndex,
-                peerHello: hello,
-                continuesSession: answer.continuesSession,
-                handshakeHash: attempt.noise.handshakeHash
-            )
+        var established = EstablishedKeys(
+            keys: keys,
+            remoteIndex: answer.senderIndex,
+            localIndex: self.localIndex,
+            peerHello: hello,
+            continuesSession: answer.continuesSession,
+            handshakeHash: attempt.noise.handshakeHash
         )
+        if answer.strengthens {
+            established.ratchet = RatchetSecret(
+                of: attempt.noise,
+                cipher: cipher,
+                arena: self.arena,
+                mask: self.mask
+            )
+            established.requiresRatchet = policy == .require || answer.insists
+        }
+        return .established(established)
     }
 }

@@ -51,6 +51,8 @@ public final class HandshakeResponder {
     ///
     /// Ciphers and versions are filled in here.
     public var hello = Hello()
+    /// Whether this server strengthens keys, and insists on it.
+    public var postQuantum = PostQuantumPolicy.off
 
     private let local: SecretKey
     private let mask: HeaderMask
@@ -257,7 +259,7 @@ public final class HandshakeResponder {
             at: request.now
         )
         let keys = self.split(cipher)
-        let established = EstablishedKeys(
+        var established = EstablishedKeys(
             keys: keys,
             remoteIndex: Layout.index(at: Layout.senderIndex, of: request.base),
             localIndex: answer.senderIndex,
@@ -265,6 +267,15 @@ public final class HandshakeResponder {
             continuesSession: answer.continuesSession,
             handshakeHash: self.noise.handshakeHash
         )
+        if answer.strengthens {
+            established.ratchet = RatchetSecret(
+                of: self.noise,
+                cipher: cipher,
+                arena: self.arena,
+                mask: self.mask
+            )
+            established.requiresRatchet = answer.insists || hello.postQuantum == .require
+        }
         return .accepted(established, client: client, replyByteCount: byteCount)
     }
 
@@ -280,12 +291,16 @@ public final class HandshakeResponder {
         }
         answer.continuesSession = continues
         answer.cipher = self.ciphers.intersection(hello.ciphers).best
+        answer.strengthens = self.postQuantum != .off && hello.postQuantum != .off
+        answer.insists = self.postQuantum == .require
         if !(hello.minimumVersion...max(hello.minimumVersion, hello.maximumVersion)
             ~= Hello.version)
         {
             answer.refusal = .versionMismatch
         } else if answer.cipher == nil {
             answer.refusal = .cipherMismatch
+        } else if !answer.strengthens, answer.insists || hello.postQuantum == .require {
+            answer.refusal = .postQuantum
         }
         return (answer, presharedKey)
     }

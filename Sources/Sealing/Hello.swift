@@ -18,6 +18,8 @@ public struct Hello: Hashable, Sendable {
     public var unixMilliseconds: UInt64
     /// Which worker the sender would like to be served by; has no meaning to this module.
     public var workerHint: UInt32
+    /// Filled in likewise: whether this end strengthens its keys, and insists on it.
+    public var postQuantum = PostQuantumPolicy.off
 
     /// The only version there is.
     public static let version: UInt8 = 1
@@ -44,6 +46,8 @@ public struct Hello: Hashable, Sendable {
 public enum RefusalReason: UInt8, Sendable, CaseIterable {
     case unknownKey = 1
     case noPermission, cipherMismatch, versionMismatch, limit, keyExpired
+    /// One end insists on the post-quantum exchange that the other does not do.
+    case postQuantum
 
     public var label: String {
         switch self {
@@ -53,6 +57,7 @@ public enum RefusalReason: UInt8, Sendable, CaseIterable {
         case .versionMismatch: "version-mismatch"
         case .limit: "limit"
         case .keyExpired: "key-expired"
+        case .postQuantum: "post-quantum"
         }
     }
 }
@@ -62,6 +67,9 @@ struct Answer {
     var cipher: Cipher?
     var refusal: RefusalReason?
     var continuesSession = false
+    /// Whether the keys are to be strengthened, and whether the server insists on it.
+    var strengthens = false
+    var insists = false
     /// The server's receiver index once more, because the header is not part of Noise's transcript.
     var senderIndex: UInt32 = 0
 }
@@ -70,7 +78,7 @@ extension Hello {
     /// Writes the 32 bytes of an initiation's hello.
     ///
     /// `0 ms u64 | 8 instance u64 | 16 version u8, u8 | 18 size u16 | 20 ciphers u8, preference u8,
-    /// 0, 0 | 24 worker u32 | 28 0`
+    /// mechanisms u8 (1: ML-KEM-768), flags u8 (1: required) | 24 worker u32 | 28 0`
     func write(to target: UnsafeMutableRawPointer) {
         target.storeBytes(of: self.unixMilliseconds.littleEndian, as: UInt64.self)
         target.storeBytes(of: self.instance.littleEndian, toByteOffset: 8, as: UInt64.self)
@@ -80,7 +88,10 @@ extension Hello {
         target.storeBytes(of: size, toByteOffset: 18, as: UInt16.self)
         target.storeBytes(of: self.ciphers.rawValue, toByteOffset: 20, as: UInt8.self)
         target.storeBytes(of: self.preference.rawValue, toByteOffset: 21, as: UInt8.self)
-        target.storeBytes(of: 0, toByteOffset: 22, as: UInt16.self)
+        let mechanisms: UInt8 = self.postQuantum == .off ? 0 : 1
+        target.storeBytes(of: mechanisms, toByteOffset: 22, as: UInt8.self)
+        let flags: UInt8 = self.postQuantum == .require ? 1 : 0
+        target.storeBytes(of: flags, toByteOffset: 23, as: UInt8.self)
         target.storeBytes(of: self.workerHint.littleEndian, toByteOffset: 24, as: UInt32.self)
         target.storeBytes(of: 0, toByteOffset: 28, as: UInt32.self)
     }
@@ -93,6 +104,11 @@ extension Hello {
         self.ciphers = CipherSet(rawValue: source.load(fromByteOffset: 20, as: UInt8.self))
         let preference = source.load(fromByteOffset: 21, as: UInt8.self)
         self.preference = CipherPreference(rawValue: preference) ?? .auto
+        if source.load(fromByteOffset: 23, as: UInt8.self) & 1 == 1 {
+            self.postQuantum = .require
+        } else if source.load(fromByteOffset: 22, as: UInt8.self) & 1 == 1 {
+            self.postQuantum = .prefer
+        }
         let hint = source.loadUnaligned(fromByteOffset: 24, as: UInt32.self)
         self.workerHint = UInt32(littleEndian: hint)
     }
@@ -111,7 +127,8 @@ extension Hello {
     /// Writes the 32 bytes of a response's hello.
     ///
     /// `0 ms u64 | 8 instance u64 | 16 version u8, cipher u8 | 18 size u16 | 20 status u8 (0 or a
-    /// ``RefusalReason``), flags u8 (1: continues), 0, 0 | 24 sender index u32 | 28 0`
+    /// ``RefusalReason``), flags u8 (1: continues), mechanism u8 (1: ML-KEM-768), flags u8
+    /// (1: required) | 24 sender index u32 | 28 0`
     func write(answer: Answer, to target: UnsafeMutableRawPointer) {
         self.write(to: target)
         target.storeBytes(of: Self.version, toByteOffset: 16, as: UInt8.self)
@@ -119,6 +136,8 @@ extension Hello {
         target.storeBytes(of: answer.refusal?.rawValue ?? 0, toByteOffset: 20, as: UInt8.self)
         let flags: UInt8 = answer.continuesSession ? 1 : 0
         target.storeBytes(of: flags, toByteOffset: 21, as: UInt8.self)
+        target.storeBytes(of: answer.strengthens ? 1 : 0, toByteOffset: 22, as: UInt8.self)
+        target.storeBytes(of: answer.insists ? 1 : 0, toByteOffset: 23, as: UInt8.self)
         target.storeBytes(of: answer.senderIndex.littleEndian, toByteOffset: 24, as: UInt32.self)
     }
 
@@ -138,6 +157,8 @@ extension Hello {
         }
         hello.maximumVersion = hello.minimumVersion
         answer.continuesSession = source.load(fromByteOffset: 21, as: UInt8.self) & 1 == 1
+        answer.strengthens = source.load(fromByteOffset: 22, as: UInt8.self) == 1
+        answer.insists = source.load(fromByteOffset: 23, as: UInt8.self) & 1 == 1
         let index = source.loadUnaligned(fromByteOffset: 24, as: UInt32.self)
         answer.senderIndex = UInt32(littleEndian: index)
         return (hello, answer)
@@ -156,4 +177,8 @@ public struct EstablishedKeys {
     public var continuesSession: Bool
     /// The same 64 bytes at both ends, never secret: names the handshake.
     public var handshakeHash: [UInt8]
+    /// What stronger keys are made of, if both ends do that.
+    public var ratchet: RatchetSecret?
+    /// Whether one of them carries nothing of an application before.
+    public var requiresRatchet = false
 }

@@ -97,7 +97,7 @@ extension NoiseSession {
     }
 
     /// HKDF of §4.3 with the chaining key as salt.
-    private func hkdf(_ material: UnsafeRawPointer, _ byteCount: Int, outputs: Int) {
+    func hkdf(_ material: UnsafeRawPointer, _ byteCount: Int, outputs: Int) {
         let temporary = self.at(Field.temporaryKey)
         self.hmac(self.at(Field.chainingKey), material, byteCount, counter: nil, into: temporary)
         let first = self.at(Field.output1)

@@ -1,4 +1,5 @@
 import Primitives
+import Sealing
 import Session
 
 /// The two ends of a stream or flow.
@@ -77,6 +78,7 @@ struct ClientPlan: Sendable {
     var down: Weather
     var rebindings: [Instant] = []
     var restart: Instant?
+    var postQuantum = PostQuantumPolicy.off
 }
 
 /// A mistake made on purpose between engine and application, to see that the checks see it.

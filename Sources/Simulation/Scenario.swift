@@ -1,4 +1,5 @@
 import Primitives
+import Sealing
 import Session
 
 /// Everything that is decided before a history begins, drawn from its seed.
@@ -12,6 +13,7 @@ public struct Scenario: Sendable {
     /// When the kernel starts to give packets to other workers than before.
     var rehashes: [Instant] = []
     var serverRestart: Instant?
+    var postQuantum = PostQuantumPolicy.off
 
     /// When applications begin their last stream, restarts aside.
     static let span = Instant.Interval.seconds(8)
@@ -31,6 +33,7 @@ public struct Scenario: Sendable {
         for _ in 0...dice.below(10) { scenario.drawStream(from: &dice) }
         for _ in 0..<dice.below(5) { scenario.drawFlow(from: &dice) }
         scenario.drawAftermath(from: &dice)
+        scenario.drawPostQuantum()
         return scenario
     }
 
@@ -120,6 +123,24 @@ public struct Scenario: Sendable {
                 trafficClass: [.auto, .interactive, .realtime, .bulk][Int(dice.below(4))]
             )
         )
+    }
+
+    /// Policies that go together, from dice of their own: the rest of a history stays as it was.
+    private mutating func drawPostQuantum() {
+        var dice = SeededGenerator(seed: self.seed &* 0x9E37_79B9 &+ 2)
+        self.postQuantum = PostQuantumPolicy.allCases[Int(dice.below(3))]
+        for client in self.clients.indices {
+            let choices = PostQuantumPolicy.allCases.filter {
+                $0 == .prefer || self.postQuantum == .prefer || $0 == self.postQuantum
+            }
+            self.clients[client].postQuantum = choices[Int(dice.below(UInt64(choices.count)))]
+        }
+    }
+
+    /// Whether a client's sessions are post-quantum from their first byte on, some time, or never.
+    func postQuantum(of client: Int) -> PostQuantumPolicy {
+        let both = [self.postQuantum, self.clients[client].postQuantum]
+        return both.contains(.off) ? .off : both.contains(.require) ? .require : .prefer
     }
 
     /// After a restart each client it concerns opens another stream, which has to succeed.

@@ -1,5 +1,6 @@
 import Netem
 import Primitives
+import Sealing
 import Session
 
 /// What must hold at the end, and all the time.
@@ -25,6 +26,7 @@ extension World {
             if snapshot.bufferedByteCount > bound {
                 self.violate("\(snapshot.bufferedByteCount) bytes are held, \(bound) are allowed")
             }
+            self.checkPostQuantum(snapshot, at: site)
             // What every stream and flow may have anyway, and the logs of a session, comes to that.
             let least =
                 snapshot.streams * 12_288 + snapshot.flows * 4096
@@ -36,6 +38,19 @@ extension World {
             // The list of a stream's lost segments may be charged with its next segment.
             for count in snapshot.unaccountedByteCounts where abs(count) > 8192 {
                 self.violate("a session was charged \(count) bytes too few")
+            }
+        }
+    }
+
+    /// A session that an end insists on strengthening is never up without it, and one that an end
+    /// does not strengthen never has it.
+    private func checkPostQuantum(_ snapshot: EngineSnapshot, at site: Site) {
+        for session in snapshot.sessions {
+            let name = session.peer.split(separator: "-").last.flatMap { Int($0) }
+            let client = site.side == .client ? site.number : name ?? 0
+            let expected = self.scenario.postQuantum(of: client)
+            if session.isPostQuantum ? expected == .off : expected == .require {
+                self.violate("a session of client \(client) is not \(expected), \(site.side)")
             }
         }
     }

@@ -25,6 +25,7 @@ public final class World {
         public var datagramsSent: UInt64 = 0
         public var datagramsReceived: UInt64 = 0
         public var sessions: UInt64 = 0
+        public var strengthened: UInt64 = 0
         public var moves: UInt64 = 0
         public var handovers: UInt64 = 0
 
@@ -160,6 +161,10 @@ public final class World {
         .seeded(self.scenario.seed &* 0x2545_F491_4F6C_DD1D &+ salt)
     }
 
+    private func mechanism(_ salt: UInt64) -> KeyEncapsulation {
+        .standIn(seed: self.scenario.seed &* 0x9E37_79B9 &+ salt)
+    }
+
     private func secretKey(_ number: Int) -> SecretKey {
         SecretKey(entropy: self.entropy(1_000_000 + UInt64(number)))
     }
@@ -184,12 +189,17 @@ public final class World {
     }
 
     func makeClient(_ number: Int) -> Engine {
-        Engine(
-            client: ClientSettings(
-                servers: [Self.serverAddress],
-                serverPublicKey: self.secretKey(0).publicKey,
-                privateKey: self.secretKey(1 + number)
-            ),
+        var settings = ClientSettings(
+            servers: [Self.serverAddress],
+            serverPublicKey: self.secretKey(0).publicKey,
+            privateKey: self.secretKey(1 + number)
+        )
+        settings.postQuantum = PostQuantumChoice(
+            self.scenario.clients[number].postQuantum,
+            by: self.mechanism(UInt64(number) &+ self.now.nanoseconds)
+        )
+        return Engine(
+            client: settings,
             limits: self.limits,
             entropy: self.entropy(UInt64(number) &* 7 &+ self.now.nanoseconds),
             at: self.now
@@ -223,6 +233,10 @@ public final class World {
         )
         self.servers = (0..<self.scenario.workerCount).map { worker in
             var settings = ServerSettings(privateKey: self.secretKey(0), directory: directory)
+            settings.postQuantum = PostQuantumChoice(
+                self.scenario.postQuantum,
+                by: self.mechanism(UInt64(900 + worker + 10 * self.serverStarts))
+            )
             settings.worker = worker
             settings.workerCount = self.scenario.workerCount
             // A process that was killed has no successor: the next one knows nothing of it.
@@ -264,6 +278,7 @@ extension World.Statistics {
         self.datagramsSent += other.datagramsSent
         self.datagramsReceived += other.datagramsReceived
         self.sessions += other.sessions
+        self.strengthened += other.strengthened
         self.moves += other.moves
         self.handovers += other.handovers
     }

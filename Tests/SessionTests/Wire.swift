@@ -1,3 +1,4 @@
+import PostQuantum
 import Primitives
 import Recovery
 import Sealing
@@ -48,7 +49,9 @@ final class Wire {
         limits: EngineLimits = EngineLimits(),
         serverPacketSize: Int? = nil,
         allowsCompression: Bool = true,
-        presharedKeys: (client: PresharedKey?, server: PresharedKey?) = (nil, nil)
+        presharedKeys: (client: PresharedKey?, server: PresharedKey?) = (nil, nil),
+        postQuantum: (client: PostQuantumPolicy, server: PostQuantumPolicy) = (.off, .off),
+        mechanism: KeyEncapsulation = .mlKEM768
     ) {
         let entropy = EntropySource.seeded(seed)
         let serverKey = SecretKey(entropy: entropy)
@@ -72,6 +75,7 @@ final class Wire {
         )
         var serverSettings = ServerSettings(privateKey: serverKey, directory: self.directory)
         serverSettings.maximumPacketSize = serverPacketSize
+        serverSettings.postQuantum = PostQuantumChoice(postQuantum.server, by: mechanism)
         self.makeServer = { [serverSettings] now in
             Engine(
                 server: serverSettings,
@@ -87,6 +91,7 @@ final class Wire {
             privateKey: clientKey
         )
         clientSettings.presharedKey = presharedKeys.client
+        clientSettings.postQuantum = PostQuantumChoice(postQuantum.client, by: mechanism)
         self.client = Engine(
             client: clientSettings,
             limits: limits,

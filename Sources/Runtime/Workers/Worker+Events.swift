@@ -11,6 +11,8 @@ extension Worker {
             self.server?.sessionChanged(session, info)
             self.outage = Outage()
             self.log.info("session-up", self.fields(info))
+        case .sessionStrengthened(_, let info):
+            self.log.info("post-quantum", self.fields(info))
         case .sessionDown(let session, let info, let reason):
             self.server?.sessionChanged(session, nil)
             // Whoever shuts down on purpose needs no warning of it.
@@ -49,20 +51,18 @@ extension Worker {
         case .peerCrowded(let key):
             self.server?.askSiblings(about: key)
         case .sessionDoubted(_, let info):
-            self.log.warning(
-                "session-in-doubt",
-                ["peer": info.peerName, "address": info.address.description]
-            )
+            self.log.warning("session-in-doubt", Self.place(info))
         case .sessionTrusted(_, let info):
-            self.log.info(
-                "session-recovered",
-                ["peer": info.peerName, "address": info.address.description]
-            )
+            self.log.info("session-recovered", Self.place(info))
         case .serverChanged(let old, let new):
             self.log.warning("server-changed", ["from": old.description, "to": new.description])
         case .connectFailed(let failure, let server):
             self.connectFailed(failure, server, at: now)
         }
+    }
+
+    private static func place(_ info: SessionInfo) -> EventLog.Fields {
+        ["peer": info.peerName, "address": info.address.description]
     }
 
     private func fields(_ info: SessionInfo) -> EventLog.Fields {
@@ -144,6 +144,8 @@ extension Worker {
         case .versionMismatch: "the two ends speak different protocol versions"
         case .limit: "raise max_sessions of the [[peer]] or of the server"
         case .keyExpired: "the [[peer]] is past expires, or enabled is false"
+        case .postQuantum:
+            "one end has post_quantum = \"require\" and the other \"off\", or is an older release"
         }
     }
 }

@@ -76,6 +76,8 @@ extension Worker {
         case "version-mismatch": "the two ends speak different protocol versions"
         case "limit":
             "the server has as many sessions, in all or with this key, as max_sessions allows"
+        case "post-quantum":
+            "one end has post_quantum = \"require\" and the other \"off\", or is an older release"
         case "key-expired":
             "the server's [[peer]] entry for this key has expired or is disabled"
         default: "see the server's log"

@@ -34,6 +34,9 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case compressionForbidden
     /// A stream or flow whose bytes unfold to more than their share.
     case inflationBudget
+    /// Something of a post-quantum exchange that nobody waits for, that came again, or that is
+    /// none.
+    case ratchet
 
     /// The value of the `reason` label in `fairlead_drops_total`.
     public var label: String {
@@ -63,6 +66,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .rateLimited: "rate-limited"
         case .compressionForbidden: "compression-forbidden"
         case .inflationBudget: "inflation-budget"
+        case .ratchet: "ratchet"
         }
     }
 }

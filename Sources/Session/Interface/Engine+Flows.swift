@@ -9,7 +9,7 @@ extension Engine {
             self.board.drop(.flowLimit)
             return nil
         }
-        client.session?.adopt(flow, at: now)
+        if let session = client.session, !session.isHeldBack { session.adopt(flow, at: now) }
         self.armFlowSweep(request, at: now)
         return flow.pointee.handle
     }

@@ -113,12 +113,23 @@ extension Engine {
             openFlow: { self.openFlow($0, $1, for: session, at: now) }
         )
         self.endDoubt(session)
+        self.act(on: consequence, of: session, at: now)
+        return .consumed
+    }
+
+    private func act(
+        on consequence: PeerSession.Consequence,
+        of session: PeerSession,
+        at now: Instant
+    ) {
         switch consequence {
-        case .none: self.touch(session)
+        case .none:
+            self.advanceRatchet(session, at: now)
+            self.touch(session)
+        case .closed(.postQuantum) where session.isHeldBack: self.giveUp(session, at: now)
         case .closed(let reason): self.end(session, reason: reason)
         case .violated: self.expel(session, at: now)
         }
-        return .consumed
     }
 
     /// Ends the session of a peer that acknowledges what it never received.

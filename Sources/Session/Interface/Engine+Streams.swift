@@ -9,7 +9,7 @@ extension Engine {
             let stream = self.board.streams.allocate(request, limits: self.board.limits, at: now)
         else { return nil }
         let handle = stream.pointee.handle
-        if let session = client.session, !client.isInDoubt {
+        if let session = client.session, !client.isInDoubt, !session.isHeldBack {
             session.adopt(stream)
             self.touch(session)
         } else {

@@ -23,6 +23,7 @@ public final class Engine {
     let role: Role
     let worker: Int
     let generation: Int
+    var postQuantum: PostQuantumChoice
 
     /// Sessions by slot.
     var sessions: [PeerSession?] = []
@@ -47,6 +48,7 @@ public final class Engine {
         self.indexer = ReceiverIndex(key: entropy.next())
         self.worker = settings.worker
         self.generation = 0
+        self.postQuantum = settings.postQuantum
         self.role = .client(ClientRole(settings, mask: self.mask, entropy: entropy, at: now))
     }
 
@@ -62,6 +64,7 @@ public final class Engine {
         self.indexer = ReceiverIndex(key: settings.indexKey)
         self.worker = settings.worker
         self.generation = settings.generation
+        self.postQuantum = settings.postQuantum
         self.role = .server(ServerRole(settings, mask: self.mask, entropy: entropy))
     }
 
@@ -121,6 +124,10 @@ public final class Engine {
             self.forget(session)
             return true
         }
+        if session.isHeldBack, now.since(session.createdAt) >= KeyLifetime.pendingLifetime {
+            self.giveUp(session, at: now)
+            return true
+        }
         let keyAge = now.since(session.current.establishedAt)
         let isSuspect = session.suspectAt.map { $0 <= now } ?? false
         guard session.liveness.isExpired(at: now) || keyAge >= KeyLifetime.rejectAfter || isSuspect
@@ -166,6 +173,9 @@ public final class Engine {
     private func deadline(of session: PeerSession, at now: Instant) -> Instant {
         guard session.isConfirmed else { return session.createdAt + KeyLifetime.pendingLifetime }
         var earliest = session.deadline(at: now)
+        if session.isHeldBack {
+            earliest = min(earliest, session.createdAt + KeyLifetime.pendingLifetime)
+        }
         if let suspectAt = session.suspectAt { earliest = min(earliest, suspectAt) }
         earliest = min(earliest, session.spareKeyDeadline)
         return min(earliest, session.current.establishedAt + KeyLifetime.rejectAfter)
@@ -243,6 +253,7 @@ public final class Engine {
     func end(_ session: PeerSession, reason: ResetReason) {
         session.dropStreams(reason: .sessionLost)
         session.dropFlows(reason: .sessionLost)
+        self.retireRatchet(session)
         session.releaseMemory()
         assert(session.heldByteCount == 0)
         self.board.post(.sessionDown(session.handle, session.info, reason))
@@ -254,6 +265,7 @@ public final class Engine {
         for keypair in [session.current, session.previous, session.next] {
             if let keypair { self.indices.remove(keypair.localIndex) }
         }
+        self.retireRatchet(session)
         session.releaseMemory()
         self.sessions[Int(session.slot)] = nil
         self.heap.set(Int(session.slot), to: .never)
@@ -297,7 +309,7 @@ public final class Engine {
         }
         return EngineSnapshot(
             sessions: self.sessions.compactMap {
-                $0.flatMap { $0.isConfirmed ? $0.snapshot(at: now) : nil }
+                $0.flatMap { $0.isConfirmed && !$0.isHeldBack ? $0.snapshot(at: now) : nil }
             },
             counters: self.board.counters,
             streams: self.board.streams.count,
@@ -325,7 +337,7 @@ public final class Engine {
     /// Client: whether a session is up, in doubt or not.
     public var isSessionUp: Bool {
         guard case .client(let client) = self.role else { return !self.sessions.isEmpty }
-        return client.session != nil
+        return client.session?.isHeldBack == false
     }
 
     /// Client: the session has been silent for so long that another server is looked for.

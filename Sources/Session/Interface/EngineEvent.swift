@@ -19,6 +19,8 @@ public struct SessionInfo: Sendable {
 /// What happens rarely enough to be told one by one.
 public enum EngineEvent: Sendable {
     case sessionUp(SessionHandle, SessionInfo)
+    /// The session's keys are post-quantum from now on; told once.
+    case sessionStrengthened(SessionHandle, SessionInfo)
     case sessionDown(SessionHandle, SessionInfo, ResetReason)
     /// The peer's address changed and the new one is proven; `SessionInfo.address` is the new one.
     case peerMoved(SessionHandle, SessionInfo, from: SocketAddress)
@@ -89,6 +91,8 @@ public struct SessionSnapshot: Sendable {
     /// UDP payload of its packets, in bytes.
     public var wireBytesSent: UInt64
     public var wireBytesReceived: UInt64
+    /// Whether recordings of it stay closed to whoever can compute discrete logarithms.
+    public var isPostQuantum: Bool
 }
 
 /// Totals since the engine was made.

@@ -19,6 +19,8 @@ public enum ResetReason: UInt8, Sendable, CaseIterable {
     case flowUnknown
     /// The peer's key has expired or is disabled.
     case keyExpired
+    /// One end insists on post-quantum keys that there are not.
+    case postQuantum
 
     /// The word operators see as `reason=`.
     public var label: String {
@@ -40,6 +42,7 @@ public enum ResetReason: UInt8, Sendable, CaseIterable {
         case .reload: "reload"
         case .flowUnknown: "flow-unknown"
         case .keyExpired: "key-expired"
+        case .postQuantum: "post-quantum"
         }
     }
 }
@@ -56,6 +59,8 @@ public enum ConnectFailure: UInt8, Sendable {
     case keyExpired
     /// An answer came that does not open: one end has another preshared key, or none.
     case presharedKey
+    /// One end insists on the post-quantum exchange that the other does not do.
+    case postQuantum
 
     public var label: String {
         switch self {
@@ -67,6 +72,7 @@ public enum ConnectFailure: UInt8, Sendable {
         case .limit: "limit"
         case .keyExpired: "key-expired"
         case .presharedKey: "preshared-key"
+        case .postQuantum: "post-quantum"
         }
     }
 }

@@ -34,12 +34,26 @@ public struct EngineLimits: Sendable {
     public init() {}
 }
 
+/// Whether the keys of handshakes are made post-quantum, and by what.
+public struct PostQuantumChoice: Sendable {
+    public var policy: PostQuantumPolicy
+    public var mechanism: KeyEncapsulation?
+
+    /// `mechanism` must be there unless the policy is `off`.
+    public init(_ policy: PostQuantumPolicy = .off, by mechanism: KeyEncapsulation? = nil) {
+        precondition(policy == .off || mechanism != nil)
+        self.policy = policy
+        self.mechanism = mechanism
+    }
+}
+
 public struct ClientSettings {
     /// Tried in order.
     public var servers: [SocketAddress]
     public var serverPublicKey: PublicKey
     public var privateKey: SecretKey
     public var presharedKey: PresharedKey?
+    public var postQuantum = PostQuantumChoice()
     public var cipher = CipherPreference.auto
     /// How long a stream may wait for a session.
     public var connectTimeout = Instant.Interval.seconds(10)
@@ -63,6 +77,7 @@ public struct ClientSettings {
 public struct ServerSettings {
     public var privateKey: SecretKey
     public var directory: PeerDirectory
+    public var postQuantum = PostQuantumChoice()
     public var cipher = CipherPreference.auto
     public var maximumPacketSize: Int?
     public var congestion = CongestionChoice.auto

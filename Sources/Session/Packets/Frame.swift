@@ -23,6 +23,8 @@ enum FrameType {
     static let repair: UInt8 = 15
     static let rate: UInt8 = 16
     static let mayDeflate: UInt8 = 18
+    static let ratchetOffer: UInt8 = 19
+    static let ratchetAnswer: UInt8 = 20
 
     /// Frames that say nothing new need no acknowledgement; copies are told of with the next one.
     static func isAckEliciting(_ type: UInt8) -> Bool {
@@ -57,6 +59,8 @@ enum FrameSize {
     static let path = header + 10
     // bytes a second (8)
     static let rate = header + 8
+    // handshake (4), part (1)
+    static let ratchetHeader = header + 5
     /// Of a request without context.
     static let open = header + 5 + OpenRequest.encodedByteCountLimit
 
@@ -75,15 +79,16 @@ extension ByteWriter {
 struct FrameRecord: BitwiseCopyable {
     enum Kind: UInt8 {
         case segment, open, flowOpen, close, reset, window, mtuProbe, datagram, copy
-        case refusal, rate, mayDeflate
+        case refusal, rate, mayDeflate, ratchet
     }
 
     var packet: UInt64
     /// Where the stream or flow stood in its table; of a refusal, which of the two it was.
     var slot: UInt32
-    /// Its id on the wire, which is never used twice and so tells a reused slot apart.
+    /// Its id on the wire, which is never used twice and so tells a reused slot apart; of a part of
+    /// a ratchet, the handshake.
     var id: UInt32
-    /// The segment number, the packet size of a probe, or the reason of a refusal.
+    /// The segment number, the packet size of a probe, the reason of a refusal, or the part.
     var value: UInt32
     var kind: Kind
     /// Which chunks of the segment, if it went out in parts.

@@ -109,6 +109,7 @@ extension PeerSession {
     var unaccountedByteCount: Int {
         var count = self.reassembly.memoryByteCount + self.recovery.memoryByteCount
         count += self.log.memoryByteCount + self.decoderCount * Self.decoderByteCount
+        count += self.ratchet?.memoryByteCount ?? 0
         for slot in self.board.streams.slots {
             guard let stream = self.board.streams.live(slot),
                 self.owns(stream)

@@ -118,6 +118,8 @@ extension PeerSession {
             self.receivePath(operation, token, from: source, at: now)
         case FrameType.mayDeflate:
             self.receiveMayDeflate(body)
+        case FrameType.ratchetOffer, FrameType.ratchetAnswer:
+            self.receiveRatchet(type, body)
         default:
             // PING and probes say all they have to say by arriving; unknown frames are skipped.
             return
@@ -243,7 +245,7 @@ extension PeerSession {
         guard let kind: UInt8 = reader.read(), let id: UInt32 = reader.read() else {
             return self.board.drop(.malformed)
         }
-        guard !self.isClient else { return self.board.drop(.protocolViolation) }
+        guard !self.isClient, !self.isHeldBack else { return self.board.drop(.protocolViolation) }
         let isFlow = kind == ChannelKind.flow
         let isKnown = isFlow ? self.openedFlows.contains(id) : self.openedStreams.contains(id)
         guard !isKnown else { return }

@@ -66,6 +66,7 @@ extension PeerSession {
         let hasControl =
             !self.control.isEmpty || self.isPingDue || !self.pathReplies.isEmpty
             || !self.refusals.isEmpty || self.isRateDue || !self.mayDeflate.isEmpty
+            || self.isRatchetDue
         let isOpen = self.shaper.isOpen(at: now)
         let mayStream = (allowance > 0 || isProbe) && isOpen
         let hasInteractive = isOpen && (!self.flowQueue.isEmpty || self.rounds.hasUrgent)
@@ -207,6 +208,7 @@ extension PeerSession {
             packet.writer.write(UInt8(0))
             packet.writer.write(token)
         }
+        if self.isRatchetDue { self.writeRatchet(to: &packet) }
         if self.isRateDue, packet.room >= FrameSize.rate { self.writeRate(to: &packet) }
         self.writeRefusals(to: &packet)
         self.writeMayDeflate(to: &packet)

@@ -15,6 +15,8 @@ final class PeerSession {
         let localIndex: UInt32
         let remoteIndex: UInt32
         let establishedAt: Instant
+        /// Whether they are a handshake's strengthened ones.
+        let isPostQuantum: Bool
         /// Packets sealed under these keys.
         var sealedCount: UInt64 = 0
 
@@ -23,6 +25,15 @@ final class PeerSession {
             self.localIndex = established.localIndex
             self.remoteIndex = established.remoteIndex
             self.establishedAt = now
+            self.isPostQuantum = false
+        }
+
+        init(strengthened keys: TransportKeys, local: UInt32, remote: UInt32, at now: Instant) {
+            self.keys = keys
+            self.localIndex = local
+            self.remoteIndex = remote
+            self.establishedAt = now
+            self.isPostQuantum = true
         }
     }
 
@@ -45,6 +56,14 @@ final class PeerSession {
     /// Still opened: what was current before, and on a server what will be once the client uses it.
     var previous: Keypair?
     var next: Keypair?
+    /// The exchange that makes the newest handshake's keys stronger, while it is under way.
+    var ratchet: Ratchet?
+    /// How many of those of this end have come to nothing in a row.
+    var failedRatchets = 0
+    /// Nothing of an application passes before such keys are in use: an end insists on them.
+    var isHeldBack: Bool
+    /// Such keys have been in use.
+    var wasPostQuantum = false
 
     private var numbers: PacketNumbers
     /// UDP payload of this session's packets.
@@ -159,6 +178,7 @@ final class PeerSession {
         self.peerIndex = -1
         self.createdAt = now
         self.isConfirmed = client == nil
+        self.isHeldBack = established.requiresRatchet
         self.numbers = PacketNumbers(entropy: entropy)
         self.memory = memory
         self.current = Keypair(established, at: now)
@@ -244,7 +264,8 @@ final class PeerSession {
             age: now.since(self.createdAt),
             silence: now.since(self.liveness.lastHeard),
             wireBytesSent: self.wireBytesSent,
-            wireBytesReceived: self.wireBytesReceived
+            wireBytesReceived: self.wireBytesReceived,
+            isPostQuantum: self.current.isPostQuantum
         )
     }
 
@@ -277,6 +298,9 @@ final class PeerSession {
         if let next = self.next {
             earliest = min(earliest, next.establishedAt + KeyLifetime.rejectAfter)
         }
+        if let ratchet = self.ratchet {
+            earliest = min(earliest, ratchet.startedAt + KeyLifetime.rejectAfter)
+        }
         return earliest
     }
 
@@ -293,6 +317,12 @@ final class PeerSession {
         if let next = self.next, now.since(next.establishedAt) >= KeyLifetime.rejectAfter {
             dropped.append(next.localIndex)
             self.next = nil
+        }
+        if let ratchet = self.ratchet,
+            now.since(ratchet.startedAt) >= KeyLifetime.rejectAfter,
+            let index = self.endRatchet()
+        {
+            dropped.append(index)
         }
         return dropped
     }
@@ -393,7 +423,7 @@ final class PeerSession {
             if let stream = self.stream(frame), stream.pointee.isReset { self.release(stream) }
         case .datagram, .copy:
             if let flow = self.flow(frame) { self.datagramArrived(frame, in: flow, at: now) }
-        case .window, .refusal, .rate, .mayDeflate:
+        case .window, .refusal, .rate, .mayDeflate, .ratchet:
             return
         }
     }
@@ -423,6 +453,7 @@ final class PeerSession {
         case .refusal: self.repeatRefusal(frame)
         case .rate: self.isRateDue = true
         case .mayDeflate: self.repeatMayDeflate(frame)
+        case .ratchet: self.repeatRatchet(frame)
         }
     }
 

@@ -60,6 +60,7 @@ final class ClientRole {
             entropy: entropy
         )
         self.initiator.presharedKey = settings.presharedKey
+        self.initiator.postQuantum = settings.postQuantum.policy
         self.retryAt = now
     }
 
@@ -98,8 +99,16 @@ final class ClientRole {
     /// A rekey is a new handshake that the session survives.
     func rekeyDeadline(_ session: PeerSession) -> Instant {
         guard !self.initiator.isActive else { return .never }
+        if let ratchet = session.ratchet {
+            return ratchet.startedAt + Self.ratchetPatience(failed: session.failedRatchets)
+        }
         if session.current.keys.needsRekey { return Instant(nanoseconds: 0) }
         return session.current.establishedAt + KeyLifetime.rekeyAfter
+    }
+
+    /// How long the server has to answer an offer before another handshake is made: from 5 to 80 s.
+    private static func ratchetPatience(failed count: Int) -> Instant.Interval {
+        .seconds(5 << UInt64(clamping: min(count, 4)))
     }
 
     /// The server owes an answer for so long that it may have forgotten us.
@@ -173,6 +182,13 @@ final class ClientRole {
 
     func restart(at instant: Instant) { self.retryAt = instant }
 
+    /// What is asked of the server has changed: a handshake under way begins anew.
+    func restartHandshake() {
+        guard self.initiator.isActive else { return }
+        self.initiator.cancel()
+        self.restart(at: Instant(nanoseconds: 0))
+    }
+
     func isRetryDue(at now: Instant) -> Bool {
         !self.initiator.isActive && !self.isStopped && self.retryAt <= now
     }
@@ -243,9 +259,7 @@ extension Engine {
             client.initiator.presharedKey != presharedKey
         else { return }
         client.initiator.presharedKey = presharedKey
-        guard client.initiator.isActive else { return }
-        client.initiator.cancel()
-        client.restart(at: Instant(nanoseconds: 0))
+        client.restartHandshake()
     }
 
     func wake(_ client: ClientRole, at now: Instant) {
@@ -256,7 +270,9 @@ extension Engine {
         }
         if let session = client.session, client.doubtDeadline(session) <= now {
             client.beginDoubt(at: now)
-            self.board.post(.sessionDoubted(session.handle, session.info))
+            if !session.isHeldBack {
+                self.board.post(.sessionDoubted(session.handle, session.info))
+            }
             return self.wake(client, at: now)
         }
         if let candidate = client.candidate, candidate.acceptAt <= now {
@@ -347,9 +363,15 @@ extension Engine {
         _ established: EstablishedKeys,
         at now: Instant
     ) {
-        let keypair = PeerSession.Keypair(established, at: now)
-        if let retired = session.promote(keypair) { self.indices.remove(retired) }
-        self.indices.insert(keypair.localIndex, session.slot)
+        if let secret = established.ratchet {
+            // Until it is done, what the session has is sealed as it was.
+            self.offerRatchet(session, secret, handshake: established.remoteIndex, at: now)
+        } else {
+            let keypair = PeerSession.Keypair(established, at: now)
+            if let retired = session.endRatchet() { self.indices.remove(retired) }
+            if let retired = session.promote(keypair) { self.indices.remove(retired) }
+            self.indices.insert(keypair.localIndex, session.slot)
+        }
         // The server lives and has the session: whatever it owed, it need not be asked again, and
         // a new handshake now would take the new keys away before they are used.
         session.liveness.heard(isTraffic: false, at: now)
@@ -385,6 +407,15 @@ extension Engine {
             self.board.post(.serverChanged(from: before, to: client.server))
         }
         client.lastServer = client.server
+        if let secret = established.ratchet {
+            self.offerRatchet(session, secret, handshake: established.remoteIndex, at: now)
+        }
+        if !session.isHeldBack { self.announce(session, client, at: now) }
+        self.touch(session)
+    }
+
+    /// The session is there for streams and flows.
+    func announce(_ session: PeerSession, _ client: ClientRole, at now: Instant) {
         self.board.post(.sessionUp(session.handle, session.info))
         self.adoptWaiting(client, session)
         for slot in self.board.flows.slots {
@@ -402,6 +433,7 @@ extension Engine {
         guard case .client(let client) = self.role, client.isInDoubt, session === client.session
         else { return }
         client.endDoubt()
+        guard !session.isHeldBack else { return }
         self.board.post(.sessionTrusted(session.handle, session.info))
         self.adoptWaiting(client, session)
     }
@@ -429,6 +461,7 @@ extension ConnectFailure {
         case .versionMismatch: self = .versionMismatch
         case .limit: self = .limit
         case .keyExpired: self = .keyExpired
+        case .postQuantum: self = .postQuantum
         }
     }
 }

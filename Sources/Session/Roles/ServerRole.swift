@@ -16,6 +16,7 @@ final class ServerRole {
             cipher: settings.cipher,
             entropy: entropy
         )
+        self.responder.postQuantum = settings.postQuantum.policy
         self.responder.hello.maximumPacketSize = UInt16(
             clamping: settings.maximumPacketSize ?? 1472
         )
@@ -114,7 +115,14 @@ extension Engine {
         if established.continuesSession,
             let session = self.session(route, of: client, instance: established.peerHello.instance)
         {
+            if let secret = established.ratchet {
+                // What the client seals under meanwhile may be the next keys of now.
+                let index = established.localIndex
+                _ = session.beginRatchet(Ratchet(secret, handshake: index, at: now))
+                return
+            }
             if let waiting = session.next { self.indices.remove(waiting.localIndex) }
+            _ = session.endRatchet()
             session.next = PeerSession.Keypair(established, at: now)
             self.indices.insert(established.localIndex, session.slot)
             return
@@ -129,6 +137,10 @@ extension Engine {
             redundancy: server.settings.redundancy,
             at: now
         )
+        if let secret = established.ratchet {
+            let index = established.localIndex
+            _ = session.beginRatchet(Ratchet(secret, handshake: index, at: now))
+        }
         session.account = server.settings.accounts(client)
         if let index = server.directory.index(of: client) {
             session.peerIndex = index
@@ -161,6 +173,7 @@ extension Engine {
         if case .server(let server) = self.role { server.responder.confirmed(keypair.localIndex) }
         if keypair === session.next {
             if let retired = session.promote(keypair) { self.indices.remove(retired) }
+            self.noteConfirmed(session)
         }
         guard !session.isConfirmed else { return }
         session.isConfirmed = true
@@ -172,7 +185,7 @@ extension Engine {
             return
         }
         session.holding = consume holding
-        self.board.post(.sessionUp(session.handle, session.info))
+        if !session.isHeldBack { self.board.post(.sessionUp(session.handle, session.info)) }
         self.shareRates(of: session, at: now)
         // The client's earlier process, if this is its successor, will not answer any more.
         for other in self.sessions {
