@@ -3,7 +3,7 @@
 SEEDS ?= 2000
 SWIFT ?= swift
 
-.PHONY: build test demo soak lint docs interop bench fuzz model sbom clean dependencies
+.PHONY: build test demo soak lint docs interop bench fuzz sanitize model sbom clean dependencies
 
 build: dependencies-build
 	$(SWIFT) build -c release
@@ -48,6 +48,11 @@ bench: build
 # SECONDS for every target, or for TARGET alone; a crash is kept under Tests/Fuzz/crashes.
 fuzz: dependencies-build
 	SECONDS_EACH=$(or $(SECONDS),60) TARGET="$(TARGET)" contrib/fuzz.sh
+
+# Unit tests, simulation and kept inputs under AddressSanitizer, threads under ThreadSanitizer. Ends
+# with `sanitize: ok`. PARTS="thread" runs one part alone.
+sanitize: dependencies-build
+	contrib/sanitize.sh $(PARTS)
 
 clean:
 	$(SWIFT) package clean

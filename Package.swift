@@ -206,3 +206,30 @@ if Context.environment["FAIRLEAD_FUZZ"] != nil {
         ),
     ]
 }
+
+// Faults for the sanitizers to find, and locks that ThreadSanitizer understands: see
+// contrib/sanitize.sh.
+if let sanitizer = Context.environment["FAIRLEAD_SANITIZE"] {
+    package.targets.append(
+        .executableTarget(
+            name: "fairlead-faults",
+            dependencies: ["LinuxIO"],
+            path: "Tests/Sanitize/Program",
+            swiftSettings: strict
+        )
+    )
+    if sanitizer == "thread" {
+        let slow = ["9_lockSlowyys6UInt32VF", "11_unlockSlowyyF"].flatMap {
+            ["-Xlinker", "--wrap=$s15Synchronization12_MutexHandleV\($0)"]
+        }
+        package.targets.append(
+            .target(
+                name: "CSanitizer",
+                path: "Tests/Sanitize/CSanitizer",
+                linkerSettings: [.unsafeFlags(slow)]
+            )
+        )
+        // Whatever has threads has this.
+        package.targets.first { $0.name == "LinuxIO" }?.dependencies.append("CSanitizer")
+    }
+}
