@@ -3,10 +3,19 @@
 SEEDS ?= 2000
 SWIFT ?= swift
 
-.PHONY: build test demo soak lint docs interop bench fuzz sanitize model sbom clean dependencies
+.PHONY: build release test demo soak lint docs interop bench fuzz sanitize model sbom reproducible clean
 
 build: dependencies-build
 	$(SWIFT) build -c release
+
+# The programs alone, the same bytes in whatever folder, into .build-release/release.
+release: dependencies-build
+	contrib/release.sh
+
+# Two releases from different folders have to be equal: twice three minutes or more. Ends with
+# `reproducible: ok`.
+reproducible: dependencies-build
+	contrib/check-reproducible.sh
 
 # Everything: build, unit tests, tidiness, purity, simulation, allocations, interoperability,
 # namespaces (as root). Ends with `tests: P passed, F failed, S skipped`.
