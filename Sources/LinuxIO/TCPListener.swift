@@ -16,17 +16,22 @@ public final class TCPListener {
     public let descriptor: Int32
     /// What it is bound to, with the port the kernel chose.
     public let localAddress: SocketAddress
+    /// Bound before this machine had the address: nobody reaches it until it has.
+    public let isAhead: Bool
 
     /// A transparent one takes connections to addresses and ports that are not this machine's,
-    /// where a rule of the packet filter leads them here, and needs `CAP_NET_RAW`.
+    /// where a rule of the packet filter leads them here, and needs `CAP_NET_RAW`. With
+    /// `awaitsAddress` the address may be one that this machine does not have yet.
     public init(
         binding address: SocketAddress,
         sharing: PortSharing = .exclusive,
         isDualStack: Bool = true,
         isTransparent: Bool = false,
+        awaitsAddress: Bool = false,
         backlog: Int32 = 4096
     ) throws(IOError) {
         let descriptor = try openSocket(address.family, SOCK_STREAM)
+        var isAhead = false
         do throws(IOError) {
             try setOption(descriptor, SOL_SOCKET, SO_REUSEADDR, 1, "setsockopt SO_REUSEADDR")
             if address.family == AF_INET6 {
@@ -40,7 +45,7 @@ public final class TCPListener {
                 try setOption(descriptor, SOL_SOCKET, SO_REUSEPORT, 1, "setsockopt SO_REUSEPORT")
             }
             if sharing == .further { try share() }
-            try bindSocket(descriptor, to: address)
+            isAhead = try bindListener(descriptor, to: address, awaits: awaitsAddress)
             if sharing == .first { try share() }
             _ = try plainCall("listen") { listen(descriptor, backlog) }
         } catch {
@@ -49,6 +54,7 @@ public final class TCPListener {
         }
         self.descriptor = descriptor
         self.localAddress = LinuxIO.localAddress(of: descriptor) ?? address
+        self.isAhead = isAhead
     }
 
     deinit { closeDescriptor(self.descriptor) }

@@ -17,6 +17,8 @@ public struct UDPOptions: Sendable {
     /// Takes datagrams for addresses and ports that are not this machine's, where a rule of the
     /// packet filter leads them here, and tells which; needs `CAP_NET_RAW`.
     public var isTransparent = false
+    /// Binds to an address that this machine does not have yet; see ``UDPSocket/isAhead``.
+    public var awaitsAddress = false
 
     public init() {}
 }
@@ -63,6 +65,8 @@ public final class UDPSocket {
     public let localAddress: SocketAddress
     /// Whether each received datagram tells the address it was sent to.
     public let reportsDestination: Bool
+    /// Bound before this machine had the address: hears nothing until it has.
+    public let isAhead: Bool
     /// Turns false for ever once the kernel or its device has refused UDP_SEGMENT.
     public internal(set) var usesSegmentation: Bool
     public internal(set) var counters = UDPCounters()
@@ -70,6 +74,7 @@ public final class UDPSocket {
     /// Opens a socket bound to `address`.
     public init(binding address: SocketAddress, options: UDPOptions) throws(IOError) {
         let descriptor = try Self.open(address.family, options)
+        var isAhead = false
         do throws(IOError) {
             if options.isTransparent {
                 try TransparentSocket.allowForeignSource(descriptor, address.family)
@@ -78,7 +83,7 @@ public final class UDPSocket {
             if options.sharing == .further {
                 try setOption(descriptor, SOL_SOCKET, SO_REUSEPORT, 1, "setsockopt SO_REUSEPORT")
             }
-            try bindSocket(descriptor, to: address)
+            isAhead = try bindListener(descriptor, to: address, awaits: options.awaitsAddress)
             if options.sharing == .first {
                 try setOption(descriptor, SOL_SOCKET, SO_REUSEPORT, 1, "setsockopt SO_REUSEPORT")
             }
@@ -90,6 +95,7 @@ public final class UDPSocket {
         self.family = address.family
         self.isConnected = false
         self.reportsDestination = options.reportsDestination || options.isTransparent
+        self.isAhead = isAhead
         self.localAddress = LinuxIO.localAddress(of: descriptor) ?? address
         self.usesSegmentation = true
     }
@@ -109,6 +115,7 @@ public final class UDPSocket {
         self.family = address.family
         self.isConnected = true
         self.reportsDestination = options.reportsDestination
+        self.isAhead = false
         self.localAddress = LinuxIO.localAddress(of: descriptor) ?? address
         self.usesSegmentation = true
     }
@@ -119,6 +126,7 @@ public final class UDPSocket {
         self.family = address.family
         self.isConnected = true
         self.reportsDestination = options.reportsDestination
+        self.isAhead = false
         self.localAddress = LinuxIO.localAddress(of: descriptor) ?? address
         self.usesSegmentation = true
     }
@@ -129,6 +137,7 @@ public final class UDPSocket {
         self.family = address.family
         self.isConnected = false
         self.reportsDestination = false
+        self.isAhead = false
         self.localAddress = LinuxIO.localAddress(of: descriptor) ?? address
         self.usesSegmentation = true
     }
@@ -216,6 +225,32 @@ private func setBuffer(_ descriptor: Int32, _ size: Int, forced: Int32, plain: I
         // The kernel cuts a wish down to its limit instead of refusing it.
         try? setOption(descriptor, SOL_SOCKET, plain, size, "setsockopt BUF")
     }
+}
+
+/// Binds a socket that others will send to; true if this machine has no such address yet.
+///
+/// With `awaits` the kernel takes the address on trust (ip(7), `IP_FREEBIND`), and the socket
+/// hears what is sent there from the moment the machine has it.
+func bindListener(
+    _ descriptor: Int32,
+    to address: SocketAddress,
+    awaits: Bool
+) throws(IOError) -> Bool {
+    do throws(IOError) {
+        try bindSocket(descriptor, to: address)
+        return false
+    } catch {
+        guard awaits, error.code == EADDRNOTAVAIL else { throw error }
+    }
+    if address.isIPv4 {
+        let option = CLinuxShims_IP_FREEBIND
+        try setOption(descriptor, Int32(IPPROTO_IP), option, 1, "setsockopt IP_FREEBIND")
+    } else {
+        let option = CLinuxShims_IPV6_FREEBIND
+        try setOption(descriptor, Int32(IPPROTO_IPV6), option, 1, "setsockopt IPV6_FREEBIND")
+    }
+    try bindSocket(descriptor, to: address)
+    return true
 }
 
 func bindSocket(_ descriptor: Int32, to address: SocketAddress) throws(IOError) {

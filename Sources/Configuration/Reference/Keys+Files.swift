@@ -12,7 +12,9 @@ extension KeyReference {
                 .restart,
                 "The UDP addresses on which clients reach the server.",
                 "Port 0 lets the kernel choose. `[::]` hears IPv4 as well, unless an IPv4 address"
-                    + " with the same port stands beside it.",
+                    + " with the same port stands beside it. An address that the machine does not"
+                    + " have yet is waited for, and a family that its kernel lacks is skipped if"
+                    + " another address remains.",
                 example: "listen = [\"0.0.0.0:4600\", \"[::]:4600\"]"
             ),
             Self.privateKey(.server, "The file with the server's private key."),

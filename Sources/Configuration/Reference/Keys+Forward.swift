@@ -14,7 +14,9 @@ extension KeyReference {
             .endsOwn,
             "The address and port, or range of ports, that players connect to.",
             "A range has at most \(ListenRange.maximumCount) ports, or any number with"
-                + " `transparent = true`.",
+                + " `transparent = true`. An address that the machine does not have yet is waited"
+                + " for; one of a family that its kernel lacks is skipped if the service has"
+                + " another.",
             example: "listen = \"0.0.0.0:20000-20010\""
         ),
         KeyReference(

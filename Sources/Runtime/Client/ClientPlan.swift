@@ -45,6 +45,16 @@ struct ClientPlan: Sendable {
                 && $0.address.port == place.address.port && $0.address.port != 0
         }
     }
+
+    /// Whether the forward of `place` listens on an address of the other family as well.
+    func hasOtherFamily(than place: Place) -> Bool {
+        guard let forward = self.forwards[place] else { return false }
+        return self.places.contains {
+            $0.address.isIPv4 != place.address.isIPv4
+                && self.forwards[$0]?.service == forward.service
+                && $0.transportProtocol == place.transportProtocol
+        }
+    }
 }
 
 /// A bound socket of a client, ready for a worker.
@@ -68,6 +78,14 @@ struct LocalListener {
         switch self.socket {
         case .tcp(let listener): listener.descriptor
         case .udp(let socket): socket.descriptor
+        }
+    }
+
+    /// Bound before this machine had the address.
+    var isAhead: Bool {
+        switch self.socket {
+        case .tcp(let listener): listener.isAhead
+        case .udp(let socket): socket.isAhead
         }
     }
 
@@ -104,7 +122,8 @@ struct LocalListener {
                     binding: address,
                     sharing: sharing,
                     isDualStack: isDualStack,
-                    isTransparent: place.isTransparent
+                    isTransparent: place.isTransparent,
+                    awaitsAddress: true
                 )
             )
         }
@@ -113,6 +132,7 @@ struct LocalListener {
         options.isDualStack = isDualStack
         options.reportsDestination = address.isWildcard && !place.isTransparent
         options.isTransparent = place.isTransparent
+        options.awaitsAddress = true
         return .udp(try UDPSocket(binding: address, options: options))
     }
 }

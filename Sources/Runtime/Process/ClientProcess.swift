@@ -24,6 +24,7 @@ public final class ClientProcess: Sendable {
     nonisolated(unsafe) private var resolver: Resolver?
     nonisolated(unsafe) private var known: [String: [SocketAddress]] = [:]
     nonisolated(unsafe) private var addresses: AddressWatch?
+    nonisolated(unsafe) private var awaited = AwaitedAddresses()
 
     /// `reload` reads and checks the configuration file again; it is called on SIGHUP.
     public init(
@@ -74,6 +75,7 @@ public final class ClientProcess: Sendable {
 
     private func postAddresses(_ addresses: [SocketAddress]) {
         self.core.crew.post { _ in .ownAddresses(addresses) }
+        self.awaited.arrived(addresses, log: self.core.log)
     }
 
     private func tend(at now: Instant) {
@@ -163,6 +165,8 @@ public final class ClientProcess: Sendable {
     }
 
     /// Binds places, by worker.
+    ///
+    /// Skips what is of a family that the kernel lacks, where the same forward has another place.
     private func bind(
         _ places: [ClientPlan.Place],
         of plan: ClientPlan,
@@ -170,19 +174,20 @@ public final class ClientProcess: Sendable {
     ) throws(StartFailure) -> [[LocalListener]] {
         var listeners: [[LocalListener]] = Array(repeating: [], count: workers)
         for place in places {
+            let kind = place.transportProtocol.rawValue
             do throws(IOError) {
                 let group = try LocalListener.bind(
                     place,
                     workers: workers,
                     isDualStack: plan.isDualStack(place)
                 )
+                if group[0].isAhead { self.awaited.add(kind, place.address, log: self.core.log) }
                 for (worker, listener) in group.enumerated() { listeners[worker].append(listener) }
             } catch {
-                throw StartFailure(
-                    binding: place.address,
-                    place.transportProtocol.rawValue,
-                    error
-                )
+                guard error.code == EAFNOSUPPORT, plan.hasOtherFamily(than: place) else {
+                    throw StartFailure(binding: place.address, kind, error)
+                }
+                self.core.log.skipped(place.address, kind)
             }
         }
         return listeners
@@ -273,6 +278,9 @@ public final class ClientProcess: Sendable {
         self.core.crew.post { .client(plan, newListeners: Handover(fresh[$0])) }
         self.bound = self.bound.filter { plan.forwards[$0.key] != nil }
         for listener in fresh[0] { self.bound[listener.place] = listener.localAddress }
+        self.awaited.keep { kind, address in
+            plan.places.contains { $0.address == address && $0.transportProtocol.rawValue == kind }
+        }
         if changes.changedKeys.contains("server") { self.postServers() }
         let presharedKey = new.presharedKey
         self.core.crew.post { _ in .presharedKey(presharedKey) }

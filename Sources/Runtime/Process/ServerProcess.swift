@@ -1,5 +1,6 @@
 public import Configuration
 import Erasure
+import Glibc
 import LinuxIO
 import Origin
 import Primitives
@@ -28,6 +29,7 @@ public final class ServerProcess: Sendable {
     nonisolated(unsafe) private var listeners: [SocketAddress] = []
     nonisolated(unsafe) private var drained = DrainedBackends()
     nonisolated(unsafe) private var addresses: AddressWatch?
+    nonisolated(unsafe) private var awaited = AwaitedAddresses()
     /// When the next key expires, and when that was last compared with the clock.
     nonisolated(unsafe) private var expiry: WallTime?
     nonisolated(unsafe) private var expiryCheckedAt = Instant(nanoseconds: 0)
@@ -82,7 +84,8 @@ public final class ServerProcess: Sendable {
     private func tend(at now: Instant) {
         self.routes?.tend(at: now)
         self.expirePeers(at: now)
-        guard self.addresses?.takeChange() != nil else { return }
+        guard let addresses = self.addresses?.takeChange() else { return }
+        self.awaited.arrived(addresses, log: self.core.log)
         let new = ServerPlan.ownAddresses(self.current.configuration)
         self.core.crew.post { _ in .ownAddresses(new) }
     }
@@ -193,6 +196,7 @@ public final class ServerProcess: Sendable {
             let watch = try AddressWatch()
             try self.core.control.watch(watch.descriptor)
             self.addresses = watch
+            self.awaited.arrived(ownAddresses(), log: self.core.log)
         } catch {
             // Without netlink a reload reads them again, which is what there was before.
             self.core.log.warning("addresses-unwatched", ["cause": "\(error)"])
@@ -220,26 +224,43 @@ public final class ServerProcess: Sendable {
     /// The tunnel's sockets, by worker and then by listen address.
     private func bind(workers: Int) throws(StartFailure) -> [[UDPSocket]] {
         var sockets: [[UDPSocket]] = Array(repeating: [], count: workers)
+        var missing: StartFailure?
         for wanted in self.configuration.listen {
-            var address = wanted
-            for worker in 0..<workers {
-                var options = UDPOptions()
-                options.sharing = workers == 1 ? .exclusive : worker == 0 ? .first : .further
-                options.forbidsFragments = true
-                options.reportsDestination = wanted.isWildcard
-                options.isDualStack = !self.configuration.listen.contains {
-                    $0.isIPv4 && $0.port == wanted.port && $0.port != 0
-                }
-                do throws(IOError) {
-                    let socket = try UDPSocket(binding: address, options: options)
-                    address = socket.localAddress
-                    sockets[worker].append(socket)
-                } catch {
-                    throw StartFailure(binding: wanted, "udp", error)
-                }
+            do throws(IOError) {
+                let group = try self.bind(wanted, workers: workers)
+                if group[0].isAhead { self.awaited.add("udp", wanted, log: self.core.log) }
+                for (worker, socket) in group.enumerated() { sockets[worker].append(socket) }
+            } catch {
+                let failure = StartFailure(binding: wanted, "udp", error)
+                guard error.code == EAFNOSUPPORT else { throw failure }
+                self.core.log.skipped(wanted, "udp")
+                missing = failure
             }
         }
+        if let missing, sockets[0].isEmpty { throw missing }
         return sockets
+    }
+
+    private func bind(
+        _ wanted: SocketAddress,
+        workers: Int
+    ) throws(IOError) -> [UDPSocket] {
+        var address = wanted
+        var group: [UDPSocket] = []
+        for worker in 0..<workers {
+            var options = UDPOptions()
+            options.sharing = workers == 1 ? .exclusive : worker == 0 ? .first : .further
+            options.forbidsFragments = true
+            options.awaitsAddress = true
+            options.reportsDestination = wanted.isWildcard
+            options.isDualStack = !self.configuration.listen.contains {
+                $0.isIPv4 && $0.port == wanted.port && $0.port != 0
+            }
+            let socket = try UDPSocket(binding: address, options: options)
+            address = socket.localAddress
+            group.append(socket)
+        }
+        return group
     }
 
     // MARK: Keys that expire
