@@ -258,7 +258,7 @@ extension Forward {
         _ dialect: DatagramDialect?,
         _ transportProtocol: ForwardedProtocol
     ) {
-        section.checkHeader("accept", accept.rawValue, with: transportProtocol)
+        section.checkHeader("accept", accept.rawValue, dialect, with: transportProtocol)
         section.checkDialect(dialect, beside: "accept", accept.rawValue, transportProtocol)
         guard transportProtocol == .tcp else { return }
         for key in ["delivery", "max_age", "idle_timeout"] where section.has(key) {

@@ -19,6 +19,8 @@ public final class TCPListener {
     /// Bound before this machine had the address: nobody reaches it until it has.
     public let isAhead: Bool
 
+    /// Binds to `address` and listens.
+    ///
     /// A transparent one takes connections to addresses and ports that are not this machine's,
     /// where a rule of the packet filter leads them here, and needs `CAP_NET_RAW`. With
     /// `awaitsAddress` the address may be one that this machine does not have yet.

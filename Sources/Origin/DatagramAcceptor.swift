@@ -10,6 +10,9 @@ public import Primitives
 public final class DatagramAcceptor {
     public enum Framing: Hashable, Sendable {
         case proxyV2(HeaderDialect)
+        /// A line of text in front of the first datagram of a flow, as nginx sends it; no
+        /// specification has it.
+        case proxyV1First
         /// Cloudflare's Simple Proxy Protocol.
         case simple
     }
@@ -51,7 +54,7 @@ public final class DatagramAcceptor {
     public var remembersFlows: Bool {
         switch self.framing {
         case .simple, .proxyV2(.every): false
-        case .proxyV2: true
+        case .proxyV2, .proxyV1First: true
         }
     }
 
@@ -63,18 +66,21 @@ public final class DatagramAcceptor {
         switch self.framing {
         case .simple:
             guard let header = ProxyHeader(simple: datagram) else {
+                if let version = Self.version(datagram) { return .refused(version) }
                 let isShort = datagram.count < ProxyHeader.simpleByteCount
                 return .refused(isShort ? .length : .signature)
             }
             return .payload(header, offset: ProxyHeader.simpleByteCount)
         case .proxyV2(.every):
-            switch Self.header(datagram) {
+            switch self.header(datagram) {
             case .present(let header): return .payload(header.addresses, offset: header.byteCount)
-            case .absent: return .refused(.signature)
+            case .absent: return .refused(Self.version(datagram) ?? .signature)
             case .broken(let fault): return .refused(fault)
             }
         case .proxyV2(let dialect):
             return self.acceptRemembered(datagram, from: proxy, dialect, at: now)
+        case .proxyV1First:
+            return self.acceptRemembered(datagram, from: proxy, .first, at: now)
         }
     }
 
@@ -86,21 +92,47 @@ public final class DatagramAcceptor {
         self.associations.touch(slot, at: now)
     }
 
+    /// A header at the front of a datagram.
+    private struct Front {
+        let addresses: ProxyHeader?
+        let byteCount: Int
+    }
+
     private enum Presence {
-        case present(ProxyV2.Header)
+        case present(Front)
         case absent
         case broken(HeaderFault)
     }
 
-    private static func header(_ datagram: UnsafeRawBufferPointer) -> Presence {
-        guard datagram.count >= ProxyV2.signatureByteCount, ProxyV2.beginsWithSignature(datagram)
-        else { return .absent }
+    private func header(_ datagram: UnsafeRawBufferPointer) -> Presence {
+        self.framing == .proxyV1First ? Self.headerV1(datagram) : Self.headerV2(datagram)
+    }
+
+    private static func headerV1(_ datagram: UnsafeRawBufferPointer) -> Presence {
+        switch ProxyV1.parse(datagram) {
+        case .header(let header, let byteCount):
+            .present(Front(addresses: header, byteCount: byteCount))
+        case .needMore: ProxyV1.begins(datagram) ? .broken(.length) : .absent
+        case .invalid(.signature): .absent
+        case .invalid(let fault): .broken(fault)
+        }
+    }
+
+    private static func headerV2(_ datagram: UnsafeRawBufferPointer) -> Presence {
+        guard ProxyV2.begins(datagram) else { return .absent }
         switch ProxyV2.parse(datagram, transport: .datagram) {
-        case .header(let header): return .present(header)
+        case .header(let header):
+            return .present(Front(addresses: header.addresses, byteCount: header.byteCount))
         // A header may not continue in the next datagram.
         case .needMore: return .broken(.length)
         case .invalid(let fault): return .broken(fault)
         }
+    }
+
+    /// Names a header of a version that nobody expected.
+    private static func version(_ datagram: UnsafeRawBufferPointer) -> HeaderFault? {
+        if ProxyV1.begins(datagram) { return .versionOne }
+        return ProxyV2.begins(datagram) ? .versionTwo : nil
     }
 
     private func acceptRemembered(
@@ -114,7 +146,7 @@ public final class DatagramAcceptor {
         }
         self.associations.touch(slot, at: now)
         let entry = self.associations[slot]
-        let presence = Self.header(datagram)
+        let presence = self.header(datagram)
         switch entry.mode {
         case .disputed:
             return .refused(.conflict)
@@ -137,10 +169,10 @@ public final class DatagramAcceptor {
         _ dialect: HeaderDialect,
         at now: Instant
     ) -> Outcome {
-        let header: ProxyV2.Header
-        switch Self.header(datagram) {
+        let header: Front
+        switch self.header(datagram) {
         case .present(let found): header = found
-        case .absent: return .refused(.unannounced)
+        case .absent: return .refused(Self.version(datagram) ?? .unannounced)
         case .broken(let fault): return .refused(fault)
         }
         let isAlone = header.byteCount == datagram.count

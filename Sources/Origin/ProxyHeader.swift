@@ -33,6 +33,10 @@ public struct ProxyHeader: Hashable, Sendable {
 public enum HeaderFault: String, CaseIterable, Sendable {
     /// They do not begin as a header does.
     case signature
+    /// A header of version 1 where another is expected.
+    case versionOne = "version-1"
+    /// A header of version 2 where another is expected.
+    case versionTwo = "version-2"
     case version
     case command
     /// An address family this program does not speak, or one without a transport.

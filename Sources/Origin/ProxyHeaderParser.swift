@@ -65,6 +65,7 @@ public struct ProxyHeaderParser {
         switch ProxyV1.parse(bytes) {
         case .needMore: .needMore
         case .header(let header, let byteCount): .header(header, consumed: byteCount)
+        case .invalid(.signature) where ProxyV2.begins(bytes): .invalid(.versionTwo)
         case .invalid(let fault): .invalid(fault)
         }
     }
@@ -72,6 +73,7 @@ public struct ProxyHeaderParser {
     private mutating func parseV2(_ bytes: UnsafeRawBufferPointer) -> Outcome {
         switch ProxyV2.parse(bytes, transport: .stream) {
         case .needMore: return .needMore
+        case .invalid(.signature) where ProxyV1.begins(bytes): return .invalid(.versionOne)
         case .invalid(let fault): return .invalid(fault)
         case .header(let header):
             self.isLocal = header.isLocal

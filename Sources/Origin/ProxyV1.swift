@@ -1,6 +1,6 @@
 import Primitives
 
-/// The PROXY protocol's line of text, version 1: TCP alone.
+/// The PROXY protocol's line of text, version 1: TCP alone, though nginx sends it over UDP too.
 ///
 /// haproxy `doc/proxy-protocol.txt` §2.1: single spaces, no leading zeros, CR LF within 107 bytes.
 enum ProxyV1 {
@@ -12,6 +12,15 @@ enum ProxyV1 {
         /// `nil`: `UNKNOWN`, take the peer for the player.
         case header(ProxyHeader?, byteCount: Int)
         case invalid(HeaderFault)
+    }
+
+    static func begins(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        let opening = UnsafeRawBufferPointer(
+            start: Self.opening.utf8Start,
+            count: Self.opening.utf8CodeUnitCount
+        )
+        return bytes.count >= opening.count
+            && bytes.prefix(opening.count).elementsEqual(opening)
     }
 
     /// Reads the line at the front of `bytes`; what follows it does not matter.

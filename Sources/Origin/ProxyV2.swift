@@ -73,6 +73,11 @@ enum ProxyV2 {
         return .header(header)
     }
 
+    /// Whether the whole signature is in front.
+    static func begins(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        bytes.count >= Self.signatureByteCount && Self.beginsWithSignature(bytes)
+    }
+
     /// Whether `bytes` are the signature or the beginning of one.
     static func beginsWithSignature(_ bytes: UnsafeRawBufferPointer) -> Bool {
         if bytes.count >= Self.signatureByteCount, let base = bytes.baseAddress {

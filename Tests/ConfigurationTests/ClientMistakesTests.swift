@@ -72,8 +72,8 @@ import Testing
         ),
         (
             "accept = \"proxy-v1\"\ntrusted = [\"192.0.2.0/24\"]", "udp",
-            "c:8: accept: got \"proxy-v1\" with protocol \"udp\", expected \"proxy-v2\" or \"spp\","
-                + " or protocol \"tcp\""
+            "c:8: accept: got \"proxy-v1\" with protocol \"udp\", expected dialect ="
+                + " \"first\" beside it, or \"proxy-v2\" or \"spp\""
         ),
         (
             "accept = \"spp\"\ntrusted = [\"192.0.2.0/24\"]", "tcp",

@@ -1,10 +1,13 @@
 """Reports from the field: places to listen at that are not there, yet or at all."""
 
 import os
+import socket
 import sys
 
 import peers
-from lab import BACKEND4, EDGE4, SERVER4, Service, place
+from lab import BACKEND4, EDGE4, PLAYER4, SERVER4, Service, place
+from origin import RIGHTS, restoring
+from proxies import install, install_where, run
 from verdicts import case, expect, expect_equal
 
 MODEM4, MODEM6 = "10.80.0.77", "fd80::77"
@@ -77,3 +80,39 @@ def no_ipv6(lab):
     config = lab.write("alone.toml", lab.client_text(services[1:], 'control = "alone.sock"'))
     alone = lab.start("fairlead-client", "client", config, "alone", before=WITHOUT_IPV6)
     expect_equal(alone.wait_exit(5), 1, "the exit code")
+
+
+@case("field: nginx before the client names UDP players in version 1", seconds=300)
+def nginx_datagrams(lab):
+    program = install("nginx-light", "nginx")
+    module = "/usr/lib/nginx/modules/ngx_stream_module.so"
+    install_where("libnginx-mod-stream", lambda: os.path.exists(module))
+    path = lab.write(
+        "nginx.conf",
+        f"load_module {module};\ndaemon off;\nmaster_process off;\npid {lab.folder}/nginx.pid;\n"
+        f"error_log {lab.folder}/nginx.log;\nevents {{}}\nstream {{\n"
+        f"  server {{ listen {EDGE4}:7000 udp; proxy_pass 127.0.0.1:9000; proxy_protocol on; }}\n"
+        f"  server {{ listen {EDGE4}:7001 udp; proxy_pass 127.0.0.1:9001; proxy_protocol on; }}\n"
+        "}\n",
+    )
+    run(lab, "client", program, "-c", path, "-p", lab.folder)
+    datagrams = lab.udp("backend", BACKEND4, 9000)
+    trust = 'trusted = ["127.0.0.0/8"]'
+    services = [
+        Service("game", "udp", place(BACKEND4, 9000), "127.0.0.1:9000", 'origin = "spp"',
+                f'accept = "proxy-v1"\ndialect = "first"\n{trust}'),
+        Service("other", "udp", place(BACKEND4, 9000), "127.0.0.1:9001", 'origin = "spp"',
+                f'accept = "proxy-v2"\n{trust}'),
+    ]  # fmt: skip
+    _, client = restoring(lab, services, RIGHTS)
+    with lab.udp("player", PLAYER4) as player:
+        for data in (b"first", b"second"):
+            player.sendto(data, (EDGE4, 7000))
+            datagram, _ = datagrams.recvfrom(2000)
+            mapped = bytes(10) + b"\xff\xff" + socket.inet_aton(PLAYER4)
+            expect_equal(datagram[2:18], mapped, "the player that the backend is told")
+            expect_equal(datagram[38:], data, "the datagram")
+        player.sendto(b"hello", (EDGE4, 7001))
+    refused = client.wait("header-refused", 3)
+    expect_equal(refused["reason"], "header-version-1", "the reason")
+    expect_equal(refused["cure"], 'accept = "proxy-v1" with dialect = "first"', "the cure")

@@ -20,10 +20,15 @@ FRONT_PORT = 7000
 def install(package: str, program: str) -> str:
     """The program's path; installs its package where that is possible."""
     paths = os.environ.get("PATH", "") + ":/usr/sbin"
-    if found := shutil.which(program, path=paths):
+    return install_where(package, lambda: shutil.which(program, path=paths))
+
+
+def install_where(package: str, find) -> str:
+    """What `find` finds, now or once the package is installed."""
+    if found := find():
         return found
     if not shutil.which("apt-get"):
-        raise Skipped(f"{program} is not installed")
+        raise Skipped(f"{package} is not installed")
     # Runlevel 1 keeps the package from starting its service.
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     for arguments in (
@@ -32,7 +37,7 @@ def install(package: str, program: str) -> str:
         ["apt-get", "install", "-y", "-q", "--no-install-recommends", package],
     ):
         subprocess.run(arguments, env=environment, capture_output=True, timeout=120)
-        if found := shutil.which(program, path=paths):
+        if found := find():
             return found
     raise Skipped(f"{package} cannot be installed")
 

@@ -15,9 +15,13 @@ import Testing
         let acceptor: DatagramAcceptor
         var now = DatagramAcceptorTests.start
 
-        init(_ dialect: HeaderDialect, capacity: Int = 100) {
+        convenience init(_ dialect: HeaderDialect, capacity: Int = 100) {
+            self.init(.proxyV2(dialect), capacity: capacity)
+        }
+
+        init(_ framing: DatagramAcceptor.Framing, capacity: Int = 100) {
             self.acceptor = DatagramAcceptor(
-                .proxyV2(dialect),
+                framing,
                 key: HashKey(first: 1, second: 2),
                 capacity: capacity
             )
@@ -72,6 +76,40 @@ import Testing
         #expect(rig.accept([1], from: address("198.51.100.9:40001")) == .refused(.unannounced))
         // The first datagram of a flow may be an empty one.
         #expect(Rig(.first).accept(Self.v2(Self.alice)) == .payload(Self.alice, offset: 28))
+    }
+
+    /// As nginx sends it.
+    @Test func aLineOfVersionOneThenBare() {
+        let line = Array("PROXY TCP4 192.0.2.1 198.51.100.2 5000 19132\r\n".utf8)
+        let player = ProxyHeader("192.0.2.1:5000", "198.51.100.2:19132", .stream)
+        let rig = Rig(.proxyV1First)
+        #expect(rig.acceptor.remembersFlows)
+        #expect(rig.accept([1, 2]) == .refused(.unannounced))
+        #expect(rig.accept(line + [1, 2]) == .payload(player, offset: line.count))
+        #expect(rig.accept([3]) == .payload(player, offset: 0))
+        #expect(rig.accept(line + [4]) == .payload(player, offset: line.count))
+        #expect(rig.accept(Array("PROXY TCP4".utf8)) == .refused(.length))
+        let other = Array("PROXY TCP4 203.0.113.66 198.51.100.2 5000 19132\r\n".utf8)
+        #expect(rig.accept(other) == .refused(.conflict))
+        #expect(rig.accept([5]) == .refused(.conflict))
+        let unknown = Array("PROXY UNKNOWN\r\n".utf8)
+        #expect(Rig(.proxyV1First).accept(unknown + [1]) == .payload(nil, offset: unknown.count))
+    }
+
+    @Test func anotherVersionIsNamed() {
+        let line = Array("PROXY TCP4 192.0.2.1 198.51.100.2 5000 19132\r\n".utf8)
+        for dialect in HeaderDialect.allCases {
+            #expect(Rig(dialect).accept(line) == .refused(.versionOne))
+        }
+        #expect(Rig(.proxyV1First).accept(Self.v2(Self.alice)) == .refused(.versionTwo))
+        #expect(Rig(.simple).accept(Self.v2(Self.alice)) == .refused(.versionTwo))
+        #expect(Rig(.simple).accept(line) == .refused(.versionOne))
+        for (versions, bytes, fault) in [
+            (.v1, Self.v2(Self.alice), .versionTwo), (.v2, line, .versionOne),
+        ] as [(ProxyHeaderParser.Versions, [UInt8], HeaderFault)] {
+            var parser = ProxyHeaderParser(accepting: versions)
+            #expect(bytes.withUnsafeBytes { parser.feed($0) } == .invalid(fault))
+        }
     }
 
     @Test func firstAloneThenBare() {

@@ -122,7 +122,7 @@ extension KeyReference {
             "accept",
             .words([
                 .init("plain", "no header"),
-                .init("proxy-v1", "a line of text; TCP only"),
+                .init("proxy-v1", "a line of text; UDP with `dialect = \"first\"` alone"),
                 .init("proxy-v2", "a binary header"),
                 .init("spp", "Cloudflare's Simple Proxy Protocol; UDP only"),
             ]),
@@ -152,7 +152,8 @@ extension KeyReference {
             ]),
             .written("\"every\""),
             .endsOwn,
-            "Where `accept = \"proxy-v2\"` expects the header of UDP.",
+            "Where the header of UDP is expected.",
+            "`accept = \"proxy-v1\"` needs `\"first\"`.",
             example: "protocol = \"udp\"\naccept = \"proxy-v2\"\ntrusted = [\"192.0.2.0/24\"]\n"
                 + "dialect = \"any\""
         ),

@@ -137,10 +137,26 @@ extension ClientSide {
     }
 
     private func logRefusal(_ listener: Listener, _ reason: String, from peer: SocketAddress) {
+        let forward = listener.forward
+        let version: String? =
+            switch reason {
+            case HeaderFault.versionOne.label: "proxy-v1"
+            case HeaderFault.versionTwo.label: "proxy-v2"
+            default: nil
+            }
+        guard let version else {
+            return self.parts.log.warning(
+                "header-refused",
+                ["service": forward.service, "from": peer.hostText, "reason": reason]
+            )
+        }
+        let isFirst = version == "proxy-v1" && forward.transportProtocol == .udp
         self.parts.log.warning(
             "header-refused",
             [
-                "service": listener.forward.service, "from": peer.hostText, "reason": reason,
+                "service": forward.service, "from": peer.hostText, "reason": reason,
+                "cure": "accept = \"\(version)\""
+                    + (isFirst ? " with dialect = \"first\"" : ""),
             ]
         )
     }

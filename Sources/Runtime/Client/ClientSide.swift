@@ -414,7 +414,8 @@ extension DatagramAcceptor.Framing {
     init?(_ forward: Forward) {
         guard forward.transportProtocol == .udp else { return nil }
         switch forward.accept {
-        case .plain, .proxyV1: return nil
+        case .plain: return nil
+        case .proxyV1: self = .proxyV1First
         case .proxyV2: self = .proxyV2(HeaderDialect(forward.dialect))
         case .simpleProxy: self = .simple
         }
