@@ -6,7 +6,7 @@ set -u
 build="libsodium-dev zlib1g-dev pkg-config make"
 # curl and iperf3 drive the programs, tcpdump looks at them, the Go and Python packages are the
 # reference implementations that Fairlead's KCP and Noise are held against.
-tests="iproute2 nftables curl iperf3 tcpdump python3 python3-venv golang-go \
+tests="iproute2 nftables curl iperf3 tcpdump python3 python3-venv python3-yaml golang-go \
 golang-github-xtaci-kcp-dev"
 
 # The models are checked with SPIN, which makes a C program of each.
