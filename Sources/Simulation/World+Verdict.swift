@@ -35,8 +35,7 @@ extension World {
             if let held = snapshot.heldByteCounts.max(), held > most {
                 self.violate("peers make a session hold \(held) bytes, \(most) are allowed")
             }
-            // The list of a stream's lost segments may be charged with its next segment.
-            for count in snapshot.unaccountedByteCounts where abs(count) > 8192 {
+            for count in snapshot.unaccountedByteCounts where count != 0 {
                 self.violate("a session was charged \(count) bytes too few")
             }
         }

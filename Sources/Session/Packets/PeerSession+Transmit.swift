@@ -151,10 +151,7 @@ extension PeerSession {
                 stream.pointee.conversation == frame.id,
                 self.owns(stream), !stream.pointee.isReset
             else { continue }
-            if stream.pointee.sender.lose(frame.value) {
-                self.scheduleData(stream)
-                found += 1
-            }
+            if self.takeForLost(frame, of: stream) { found += 1 }
         }
     }
 

@@ -24,6 +24,7 @@ extension PeerSession {
         packet.flags = [.ackEliciting, .isProbe]
         self.note(.mtuProbe, slot: 0, id: 0, value: UInt32(clamping: size), in: packet)
         let length = self.seal(packet, at: now)
+        self.settleLogs()
         self.mtu.probeSent(size)
         self.board.countSent(packets: 1, bytes: length)
         self.wireBytesSent &+= UInt64(length)
@@ -60,6 +61,7 @@ extension PeerSession {
                 return self.board.drop(.pathUnvalidated)
             }
             let length = self.seal(packet, to: address, at: now)
+            self.settleLogs()
             self.board.send(
                 UnsafeRawBufferPointer(start: base, count: length),
                 to: address

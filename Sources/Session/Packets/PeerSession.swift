@@ -393,7 +393,7 @@ final class PeerSession {
                 guard place >= self.log.head, self.log[place].kind == .segment,
                     let stream = self.stream(self.log[place]), !stream.pointee.isReset
                 else { continue }
-                if stream.pointee.sender.lose(self.log[place].value) { self.scheduleData(stream) }
+                _ = self.takeForLost(self.log[place], of: stream)
             }
         }
     }
@@ -444,8 +444,7 @@ final class PeerSession {
             if let flow = self.flow(frame) { self.datagramLost(frame, in: flow) }
         case .segment:
             guard let stream = self.stream(frame), !stream.pointee.isReset else { return }
-            if stream.pointee.sender.lose(frame.value) { self.scheduleData(stream) }
-            self.settleMemory(of: stream)
+            _ = self.takeForLost(frame, of: stream)
         case .open: self.repeatControl(frame, .open)
         case .close: self.repeatControl(frame, .close)
         case .reset: self.repeatControl(frame, .reset)
@@ -455,6 +454,16 @@ final class PeerSession {
         case .mayDeflate: self.repeatMayDeflate(frame)
         case .ratchet: self.repeatRatchet(frame)
         }
+    }
+
+    /// The segment of a frame goes out once more; the memory for the note of that is charged.
+    ///
+    /// False if it is on its way already, or here no more.
+    func takeForLost(_ frame: FrameRecord, of stream: StreamPointer) -> Bool {
+        defer { self.settleMemory(of: stream) }
+        guard stream.pointee.sender.lose(frame.value) else { return false }
+        self.scheduleData(stream)
+        return true
     }
 
     private func repeatControl(_ frame: FrameRecord, _ pending: Stream.Pending) {
