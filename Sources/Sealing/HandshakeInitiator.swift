@@ -59,8 +59,11 @@ public final class HandshakeInitiator {
     private var mayHurry = false
     private let memory = GuardedMemory(byteCount: 384)
 
-    /// Tries per ephemeral key: the server repeats an answer three times.
-    private static let triesPerAttempt = 4
+    /// Tries that share the first ephemeral key: the server repeats an answer three times.
+    ///
+    /// It repeats it only where the first of them came from, so a client whose address changes
+    /// needs another key; the later tries are rare enough to have one each.
+    private static let quickTries = 4
     private static let retryMilliseconds: [UInt64] = [250, 500, 1000, 2000, 4000, 5000]
     static let maximumPacketByteCount = Layout.initiationByteCount + Layout.maximumPadding
 
@@ -172,7 +175,7 @@ public final class HandshakeInitiator {
         guard self.isActive, now >= self.dueAt, let target = buffer.baseAddress else { return nil }
         precondition(buffer.count >= Self.maximumPacketByteCount)
         let isScheduled = !self.isHurried
-        if isScheduled, self.sentCount % Self.triesPerAttempt == 0 {
+        if isScheduled, self.sentCount == 0 || self.sentCount >= Self.quickTries {
             guard self.makeAttempt(at: now) else {
                 // The server's key is a low-order point: nobody can ever answer.
                 self.cancel()

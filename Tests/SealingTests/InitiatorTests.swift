@@ -22,8 +22,9 @@ import Testing
         }
     }
 
-    /// The server repeats an answer three times, so four tries share an ephemeral key.
-    @Test func fourTriesShareAnEphemeralKey() throws {
+    /// The server repeats an answer three times, so four tries share an ephemeral key; where the
+    /// client has moved since it does not, so each later one has its own.
+    @Test func theFirstFourTriesShareAnEphemeralKey() throws {
         let pair = Pair()
         pair.start()
         var keys: [[UInt8]] = []
@@ -38,14 +39,14 @@ import Testing
             macs.insert(Array(wire[156...]))
             pair.now = pair.initiator.deadline
         }
-        #expect(Set(keys[0..<4]).count == 1 && Set(keys[4..<8]).count == 1)
-        #expect(Set(keys).count == 3)
+        #expect(Set(keys[0..<4]).count == 1)
+        #expect(Set(keys).count == 6)
         #expect(macs.count == 9)
     }
 
     /// A satellite's round trip, or a queue: the answer to the previous attempt still counts.
     @Test func anAnswerMayBeOneAttemptLate() throws {
-        for (tries, isGood) in [(4, true), (8, true), (9, false)] {
+        for (tries, isGood) in [(4, true), (5, true), (6, false)] {
             let pair = Pair()
             pair.start()
             let (_, reply) = pair.deliverToServer(pair.nextInitiation())
