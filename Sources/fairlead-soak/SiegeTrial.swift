@@ -1,10 +1,22 @@
 import CPoison
+import Glibc
 import Simulation
 
 /// One siege: at war, at war over memory that holds other bytes, and in peace.
 enum SiegeTrial {
     /// Every so many seeds have one beside their history.
     static let interval: UInt64 = 20
+
+    /// What the server cannot have failed to see in so many sieges that each deed was tried often.
+    static func unseen(in total: Siege.Statistics) -> [String] {
+        guard total.sieges >= 50 else { return [] }
+        return [
+            "compression-forbidden", "flow-evicted", "handshake-limited", "handshake-refused",
+            "inflation-budget", "malformed", "protocol-violation", "reassembly-full",
+            "reassembly-stale", "repair-budget", "replayed", "session-memory", "stream-evicted",
+            "stream-limit", "unauthentic", "unknown-flow", "unknown-session", "unknown-stream",
+        ].filter { total.drops[$0] == nil }
+    }
 
     /// What went wrong; `tell` makes the first war tell what happens.
     static func faults(
@@ -15,6 +27,10 @@ enum SiegeTrial {
         CPoison_fill(0x5A)
         let war = Siege(seed)
         tell?(war)
+        war.heap = {
+            let memory = mallinfo2()
+            return Int(memory.uordblks + memory.hblkhd)
+        }
         war.run()
         total.add(war.statistics)
         guard war.violations.isEmpty else { return war.violations }

@@ -96,7 +96,8 @@ final class Attacker {
             let packet = [UInt8](self.buffer[..<count])
             if self.initiations.count == 64 { self.initiations.removeFirst(32) }
             self.initiations.append(packet)
-            self.emit(packet, from: self.address)
+            // A copy that comes from elsewhere must not lead to keys for the address of the first.
+            self.emit(packet, from: self.dice.chance(1, in: 4) ? self.anyAddress() : self.address)
         }
     }
 
@@ -128,13 +129,13 @@ final class Attacker {
             self.counts.sessions += 1
             self.moveAt = now
             self.ackAt = now + session.tactic.ackDelay(&self.dice)
-            self.prove(self.address)
+            self.prove(address)
             var frames = FrameBytes()
             frames.append(frame: WireFrame.ping) { _ in }
             if session.tactic.isLeech {
                 session.openStream(&frames, &self.dice, service: Siege.floodService)
             }
-            self.seal(frames, session)
+            self.seal(frames, session, from: self.dice.chance(1, in: 4) ? self.anyAddress() : nil)
         case .data:
             _ = self.session?.receive(packet, header, at: address, now)
             self.answerChallenge()
@@ -197,7 +198,7 @@ final class Attacker {
         if flips > 0, !frames.bytes.isEmpty, self.dice.chance(1, in: flips) {
             frames.flip(bit: Int(self.dice.below(UInt64(frames.bytes.count * 8))))
         }
-        self.seal(frames, session)
+        self.seal(frames, session, isForged: move == .forgery)
     }
 
     /// A second handshake beside the session, which is abandoned.
@@ -240,7 +241,12 @@ final class Attacker {
 
     // MARK: - Packets
 
-    private func seal(_ frames: FrameBytes, _ session: HostileSession, from source: Int? = nil) {
+    private func seal(
+        _ frames: FrameBytes,
+        _ session: HostileSession,
+        from source: Int? = nil,
+        isForged: Bool = false
+    ) {
         guard let base = self.buffer.baseAddress else { return }
         let count = min(frames.bytes.count, Self.packetLimit)
         let text = self.buffer[RecordHeader.byteCount...].prefix(count)
@@ -253,8 +259,10 @@ final class Attacker {
         )
         // Numbers need not be used one by one.
         session.nextNumber += self.dice.chance(1, in: 100) ? 1 + self.dice.below(100) : 1
-        let packet = [UInt8](self.buffer[..<(count + RecordHeader.overhead)])
-        if session.tactic.moves.contains(.replay) {
+        var packet = [UInt8](self.buffer[..<(count + RecordHeader.overhead)])
+        if isForged, count > 0 {
+            packet[RecordHeader.byteCount + Int(self.dice.below(UInt64(count)))] ^= 1
+        } else if session.tactic.moves.contains(.replay) {
             if session.records.count == 32 { session.records.removeFirst(16) }
             session.records.append(packet)
         }

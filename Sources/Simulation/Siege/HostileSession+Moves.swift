@@ -31,6 +31,7 @@ extension HostileSession {
         case .rate:
             frames.append(frame: WireFrame.rate) { $0.append(dice.next() >> dice.below(64)) }
         case .unknown, .malformed: self.writeNonsense(move, &frames, &dice)
+        case .forgery: self.openFlow(&frames, &dice)
         case .spoofedAddress, .replay, .noise, .initiation, .initiationReplay:
             frames.append(frame: WireFrame.ping) { _ in }
         }
@@ -46,12 +47,18 @@ extension HostileSession {
         [UInt8](repeating: UInt8(truncatingIfNeeded: dice.next()), count: count)
     }
 
+    /// One of many, and more often one of the oldest: these get deep.
+    private static func pick(_ count: Int, _ dice: inout SeededGenerator) -> Int? {
+        guard count > 0 else { return nil }
+        return Int(dice.below(UInt64(dice.chance(3, in: 4) ? min(count, 2) : count)))
+    }
+
     private func stream(_ dice: inout SeededGenerator) -> Int? {
-        self.streams.isEmpty ? nil : Int(dice.below(UInt64(self.streams.count)))
+        Self.pick(self.streams.count, &dice)
     }
 
     private func flow(_ dice: inout SeededGenerator) -> Int? {
-        self.flows.isEmpty ? nil : Int(dice.below(UInt64(self.flows.count)))
+        Self.pick(self.flows.count, &dice)
     }
 
     // MARK: - Opening and ending
@@ -298,16 +305,22 @@ extension HostileSession {
         }
     }
 
+    /// Repairs that never come to be solved: each covers what nobody sends.
     private func writeRepairs(_ frames: inout FrameBytes, _ dice: inout SeededGenerator) {
         guard let index = self.flow(&dice) else { return self.openFlow(&frames, &dice) }
         for _ in 0..<(1 + dice.below(40)) {
             let count = Int(1 + dice.below(24))
             guard frames.bytes.count + count < 1_300 else { break }
-            let last = self.flows[index].number &+ UInt32(dice.below(64))
+            let last = self.flows[index].number
+            let first = self.flows[index].firstRepair ?? last
+            self.flows[index].firstRepair = first
+            // A window may not reach back to the first repair.
+            let reach = UInt64(min(max(last &- first, 1), 128))
             frames.append(frame: WireFrame.repair) {
                 $0.append(self.flows[index].id)
                 $0.append(last)
-                $0.append(UInt8(dice.chance(1, in: 16) ? dice.below(256) : 1 + dice.below(128)))
+                let window = dice.chance(3, in: 4) ? reach : 1 + dice.below(reach)
+                $0.append(UInt8(dice.chance(1, in: 64) ? dice.below(256) : window))
                 $0.append(UInt16(truncatingIfNeeded: dice.next()))
                 for _ in 0..<count { $0.append(UInt8(truncatingIfNeeded: dice.next())) }
             }

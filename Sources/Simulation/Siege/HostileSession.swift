@@ -10,6 +10,8 @@ final class HostileSession {
         /// Of the next segment or datagram.
         var number: UInt32 = 0
         var offset: UInt32 = 0
+        /// Of a flow: what its first repair ended with.
+        var firstRepair: UInt32?
     }
 
     let keys: EstablishedKeys
@@ -91,12 +93,20 @@ final class HostileSession {
         guard self.received.hasAnythingToAck, self.acknowledged != self.received.largest else {
             return nil
         }
-        self.acknowledged = self.received.largest
         var frames = FrameBytes()
         let newest = self.received.largest
+        if self.tactic.acks == .fitful, dice.chance(1, in: 8) {
+            let lone = newest - dice.below(min(64, newest + 1))
+            guard self.received.contains(lone) else { return nil }
+            frames.append(frame: WireFrame.ack) {
+                for value in [lone, 0, 0, 0] { $0.appendVariable(value) }
+            }
+            return frames
+        }
+        self.acknowledged = newest
         switch self.tactic.acks {
         case .never: return nil
-        case .prompt, .erratic:
+        case .prompt, .erratic, .fitful:
             let body = [UInt8](unsafeUninitializedCapacity: 512) { buffer, count in
                 guard let base = UnsafeMutableRawPointer(buffer.baseAddress) else { return }
                 count = self.received.writeAck(into: base, capacity: 512, at: now)

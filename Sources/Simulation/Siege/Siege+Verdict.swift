@@ -19,16 +19,36 @@ extension Siege {
         let peers = self.honest.count + self.attackers.count
         let promised = peers * (limits.smallHeldByteLimit + 32 << 20)
         if held > promised { self.violate("\(held) bytes are held, \(promised) are promised") }
-        // The list of a stream's lost segments may be charged with its next segment.
-        for count in snapshot.unaccountedByteCounts where abs(count) > 8_192 {
+        self.compareHeap(held)
+        for count in snapshot.unaccountedByteCounts where count != 0 {
             self.violate("a session was charged \(count) bytes too few")
+        }
+    }
+
+    /// Both ends' own tables and queues, the links, and what honest peers hold.
+    private static let unchargedLimit = 32 << 20
+
+    /// What the process has allocated beyond what peers are charged for is bounded too.
+    private func compareHeap(_ held: Int) {
+        guard let heap = self.heap?() else { return }
+        let start = self.heapAtStart ?? heap - held
+        self.heapAtStart = start
+        let uncharged = heap - start - held
+        self.statistics.mostUnchargedBytes = max(
+            self.statistics.mostUnchargedBytes,
+            UInt64(max(0, uncharged))
+        )
+        if uncharged > Self.unchargedLimit {
+            self.violate("\(uncharged) bytes of memory are charged to nobody")
         }
     }
 
     func conclude() {
         let snapshot = self.server.snapshot(at: self.now)
         self.statistics.sieges = 1
-        self.statistics.drops = snapshot.counters.drops.total
+        for reason in DropReason.allCases where snapshot.counters.drops[reason] > 0 {
+            self.statistics.drops[reason.label] = snapshot.counters.drops[reason]
+        }
         for attacker in self.attackers {
             self.statistics.hostilePackets += attacker.counts.packets
             self.statistics.hostileSessions += attacker.counts.sessions

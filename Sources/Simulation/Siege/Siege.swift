@@ -26,6 +26,8 @@ public final class Siege {
     public internal(set) var digest = Digest()
     /// Told of everything that happens rarely, for whoever replays a siege.
     public var narrate: ((Instant, String) -> Void)?
+    /// Says how many bytes of memory the process has allocated, where that is to be checked.
+    public var heap: (() -> Int)?
 
     public struct Statistics: Hashable, Sendable {
         public var sieges: UInt64 = 0
@@ -33,17 +35,21 @@ public final class Siege {
         public var hostilePackets: UInt64 = 0
         public var hostileSessions: UInt64 = 0
         public var expulsions: UInt64 = 0
-        public var drops: UInt64 = 0
+        /// What the server dropped, by reason.
+        public var drops: [String: UInt64] = [:]
         public var bytesToAttackers: UInt64 = 0
         public var echoes: UInt64 = 0
         public var datagrams: UInt64 = 0
         public var mostHeldBytes: UInt64 = 0
+        /// Memory that grew without being charged to anybody.
+        public var mostUnchargedBytes: UInt64 = 0
 
         public init() {}
     }
 
     let plan: SiegePlan
     var now = Siege.epoch
+    var heapAtStart: Int?
     let server: Engine
     let backends = Backends()
     var honest: [HonestPeer] = []
@@ -213,17 +219,30 @@ public final class Siege {
     }
 }
 
-extension Siege.Statistics {
+extension Siege.Statistics: CustomStringConvertible {
+    public var description: String {
+        let drops = self.drops.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
+        return """
+            \(self.sieges), \(self.steps) steps, \(self.hostilePackets) hostile packets in \
+            \(self.hostileSessions) sessions (\(self.expulsions) expelled), \
+            \(self.bytesToAttackers) bytes to them; \(self.echoes) echoes, \
+            \(self.datagrams) datagrams; \(self.mostHeldBytes) bytes held at most, \
+            \(self.mostUnchargedBytes) uncharged; \
+            dropped: \(drops.joined(separator: ", "))
+            """
+    }
+
     public mutating func add(_ other: Self) {
         self.sieges += other.sieges
         self.steps += other.steps
         self.hostilePackets += other.hostilePackets
         self.hostileSessions += other.hostileSessions
         self.expulsions += other.expulsions
-        self.drops += other.drops
+        self.drops.merge(other.drops, uniquingKeysWith: +)
         self.bytesToAttackers += other.bytesToAttackers
         self.echoes += other.echoes
         self.datagrams += other.datagrams
         self.mostHeldBytes = max(self.mostHeldBytes, other.mostHeldBytes)
+        self.mostUnchargedBytes = max(self.mostUnchargedBytes, other.mostUnchargedBytes)
     }
 }

@@ -6,7 +6,7 @@ enum Move: UInt8, CaseIterable {
     case segment, segmentAhead, part, close, window
     case datagram, bomb, fragment, brokenFragment, copies, repairTrain
     case path, spoofedAddress, reset, rate, unknown, malformed
-    case replay, noise, initiation, initiationReplay
+    case replay, forgery, noise, initiation, initiationReplay
 }
 
 /// How a session acknowledges what it is sent.
@@ -15,6 +15,8 @@ enum AckHabit: UInt8, CaseIterable {
     case prompt
     /// After a time drawn anew for each from 1 ms to 4 s, each octave as likely.
     case erratic
+    /// At once, now and then one packet of a flight alone, now and then nothing for seconds.
+    case fitful
     /// Of what arrived, only the newest.
     case newest
     /// What has not arrived yet, too.
@@ -60,6 +62,8 @@ struct Tactic {
     func ackDelay(_ dice: inout SeededGenerator) -> Instant.Interval {
         switch self.acks {
         case .never: .seconds(1_000_000)
+        case .fitful where dice.chance(1, in: 256): .milliseconds(1_000 << dice.below(5))
+        case .fitful: .microseconds(dice.below(1_000))
         case .prompt, .newest, .optimistic: .milliseconds(1 + dice.below(10))
         case .erratic: .microseconds((1_000 << dice.below(12)) + dice.below(1_000))
         }
