@@ -117,8 +117,8 @@ let package = Package(
         module(
             "Runtime",
             [
-                "Balancing", "Configuration", "Erasure", "LinuxIO", "Origin", "Primitives",
-                "Recovery", "ReturnPath", "Sealing", "Session",
+                "Balancing", "Configuration", "Erasure", "LinuxIO", "Origin", "PostQuantum",
+                "Primitives", "Recovery", "ReturnPath", "Sealing", "Session",
             ]
         ),
 
@@ -133,7 +133,8 @@ let package = Package(
         module(
             "Commands",
             [
-                "Admin", "Balancing", "Configuration", "Lab", "LinuxIO", "Primitives",
+                "Admin", "Balancing", "Configuration", "Lab", "LinuxIO", "PostQuantum",
+                "Primitives",
                 "ReturnPath", "Runtime", "Sealing", "Session",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]

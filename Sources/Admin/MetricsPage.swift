@@ -22,6 +22,8 @@ public enum MetricsPage {
         page.sample(report.isReady ? "1" : "0")
         page.begin("sessions", "gauge", "Tunnel sessions that are up.")
         page.sample("\(report.sessions.count)")
+        page.begin("sessions_post_quantum", "gauge", "Those whose keys are post-quantum.")
+        page.sample("\(report.sessions.count { $0.isPostQuantum })")
         page.begin("rtt_seconds", "gauge", "Smoothed round trip of the slowest session.")
         page.sample(report.sessions.map(\.roundTrip).max().map(Self.seconds) ?? "NaN")
         page.begin("session_rtt_seconds", "gauge", "Smoothed round trip of a session.")

@@ -25,6 +25,8 @@ public struct ProcessReport: Sendable {
         /// UDP payload of its packets, in bytes.
         public var wireBytesSent: UInt64 = 0
         public var wireBytesReceived: UInt64 = 0
+        /// Whether its keys are protected by a post-quantum exchange.
+        public var isPostQuantum = false
 
         public init(
             peer: String,

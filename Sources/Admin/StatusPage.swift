@@ -31,6 +31,7 @@ public enum StatusPage {
             ("loss", JSON.number(session.lossRate)),
             ("mtu", "\(session.packetSize)"),
             ("cipher", JSON.string(session.cipher)),
+            ("post_quantum", session.isPostQuantum ? "true" : "false"),
             ("streams", "\(session.streams)"),
             ("flows", "\(session.flows)"),
             ("bytes_sent", "\(session.wireBytesSent)"),
@@ -99,7 +100,7 @@ public enum StatusPage {
 
     private static let sessionTitles = [
         "PEER", "ADDRESS", "UP", "HEARD", "RTT", "LOSS", "MTU", "SENT", "RECEIVED", "STREAMS",
-        "FLOWS", "CIPHER",
+        "FLOWS", "CIPHER", "PQ",
     ]
 
     private static func row(_ session: ProcessReport.Session) -> [String] {
@@ -110,6 +111,7 @@ public enum StatusPage {
             Self.percent(session.lossRate), "\(session.packetSize)",
             Self.bytes(session.wireBytesSent), Self.bytes(session.wireBytesReceived),
             "\(session.streams)", "\(session.flows)", session.cipher,
+            session.isPostQuantum ? "yes" : "no",
         ]
     }
 

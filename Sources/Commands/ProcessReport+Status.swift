@@ -72,5 +72,6 @@ extension ProcessReport.Session {
         self.packetSize = session.packetSize
         self.wireBytesSent = session.wireBytesSent
         self.wireBytesReceived = session.wireBytesReceived
+        self.isPostQuantum = session.isPostQuantum
     }
 }

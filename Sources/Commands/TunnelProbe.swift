@@ -1,6 +1,7 @@
 import Configuration
 import Glibc
 import LinuxIO
+import PostQuantum
 import Primitives
 import Recovery
 import Runtime
@@ -68,6 +69,10 @@ final class TunnelProbe {
         )
         settings.presharedKey = loaded.presharedKey
         settings.cipher = configuration.transport.cipher
+        settings.postQuantum = PostQuantumChoice(
+            configuration.transport.postQuantum,
+            by: .mlKEM768
+        )
         settings.maximumPacketSize = configuration.transport.maximumPacketSize
         var time = timespec()
         clock_gettime(CLOCK_REALTIME, &time)

@@ -181,6 +181,7 @@ private struct Difference<Configuration: Sendable> {
         self.note("rate") { settings($0).congestion.rate }
         self.note("fec") { settings($0).redundancy }
         self.note("cipher") { settings($0).cipher }
+        self.note("post_quantum") { settings($0).postQuantum }
         self.note("mtu") { settings($0).maximumPacketSize }
         self.note("workers") { settings($0).workers }
         self.note("connect_timeout") { settings($0).connectTimeout }

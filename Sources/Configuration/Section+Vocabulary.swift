@@ -138,6 +138,7 @@ extension Section {
         settings.congestion = self.congestion() ?? settings.congestion
         settings.redundancy = self.choice("fec") ?? settings.redundancy
         settings.cipher = self.cipher() ?? settings.cipher
+        settings.postQuantum = self.postQuantum() ?? settings.postQuantum
         settings.maximumPacketSize = self.integer("mtu")
         settings.workers = self.integer("workers") ?? settings.workers
         settings.connectTimeout = self.duration("connect_timeout") ?? settings.connectTimeout
@@ -156,6 +157,18 @@ extension Section {
         case .auto: .auto
         case .chacha20Poly1305: .chacha20Poly1305
         case .aes256GCM: .aes256GCM
+        case nil: nil
+        }
+    }
+
+    private enum PostQuantumName: String, CaseIterable { case off, prefer, require }
+
+    private func postQuantum() -> PostQuantumPolicy? {
+        let name: PostQuantumName? = self.choice("post_quantum")
+        return switch name {
+        case .off: .off
+        case .prefer: .prefer
+        case .require: .require
         case nil: nil
         }
     }

@@ -12,6 +12,7 @@ public struct TransportSettings: Hashable, Sendable {
     public var congestion = Congestion.auto
     public var redundancy = Redundancy.auto
     public var cipher = CipherPreference.auto
+    public var postQuantum = PostQuantumPolicy.prefer
     /// The largest UDP payload to send, in bytes; `nil` probes for it.
     public var maximumPacketSize: Int?
     /// The number of worker threads.

@@ -75,6 +75,7 @@ import Testing
         }
         #expect(session["last_heard_ms"] as? Int == 5_250)
         #expect(session["mtu"] as? Int == 1_452)
+        #expect(session["post_quantum"] as? Bool == true)
         #expect(session["bytes_sent"] as? Int == 3_000_000)
         let service = try #require((root["services"] as? [[String: Any]])?.first)
         #expect(service["streams"] as? Int == 1)

@@ -31,6 +31,7 @@ enum Samples {
         ]
         report.services = [voice]
         report.sessions[0].silence = .milliseconds(5_250)
+        report.sessions[0].isPostQuantum = true
         report.sessions[0].packetSize = 1_452
         report.sessions[0].wireBytesSent = 3_000_000
         report.refusals = [

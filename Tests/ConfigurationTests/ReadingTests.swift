@@ -50,6 +50,7 @@ import Testing
         congestion = "fixed"
         rate = "50 mbps"
         cipher = "aes-256-gcm"
+        post_quantum = "require"
         mtu = 1400
         workers = 2
         connect_timeout = "5s"
@@ -82,6 +83,7 @@ import Testing
         #expect(server.admin?.description == "127.0.0.1:9460")
         #expect(server.adminHosts == ["monitor.example"])
         #expect(server.control == .automatic)
+        #expect(server.transport.postQuantum == .prefer)
         #expect(server.peers.map(\.services) == [["minecraft", "voice"]])
         #expect(server.peers.first?.origins?.map(\.description) == ["0.0.0.0/0", "::/0"])
         #expect(server.peers.first?.publicKey.description == Samples.key)
@@ -107,6 +109,7 @@ import Testing
         #expect(client.control == .path("/etc/f/run/client.sock"))
         #expect(client.transport.congestion == .fixed(bitsPerSecond: 50_000_000))
         #expect(client.transport.cipher == .aes256GCM)
+        #expect(client.transport.postQuantum == .require)
         #expect(client.transport.maximumPacketSize == 1400)
         #expect(client.transport.workers == 2)
         #expect(client.transport.connectTimeout == .seconds(5))

@@ -178,6 +178,7 @@ def admin(lab):
             expect(told["role"] == end and told["version"], f"/status of the {end}: {told}")
             session = told["sessions"][0]
             wanted = {"peer", "address", "rtt_ms", "loss", "cipher", "streams", "flows"}
+            wanted.add("post_quantum")
             expect(wanted <= session.keys(), f"/status lacks {wanted - session.keys()}")
             expect_equal((session["streams"], session["flows"]), (1, 1), f"{end}: streams, flows")
             samples = metrics(lab.control[end])

@@ -141,6 +141,56 @@ def common_preshared_key(lab):
     stale.wait("session-up", 3)
 
 
+@case("post_quantum required here and off there: post-quantum within 3 s, at both ends")
+def required_and_off(lab):
+    for here, there in (("require", "off"), ("off", "require")):
+        server = lab.start_server([WEB], f'post_quantum = "{there}"\n')
+        client = lab.start_client([WEB], f'post_quantum = "{here}"\n')
+        expect_told(client, "post-quantum")
+        entry = server.wait("handshake-refused", 1, reason="post-quantum")
+        expect_listed(lab, "post-quantum", entry["key"])
+        client.stop()
+        server.stop()
+
+
+def post_quantum(lab, role: str) -> tuple[list[bool], float]:
+    """What the pages of one end say of its sessions."""
+    status = json.loads(fetch("/status", lab.control[role])[1])
+    count = metrics(lab.control[role])["fairlead_sessions_post_quantum"]
+    return [session["post_quantum"] for session in status["sessions"]], count
+
+
+@case("post_quantum preferred or required: status, metrics and log say so; off: false; reloads", 40)
+def strengthened(lab):
+    peers.TCPBackend(lab, BACKEND4, 8080, peers.echo)
+    for here, there in (("prefer", "prefer"), ("require", "prefer"), ("prefer", "require")):
+        server = lab.start_server([WEB], f'post_quantum = "{there}"\n')
+        client = lab.start_client([WEB], f'post_quantum = "{here}"\n')
+        for end in (server, client):
+            end.wait("session-up", 3)
+            end.wait("post-quantum", 3)
+        with lab.connect(EDGE4, 8080) as player:
+            player.sendall(b"hello")
+            peers.read_exactly(player, 5)
+        for role in ("server", "client"):
+            expect_equal(post_quantum(lab, role), ([True], 1), f"{here}, {there}, {role}")
+        client.stop()
+        server.stop()
+    server = lab.start_server([WEB])
+    client = lab.start_client([WEB], 'post_quantum = "off"\n')
+    client.wait("session-up", 3)
+    for role in ("server", "client"):
+        expect_equal(post_quantum(lab, role), ([False], 0), role)
+    # A server that insists from now on ends what does without.
+    lab.write("server.toml", lab.server_text([WEB], 'post_quantum = "require"\n'))
+    server.process.send_signal(signal.SIGHUP)
+    client.wait("session-down", 3, reason="post-quantum")
+    expect_told_later = client.wait("connect-failed", 3, reason="post-quantum")
+    lab.write("client.toml", lab.client_text([WEB], 'post_quantum = "prefer"\n'))
+    client.process.send_signal(signal.SIGHUP)
+    client.wait("post-quantum", 8, since=client.events.index(expect_told_later) + 1)
+
+
 @case("a cipher both name is used")
 def common_cipher(lab):
     peers.TCPBackend(lab, BACKEND4, 8080, peers.echo)

@@ -10,21 +10,7 @@ extension KeyReference {
     ]
 
     static func transport(_ place: KeyPlace) -> [KeyReference] {
-        Self.sending(place) + [
-            KeyReference(
-                place,
-                "cipher",
-                .words([
-                    .init("auto", "AES-256-GCM where both machines compute it in hardware"),
-                    .init("chacha20-poly1305", "this one only"),
-                    .init("aes-256-gcm", "this one only"),
-                ]),
-                .written("\"auto\""),
-                .restart,
-                "The cipher of the tunnel.",
-                "Two ends with nothing in common do not connect: `cipher-mismatch`.",
-                example: "cipher = \"chacha20-poly1305\""
-            ),
+        Self.sending(place) + Self.keys(place) + [
             KeyReference(
                 place,
                 "mtu",
@@ -58,6 +44,42 @@ extension KeyReference {
                     ? "It is reset after that."
                     : "Only clients wait; a server reads the key and makes no use of it.",
                 example: "connect_timeout = \"5s\""
+            ),
+        ]
+    }
+
+    /// What protects the bytes of an end.
+    private static func keys(_ place: KeyPlace) -> [KeyReference] {
+        [
+            KeyReference(
+                place,
+                "cipher",
+                .words([
+                    .init("auto", "AES-256-GCM where both machines compute it in hardware"),
+                    .init("chacha20-poly1305", "this one only"),
+                    .init("aes-256-gcm", "this one only"),
+                ]),
+                .written("\"auto\""),
+                .restart,
+                "The cipher of the tunnel.",
+                "Two ends with nothing in common do not connect: `cipher-mismatch`.",
+                example: "cipher = \"chacha20-poly1305\""
+            ),
+            KeyReference(
+                place,
+                "post_quantum",
+                .words([
+                    .init("prefer", "wherever the other end does it too"),
+                    .init("require", "no session without, and nothing passes before it is done"),
+                    .init("off", "not at all"),
+                ]),
+                .written("\"prefer\""),
+                .atOnce,
+                "Whether ML-KEM-768 protects recorded traffic from quantum computers.",
+                "With `\"require\"` at one end, and at the other `\"off\"` or a release that has no"
+                    + " such key, there is no session: `post-quantum`. After a reload the next"
+                    + " handshakes follow it; `\"require\"` ends sessions that do without.",
+                example: "post_quantum = \"require\""
             ),
         ]
     }

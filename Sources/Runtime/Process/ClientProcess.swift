@@ -2,6 +2,7 @@ public import Configuration
 import Erasure
 import Glibc
 import LinuxIO
+import PostQuantum
 import Primitives
 import Recovery
 import ReturnPath
@@ -130,6 +131,7 @@ public final class ClientProcess: Sendable {
         let transport = self.configuration.transport
         settings.cipher = transport.cipher
         settings.connectTimeout = transport.connectTimeout
+        settings.postQuantum = PostQuantumChoice(transport.postQuantum, by: .mlKEM768)
         settings.maximumPacketSize = transport.maximumPacketSize
         settings.congestion = CongestionChoice(transport.congestion)
         settings.redundancy = RedundancyLevel(transport.redundancy)
@@ -284,6 +286,8 @@ public final class ClientProcess: Sendable {
         if changes.changedKeys.contains("server") { self.postServers() }
         let presharedKey = new.presharedKey
         self.core.crew.post { _ in .presharedKey(presharedKey) }
+        let policy = new.configuration.transport.postQuantum
+        self.core.crew.post { _ in .postQuantum(policy) }
         do {
             try self.resolver?.watch(new.configuration.servers)
         } catch {

@@ -3,6 +3,7 @@ import Erasure
 import Glibc
 import LinuxIO
 import Origin
+import PostQuantum
 import Primitives
 import Recovery
 import ReturnPath
@@ -210,6 +211,7 @@ public final class ServerProcess: Sendable {
         )
         let transport = self.configuration.transport
         settings.cipher = transport.cipher
+        settings.postQuantum = PostQuantumChoice(transport.postQuantum, by: .mlKEM768)
         settings.maximumPacketSize = transport.maximumPacketSize
         settings.congestion = CongestionChoice(transport.congestion)
         settings.redundancy = RedundancyLevel(transport.redundancy)
@@ -336,6 +338,8 @@ public final class ServerProcess: Sendable {
         self.drained.adopt(new.configuration)
         self.changeRoutes { $0.adopt(new.configuration, at: $1) }
         let plan = self.postPlan()
+        let policy = new.configuration.transport.postQuantum
+        self.core.crew.post { _ in .postQuantum(policy) }
         do {
             try self.monitor?.watch(plan.services)
         } catch {

@@ -63,6 +63,7 @@ enum Order: Sendable {
     case tunnelServers([SocketAddress])
     /// What the next handshakes are made with, on a client.
     case presharedKey(PresharedKey?)
+    case postQuantum(PostQuantumPolicy)
     case snapshot(SnapshotRequest)
     /// End every session and stop.
     case shutDown

@@ -318,6 +318,7 @@ final class Worker {
         case .questionSessions(let key): self.engine.questionSessions(of: key, at: now)
         case .tunnelServers(let servers): self.engine.replace(servers: servers)
         case .presharedKey(let key): self.engine.replace(presharedKey: key)
+        case .postQuantum(let policy): self.engine.replace(postQuantum: policy, at: now)
         case .snapshot(let request): request.answer(self.snapshot(at: now))
         case .shutDown: self.shutDown(at: now)
         }
