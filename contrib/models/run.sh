@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks the models of the protocol exhaustively with SPIN, and that each planted fault is found.
 #
-#   contrib/models/run.sh [MODEL …]      path instance rekey replay
+#   contrib/models/run.sh [MODEL …]      path instance ratchet rekey replay
 #
 # A model passes if no assertion can fail in any interleaving; a fault (-DFAULT=n) passes if one
 # does. Ends with
@@ -41,7 +41,7 @@ verdict() {
     fi
 }
 
-[ $# -gt 0 ] || set -- path instance rekey replay
+[ $# -gt 0 ] || set -- path instance ratchet rekey replay
 for model in "$@"; do
     # The faults of a model are named in its head.
     for fault in 0 $(sed -nE 's/^ \* FAULT ([0-9]+):.*/\1/p' "$here/$model.pml"); do
