@@ -2,7 +2,6 @@
 
 #if __has_feature(address_sanitizer)
 
-#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -22,6 +21,10 @@ UNCHECKED void __sanitizer_malloc_hook(const volatile void *block, size_t size) 
     if (byte >= 0 && size <= 1 << 17) memset((void *)block, byte, size);
 }
 
+size_t __sanitizer_get_current_allocated_bytes(void);
+
+size_t CPoison_heap(void) { return __sanitizer_get_current_allocated_bytes(); }
+
 UNCHECKED void __sanitizer_free_hook(const volatile void *block) { (void)block; }
 
 #else
@@ -31,5 +34,10 @@ UNCHECKED void __sanitizer_free_hook(const volatile void *block) { (void)block; 
 void CPoison_fill(int byte) { mallopt(M_PERTURB, ~byte & 0xFF); }
 
 void CPoison_stop(void) { mallopt(M_PERTURB, 0); }
+
+size_t CPoison_heap(void) {
+    struct mallinfo2 info = mallinfo2();
+    return info.uordblks + info.hblkhd;
+}
 
 #endif

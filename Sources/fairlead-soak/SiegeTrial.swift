@@ -1,5 +1,4 @@
 import CPoison
-import Glibc
 import Simulation
 
 /// One siege: at war, at war over memory that holds other bytes, and in peace.
@@ -27,10 +26,7 @@ enum SiegeTrial {
         CPoison_fill(0x5A)
         let war = Siege(seed)
         tell?(war)
-        war.heap = {
-            let memory = mallinfo2()
-            return Int(memory.uordblks + memory.hblkhd)
-        }
+        war.heap = { Int(clamping: CPoison_heap()) }
         war.run()
         total.add(war.statistics)
         guard war.violations.isEmpty else { return war.violations }
