@@ -3,12 +3,13 @@
 SEEDS ?= 2000
 SWIFT ?= swift
 
-.PHONY: build release test demo soak lint docs interop bench fuzz sanitize model sbom reproducible clean
+.PHONY: build release reproducible test demo soak lint docs interop bench fuzz sanitize model sbom
+.PHONY: clean
 
 build: dependencies-build
 	$(SWIFT) build -c release
 
-# The programs alone, the same bytes in whatever folder, into .build-release/release.
+# The programs alone, into .build-release/release; they do not tell the folder they come from.
 release: dependencies-build
 	contrib/release.sh
 

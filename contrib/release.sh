@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds the programs of a release into .build-release/release and prints their SHA-256: the same
-# bytes in whatever folder, from the same sources, with the same toolchain at the same place and the
-# same libraries.
+# Builds the programs of a release into .build-release/release and prints their SHA-256. With the
+# same sources, toolchain and libraries they are nearly the same in whatever folder: the order of
+# some instructions may differ (docs/SECURITY.md, "Programs as built").
 set -eu
 cd "$(dirname "$0")/.."
 flags=(
@@ -11,8 +11,8 @@ flags=(
     -Xswiftc -Xfrontend -Xswiftc -no-clang-module-breadcrumbs
     -Xswiftc -Xfrontend -Xswiftc -disable-incremental-llvm-codegen
 )
-# Some instructions are put in the order of addresses in the compiler's memory, so that two runs in
-# one folder could differ. Some containers do not allow to fix those.
+# Some instructions are put in the order of addresses in the compiler's memory. Without this, one
+# module differed from run to run; with it, only within whole builds. Some containers forbid it.
 fixed=(setarch -R)
 if ! "${fixed[@]}" true 2>/dev/null; then
     echo "note: addresses stay random (setarch -R is not allowed): builds may differ" >&2
