@@ -198,7 +198,7 @@ if Context.environment["FAIRLEAD_FUZZ"] != nil {
             name: "fairlead-fuzz",
             dependencies: [
                 "Admin", "Balancing", "CFuzzer", "Compression", "Configuration", "Erasure", "KCP",
-                "Origin", "Primitives", "Recovery", "Sealing", "Session",
+                "Origin", "Primitives", "Recovery", "Sealing", "Session", "Simulation",
             ],
             path: "Tests/Fuzz/Program",
             swiftSettings: strict,

@@ -3,6 +3,7 @@ import Recovery
 import Sealing
 
 @testable import Session
+@testable import Simulation
 
 /// A client and a server engine that hold authentic keys, and an input that is the one or the
 /// other whenever it likes: it drives time, seals frames of its own and loses the honest ones.
@@ -50,18 +51,23 @@ final class Duel {
         limits.maximumStreams = 64
         limits.maximumFlows = 64
         limits.inbox = 1 << 16
+        let choice = PostQuantumChoice(.prefer, by: .standIn(seed: 1))
+        var serverSettings = ServerSettings(privateKey: serverKey, directory: directory)
+        serverSettings.postQuantum = choice
         self.server = Engine(
-            server: ServerSettings(privateKey: serverKey, directory: directory),
+            server: serverSettings,
             limits: limits,
             entropy: entropy,
             at: self.now
         )
+        var clientSettings = ClientSettings(
+            servers: [Self.serverAddress],
+            serverPublicKey: serverKey.publicKey,
+            privateKey: clientKey
+        )
+        clientSettings.postQuantum = choice
         self.client = Engine(
-            client: ClientSettings(
-                servers: [Self.serverAddress],
-                serverPublicKey: serverKey.publicKey,
-                privateKey: clientKey
-            ),
+            client: clientSettings,
             limits: limits,
             entropy: entropy,
             at: self.now
@@ -163,6 +169,11 @@ final class Duel {
     func nextNumber(ofClient: Bool) -> UInt64 {
         let engine = ofClient ? self.client : self.server
         return engine.sessions.compactMap { $0 }.first?.nextNumber ?? 0
+    }
+
+    /// Of the exchange that strengthens the newest keys, if there is one.
+    var ratchetHandshake: UInt64 {
+        UInt64(self.client.sessions.lazy.compactMap { $0?.ratchet?.handshake }.first ?? 0)
     }
 
     /// Bytes as they are, sealed by nobody.

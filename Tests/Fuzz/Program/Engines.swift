@@ -93,7 +93,7 @@ private func play(_ input: inout Input, moves: Bool) {
             duel.forge(fromClient: fromClient, [(FrameType.ack, body)])
         default:
             var frames: [(UInt8, [UInt8])] = []
-            for _ in 0...input.below(4) { frames.append(frame(&input)) }
+            for _ in 0...input.below(4) { frames.append(frame(&input, duel)) }
             duel.forge(fromClient: fromClient, frames)
         }
     }
@@ -109,9 +109,9 @@ private func payload(_ input: inout Input) -> [UInt8] {
     return (0..<count).map { UInt8($0 % 97) }
 }
 
-private func frame(_ input: inout Input) -> (UInt8, [UInt8]) {
+private func frame(_ input: inout Input, _ duel: Duel) -> (UInt8, [UInt8]) {
     let id = UInt64(input.below(12))
-    switch input.below(8) {
+    switch input.below(9) {
     case 0: return fragment(&input)
     case 1:
         return (
@@ -127,7 +127,13 @@ private func frame(_ input: inout Input) -> (UInt8, [UInt8]) {
         let place = little(id) + little(input.number(1)) + little(input.number(2))
         let part = little(input.number(2), 2) + [input.byte()]
         return (FrameType.streamPart, place + part + payload(&input))
-    default: return (input.byte() % 18, input.bytes(input.below(64)))
+    case 6:
+        // A quarter of a public key, or of a ciphertext.
+        let isOffer = input.byte() & 1 == 0
+        let part = little(duel.ratchetHandshake) + [input.byte() & 7]
+        let bytes = [UInt8](repeating: input.byte() & 63, count: isOffer ? 296 : 276)
+        return (isOffer ? FrameType.ratchetOffer : FrameType.ratchetAnswer, part + bytes)
+    default: return (input.byte() % 22, input.bytes(input.below(64)))
     }
 }
 
