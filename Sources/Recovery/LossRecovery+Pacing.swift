@@ -46,10 +46,12 @@ extension LossRecovery {
     /// When ``sendAllowance(at:)`` becomes positive; ``Instant/never`` if only an ACK can open the
     /// window.
     public var pacingDeadline: Instant {
-        guard self.congestionWindow > self.bytesInFlight else { return .never }
-        return Instant(
-            nanoseconds: self.bucket.time(at: self.quantum, rate: self.pacingRate)
-        )
+        mutating get {
+            guard self.congestionWindow > self.bytesInFlight else { return .never }
+            return Instant(
+                nanoseconds: self.bucket.time(at: self.quantum, rate: self.pacingRate)
+            )
+        }
     }
 
     mutating func fillBuckets(at now: UInt64) {

@@ -8,7 +8,9 @@ extension LossRecovery {
     static var longestProbeInterval: UInt64 { 4_000_000_000 }
 
     /// When ``wake(at:)`` has something to do.
-    public var deadline: Instant { min(self.lossTime, self.probeTime, self.overdueTime) }
+    public var deadline: Instant {
+        mutating get { min(self.lossTime, self.probeTime, self.overdueTime) }
+    }
 
     /// When the peer, by its own rules, must have acknowledged at the latest.
     var acknowledgementDelay: UInt64 {

@@ -122,21 +122,27 @@ public struct LossRecovery: ~Copyable {
     }
 
     /// Bytes of memory held for packets that were sent.
+    ///
+    /// Mutating, as all that is read for each packet: a plain getter of another module's struct
+    /// copies the kilobytes of all controllers before it looks at one number.
     public var memoryByteCount: Int {
-        self.log.memoryByteCount + self.acknowledged.memoryByteCount + self.lost.memoryByteCount
-            + self.late.memoryByteCount + self.overdue.memoryByteCount
+        mutating get {
+            self.log.memoryByteCount + self.acknowledged.memoryByteCount
+                + self.lost.memoryByteCount + self.late.memoryByteCount
+                + self.overdue.memoryByteCount
+        }
     }
 
     /// Whether it may hold more than now, some packets aside.
     ///
     /// Without, the oldest of more packets is given up for lost.
     public var mayHoldMore: Bool {
-        get { self.log.mayGrow }
+        mutating get { self.log.mayGrow }
         set { self.log.mayGrow = newValue }
     }
 
     /// Whether a packet more is remembered without more memory.
-    public var hasLogRoom: Bool { self.log.hasRoom }
+    public var hasLogRoom: Bool { mutating get { self.log.hasRoom } }
 
     /// A packet that was acknowledged.
     ///
