@@ -64,7 +64,8 @@ public final class HandshakeInitiator {
     /// It repeats it only where the first of them came from, so a client whose address changes
     /// needs another key; the later tries are rare enough to have one each.
     private static let quickTries = 4
-    private static let retryMilliseconds: [UInt64] = [250, 500, 1000, 2000, 4000, 5000]
+    /// The last goes on, and a fifth more stays below the 3 s in which a player is to be back.
+    private static let retryMilliseconds: [UInt64] = [250, 500, 1000, 2000, 2400]
     static let maximumPacketByteCount = Layout.initiationByteCount + Layout.maximumPadding
 
     public convenience init(
