@@ -133,7 +133,7 @@ part_namespaces() { counted namespaces 1800 Tests/Namespaces/run.sh; }
 part_fuzz() { SECONDS_EACH=5 counted fuzz 900 contrib/fuzz.sh; }
 # The fuzzer's kept inputs are run by the part before. Two builds are the most of it.
 part_sanitize() {
-    SEEDS=${SANITIZE_SEEDS:-50} counted sanitize 2400 contrib/sanitize.sh thread address simulation
+    SEEDS=${SANITIZE_SEEDS:-20} counted sanitize 2400 contrib/sanitize.sh thread address simulation
 }
 part_return-path() { counted return-path 300 Tests/Namespaces/origin_routes.py; }
 
