@@ -146,7 +146,7 @@ let package = Package(
         // Tools and peers of the tests.
         program("fairlead-budgets", ["CMallocCount", "Primitives", "Sealing", "Session"]),
         program("fairlead-echo", ["Primitives", "Trials"]),
-        program("fairlead-kernels", ["Erasure"]),
+        program("fairlead-kernels", ["Erasure", "PostQuantum", "Sealing"]),
         program("fairlead-relay", ["LinuxIO", "Netem", "Primitives"]),
         program("fairlead-soak", ["CPoison", "Primitives", "Simulation"]),
         program("fairlead-trials", ["Primitives", "Trials"]),

@@ -1,7 +1,8 @@
 import Erasure
 import Glibc
 
-/// Measures the erasure kernels and holds them against Debian's libisal, where it is installed.
+/// Measures the erasure kernels and holds them against Debian's libisal, where it is installed;
+/// and the post-quantum exchange.
 ///
 /// Prints one line for each kernel and the three ratios that `docs/PERFORMANCE.md` quotes. Every
 /// time is the best of 15 runs, in processor time of this thread.
@@ -47,6 +48,11 @@ enum Program {
         if encodeTimes["ec_encode_data"] == nil {
             print("libisal.so.2 is not installed: no comparison")
         }
+        let times = Mechanism.times()
+        print("ML-KEM-768")
+        Self.line("key pair", times.keyPair, nil)
+        Self.line("encapsulation", times.encapsulation, nil)
+        Self.line("decapsulation", times.decapsulation, nil)
     }
 
     /// How much faster the second is; nothing where one of them does not exist.
