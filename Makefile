@@ -4,7 +4,7 @@ SEEDS ?= 2000
 SWIFT ?= swift
 
 .PHONY: build release reproducible test demo soak lint docs interop bench fuzz sanitize model sbom
-.PHONY: clean
+.PHONY: clean dependencies
 
 build: dependencies-build
 	$(SWIFT) build -c release

@@ -8,6 +8,7 @@ public struct ByteBudget: Sendable {
 
     public let bitsPerSecond: UInt64
     /// At most 2.5e17: 8 Gbit/s for ``depth``.
+    private let full: UInt64
     private var nanobytes: UInt64
     private var updatedAt: Instant
 
@@ -15,11 +16,9 @@ public struct ByteBudget: Sendable {
     public init(bitsPerSecond: UInt64, at now: Instant) {
         self.bitsPerSecond = min(bitsPerSecond, 8_000_000_000)
         self.updatedAt = now
-        self.nanobytes = 0
+        self.full = self.bitsPerSecond / 8 * Self.depth.nanoseconds  // bound: 2.5e17
         self.nanobytes = self.full
     }
-
-    private var full: UInt64 { self.bitsPerSecond / 8 * Self.depth.nanoseconds }  // bound: 2.5e17
 
     /// Takes the bytes of a redundant packet, wire overhead included; false if they are not there.
     public mutating func take(_ byteCount: Int, at now: Instant) -> Bool {

@@ -320,11 +320,6 @@ def trapped(lab):
         server.loop.stop()
 
 
-@case("a server that was away for 8 s: back within 3 s", 25)
-def long_outage(lab):
-    restart(lab, signal.SIGKILL, pause=8)
-
-
 @case("server crash while idle: the session is made again within 20 s", 30)
 def idle_crash(lab):
     peers.TCPBackend(lab, BACKEND4, 8080, peers.echo)

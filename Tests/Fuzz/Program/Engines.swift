@@ -131,7 +131,8 @@ private func frame(_ input: inout Input, _ duel: Duel) -> (UInt8, [UInt8]) {
         // A quarter of a public key, or of a ciphertext.
         let isOffer = input.byte() & 1 == 0
         let part = little(duel.ratchetHandshake) + [input.byte() & 7]
-        let bytes = [UInt8](repeating: input.byte() & 63, count: isOffer ? 296 : 276)
+        let count = isOffer ? Ratchet.offerByteCount : Ratchet.answerByteCount
+        let bytes = [UInt8](repeating: input.byte() & 63, count: count / Ratchet.partCount)
         return (isOffer ? FrameType.ratchetOffer : FrameType.ratchetAnswer, part + bytes)
     default: return (input.byte() % 22, input.bytes(input.below(64)))
     }
