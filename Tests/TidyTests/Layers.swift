@@ -44,7 +44,7 @@ enum Layers {
             table[program] = outermost.union(Self.words)
         }
         table["kcp-peer"] = ["Glibc", "KCP", "Primitives"]
-        table["fairlead-kernels"] = ["Erasure", "Glibc", "Primitives"]
+        table["fairlead-kernels"] = ["Erasure", "Glibc", "PostQuantum", "Primitives", "Sealing"]
         table["player-swarm"] = ["Glibc", "LinuxIO", "Primitives"]
         table["return-path-peer"] = ["Glibc", "LinuxIO", "Primitives", "ReturnPath"]
         table["fairlead-relay"] = ["Glibc", "LinuxIO", "Netem", "Primitives"]
