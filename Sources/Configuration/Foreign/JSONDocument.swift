@@ -1,7 +1,7 @@
 /// JSON (RFC 8259) read into the same tree as TOML, in which everything knows its line.
 ///
-/// Of a key that stands twice the last one counts, and `null` counts as nothing, as in Go. The
-/// programs do not link Foundation, whose reader tells no lines either.
+/// Of a key that stands twice the last one counts, and `null` counts as nothing, as in Go.
+/// Foundation's reader tells no lines, and no module here imports Foundation.
 struct JSONDocument {
     /// Values may lie in so many others.
     private static let deepest = 64
