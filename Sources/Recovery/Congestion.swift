@@ -41,47 +41,38 @@ struct AckEvent {
 }
 
 /// The chosen controller, dispatched without an existential.
-enum Controller: Sendable {
-    case auto(DelayGuardedModel)
-    case bbr(BottleneckModel)
-    case cubic(Cubic)
-    case fixed(FixedRate)
+///
+/// Each model lives in a box: a model inside the enum would be copied out and back, hundreds of
+/// bytes, for every number that is read of it.
+enum Controller {
+    case auto(Box<DelayGuardedModel>)
+    case bbr(Box<BottleneckModel>)
+    case cubic(Box<Cubic>)
+    case fixed(Box<FixedRate>)
 
     init(_ choice: CongestionChoice, packetSize: Int, at now: UInt64) {
         switch choice {
-        case .auto: self = .auto(DelayGuardedModel(packetSize: packetSize, at: now))
-        case .bbr: self = .bbr(BottleneckModel(packetSize: packetSize, at: now))
-        case .cubic: self = .cubic(Cubic(packetSize: packetSize))
-        case .fixed(let bits): self = .fixed(FixedRate(bitsPerSecond: bits))
+        case .auto: self = .auto(Box(DelayGuardedModel(packetSize: packetSize, at: now)))
+        case .bbr: self = .bbr(Box(BottleneckModel(packetSize: packetSize, at: now)))
+        case .cubic: self = .cubic(Box(Cubic(packetSize: packetSize)))
+        case .fixed(let bits): self = .fixed(Box(FixedRate(bitsPerSecond: bits)))
         }
     }
 
     mutating func update(_ event: AckEvent) {
         switch self {
-        case .auto(var model):
-            model.update(event)
-            self = .auto(model)
-        case .bbr(var model):
-            model.update(event)
-            self = .bbr(model)
-        case .cubic(var model):
-            model.update(event)
-            self = .cubic(model)
-        case .fixed(var model):
-            model.update(event)
-            self = .fixed(model)
+        case .auto(let box): box.model.update(event)
+        case .bbr(let box): box.model.update(event)
+        case .cubic(let box): box.model.update(event)
+        case .fixed(let box): box.model.update(event)
         }
     }
 
     /// Bytes that were declared lost arrived after all.
     mutating func spuriousLoss(_ bytes: Int, at now: UInt64) {
         switch self {
-        case .auto(var model):
-            model.spuriousLoss(bytes)
-            self = .auto(model)
-        case .cubic(var model):
-            model.spuriousLoss(at: now)
-            self = .cubic(model)
+        case .auto(let box): box.model.spuriousLoss(bytes)
+        case .cubic(let box): box.model.spuriousLoss(at: now)
         case .bbr, .fixed: break
         }
     }
@@ -89,47 +80,52 @@ enum Controller: Sendable {
     /// Something is to be sent after `idle` nanoseconds of silence with nothing in flight.
     mutating func restart(afterIdle idle: UInt64, at now: UInt64) {
         switch self {
-        case .auto(var model):
-            model.restart(afterIdle: idle, at: now)
-            self = .auto(model)
-        case .bbr(var model):
-            model.restart(at: now)
-            self = .bbr(model)
-        case .cubic(var model):
-            model.restart(afterIdle: idle)
-            self = .cubic(model)
+        case .auto(let box): box.model.restart(afterIdle: idle, at: now)
+        case .bbr(let box): box.model.restart(at: now)
+        case .cubic(let box): box.model.restart(afterIdle: idle)
         case .fixed: break
         }
     }
 
+    /// Bytes.
     var window: Int {
         switch self {
-        case .auto(let model): model.window
-        case .bbr(let model): model.window
-        case .cubic(let model): model.window
-        case .fixed(let model): model.window
+        case .auto(let box): box.model.window
+        case .bbr(let box): box.model.window
+        case .cubic(let box): box.model.window
+        case .fixed(let box): box.model.window
         }
     }
 
     /// Bytes a second.
     var pacingRate: Double {
         switch self {
-        case .auto(let model): model.pacingRate
-        case .bbr(let model): model.pacingRate
-        case .cubic(let model): model.pacingRate
-        case .fixed(let model): model.pacingRate
+        case .auto(let box): box.model.pacingRate
+        case .bbr(let box): box.model.pacingRate
+        case .cubic(let box): box.model.pacingRate
+        case .fixed(let box): box.model.pacingRate
         }
     }
 
     /// The present rate is below what the path takes, so that losses are not of our making.
     var isGentle: Bool {
-        if case .auto(let model) = self { return model.isGentle }
-        return false
+        switch self {
+        case .auto(let box): box.model.isGentle
+        case .bbr, .cubic, .fixed: false
+        }
     }
 
     /// Bytes of lower headers to charge for each packet, where a rate is a promise about the wire.
     var overheadPerPacket: Int {
-        if case .fixed = self { return 28 }
-        return 0
+        switch self {
+        case .auto, .bbr, .cubic: 0
+        case .fixed: 28
+        }
+    }
+
+    final class Box<Model> {
+        var model: Model
+
+        init(_ model: Model) { self.model = model }
     }
 }

@@ -14,7 +14,7 @@ extension LossRecovery {
 extension Controller {
     var description: String {
         switch self {
-        case .auto(let model): model.description
+        case .auto(let box): box.model.description
         case .bbr: "bbr"
         case .cubic: "cubic"
         case .fixed: "fixed"
