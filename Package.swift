@@ -71,6 +71,11 @@ let package = Package(
         .target(name: "CMallocCount", cSettings: hardened),
         .target(name: "CPoison", cSettings: hardened),
         .systemLibrary(
+            name: "CCares",
+            pkgConfig: "libcares",
+            providers: [.apt(["libc-ares-dev"])]
+        ),
+        .systemLibrary(
             name: "CSodium",
             pkgConfig: "libsodium",
             providers: [.apt(["libsodium-dev"])]
@@ -103,8 +108,9 @@ let package = Package(
             ["Erasure", "Netem", "Primitives", "Recovery", "Sealing", "Session"]
         ),
 
-        // Layer 4: the kernel, and cryptography that draws its own random bytes.
+        // Layer 4: the kernel, the name service, and cryptography that draws its own random bytes.
         module("LinuxIO", ["CLinuxShims", "Primitives"]),
+        module("Names", ["CCares", "LinuxIO", "Primitives"]),
         module("PostQuantum", ["Sealing", .product(name: "Crypto", package: "swift-crypto")]),
 
         // Layer 5: words from and for humans, and the loop that runs the engine.
@@ -117,8 +123,8 @@ let package = Package(
         module(
             "Runtime",
             [
-                "Balancing", "Configuration", "Erasure", "LinuxIO", "Origin", "PostQuantum",
-                "Primitives", "Recovery", "ReturnPath", "Sealing", "Session",
+                "Balancing", "Configuration", "Erasure", "LinuxIO", "Names", "Origin",
+                "PostQuantum", "Primitives", "Recovery", "ReturnPath", "Sealing", "Session",
             ]
         ),
 
@@ -163,13 +169,14 @@ let package = Package(
         tests("KCP", ["CPoison"]),
         tests("Lab", ["Netem"]),
         tests("LinuxIO"),
+        tests("Names", ["LinuxIO"]),
         tests("Netem"),
         tests("Origin"),
         tests("PostQuantum", ["Sealing", .product(name: "Crypto", package: "swift-crypto")]),
         .testTarget(name: "PrimitivesTests", dependencies: ["Primitives"], swiftSettings: strict),
         tests("Recovery"),
         tests("ReturnPath", ["LinuxIO"]),
-        tests("Runtime", ["Configuration", "LinuxIO", "Origin", "Sealing", "Session"]),
+        tests("Runtime", ["Configuration", "LinuxIO", "Names", "Origin", "Sealing", "Session"]),
         tests("Sealing", ["CSodium"]),
         tests(
             "Session",

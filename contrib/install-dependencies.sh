@@ -3,7 +3,7 @@
 # Does nothing, quickly, when everything is there.
 set -u
 
-build="libsodium-dev zlib1g-dev pkg-config make"
+build="libc-ares-dev libsodium-dev zlib1g-dev pkg-config make"
 # curl and iperf3 drive the programs, tcpdump looks at them, the Go and Python packages are the
 # reference implementations that Fairlead's KCP and Noise are held against.
 tests="iproute2 nftables curl iperf3 tcpdump python3 python3-venv python3-yaml golang-go \

@@ -25,6 +25,7 @@ PACKAGES = {
 }
 # Headers at build time, the shared library at run time.
 LIBRARIES = {
+    "libc-ares-dev": ("c-ares", "MIT"),
     "libsodium-dev": ("libsodium", "ISC"),
     "zlib1g-dev": ("zlib", "Zlib"),
 }

@@ -22,6 +22,7 @@ enum Layers {
         table["Simulation"] = Self.words.union(Self.ideas).union(["Session"])
         table["Trials"] = table["Simulation"]
         table["PostQuantum"] = ["Crypto", "Sealing"]
+        table["Names"] = ["CCares", "Glibc", "LinuxIO", "Primitives"]
         table["LinuxIO"] = Self.words.union(Self.system).union(["CLinuxShims", "SystemPackage"])
         table["Configuration"] = Self.words.union(Self.ideas).union(Self.system)
             .union(["TOMLKit", "Foundation"])
@@ -29,8 +30,8 @@ enum Layers {
         table["ReturnPath"] = Self.words.union(Self.system).union(["LinuxIO"])
         let engine = Self.pure.subtracting(["Simulation", "Trials", "Netem"])
         table["Runtime"] = engine.union(Self.system).union([
-            "Admin", "CLinuxShims", "Collections", "Configuration", "LinuxIO", "PostQuantum",
-            "ReturnPath", "SystemPackage",
+            "Admin", "CLinuxShims", "Collections", "Configuration", "LinuxIO", "Names",
+            "PostQuantum", "ReturnPath", "SystemPackage",
         ])
         let kernel: Set<String> = [
             "Admin", "CLinuxShims", "Configuration", "LinuxIO", "ReturnPath", "Runtime",

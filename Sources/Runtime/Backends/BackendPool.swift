@@ -1,5 +1,6 @@
 import Balancing
 import Configuration
+import Names
 import Primitives
 
 /// A service's backends as one worker sees them: who is up, where they are and whose turn it is.
@@ -16,10 +17,11 @@ final class BackendPool {
     private var isDrained: [Bool]
     private let set: BackendSet
 
-    init(_ service: Service, _ known: [String: [SocketAddress]], at now: Instant) {
+    init(_ service: Service, _ known: KnownNames, at now: Instant) {
         self.names = service.backends.map(\.endpoint.description)
         self.addresses = service.backends.map { backend in
-            backend.endpoint.literal.map { [$0] } ?? known[backend.endpoint.description] ?? []
+            backend.endpoint.literal.map { [$0] }
+                ?? known[backend.endpoint.description]?.addresses ?? []
         }
         self.isDrained = Array(repeating: false, count: service.backends.count)
         self.isProbed = service.health != nil

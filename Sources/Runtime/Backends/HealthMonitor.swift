@@ -19,7 +19,7 @@ final class HealthMonitor: Sendable {
 
     enum Note: Sendable {
         case services([Service])
-        case resolved([String: [SocketAddress]])
+        case resolved(KnownNames)
         /// A worker was refused by a backend.
         case refused(service: String, backend: String)
     }

@@ -1,6 +1,7 @@
 import Balancing
 import Configuration
 import LinuxIO
+import Names
 import Primitives
 
 /// The health monitor's own memory: the services it asks and the probes under way.
@@ -26,7 +27,7 @@ final class HealthRounds {
     private let memory = BackendProbe.Memory()
     private let entropy = EntropySource.kernel()
     private var watched: [Watched] = []
-    private var known: [String: [SocketAddress]] = [:]
+    private var known: KnownNames = [:]
     /// The token of every probe, and whose it is.
     private var owners: [UInt64: (watched: Watched, index: Int)] = [:]
     private var lastToken: UInt64 = 0
@@ -42,7 +43,7 @@ final class HealthRounds {
     func take(_ note: HealthMonitor.Note, at now: Instant) {
         switch note {
         case .services(let services): self.adopt(services, at: now)
-        case .resolved(let addresses): self.known.merge(addresses) { _, new in new }
+        case .resolved(let news): self.known.merge(news) { _, new in new }
         case .refused(let service, let backend):
             guard let entry = self.watched.first(where: { $0.service.name == service }),
                 let index = entry.service.backends.firstIndex(where: {
@@ -94,7 +95,9 @@ final class HealthRounds {
 
     private func begin(_ entry: Watched, _ index: Int, at now: Instant) {
         let endpoint = entry.service.backends[index].endpoint
-        guard let address = endpoint.literal ?? self.known[endpoint.description]?.first else {
+        guard
+            let address = endpoint.literal ?? self.known[endpoint.description]?.addresses.first
+        else {
             return self.settle(entry, index, failure: "no address", at: now)
         }
         guard let health = entry.service.health else { return }

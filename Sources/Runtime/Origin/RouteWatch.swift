@@ -1,6 +1,7 @@
 import Balancing
 import Configuration
 import LinuxIO
+import Names
 import Primitives
 import ReturnPath
 
@@ -16,7 +17,7 @@ final class RouteWatch {
     let dialer: TransparentDialer
     private let keeper: ReturnPathKeeper
     private let log: EventLog
-    private var known: [String: [SocketAddress]] = [:]
+    private var known: KnownNames = [:]
     private var configuration: ServerConfiguration
     private var backends: [TransparentBackend] = []
     private var testAddresses: [SocketAddress] = []
@@ -74,8 +75,8 @@ final class RouteWatch {
         self.refresh(at: now)
     }
 
-    func resolved(_ addresses: [String: [SocketAddress]], at now: Instant) {
-        self.known.merge(addresses) { _, new in new }
+    func resolved(_ news: KnownNames, at now: Instant) {
+        self.known.merge(news) { _, new in new }
         self.refresh(at: now)
     }
 
@@ -95,7 +96,7 @@ final class RouteWatch {
         var wanted: [TransparentBackend] = []
         for service in self.configuration.services where service.origin == .transparent {
             for endpoint in service.backends.map(\.endpoint) {
-                let address = endpoint.literal ?? self.known[endpoint.description]?.first
+                let address = endpoint.literal ?? self.known[endpoint.description]?.addresses.first
                 guard let address else { continue }
                 let transport: TransparentBackend.Transport =
                     service.transportProtocol == .tcp ? .tcp : .udp

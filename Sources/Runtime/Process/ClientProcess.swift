@@ -2,6 +2,7 @@ public import Configuration
 import Erasure
 import Glibc
 import LinuxIO
+import Names
 import PostQuantum
 import Primitives
 import Recovery
@@ -23,7 +24,7 @@ public final class ClientProcess: Sendable {
     nonisolated(unsafe) private var current: Loaded
     nonisolated(unsafe) private var bound: [ClientPlan.Place: SocketAddress] = [:]
     nonisolated(unsafe) private var resolver: Resolver?
-    nonisolated(unsafe) private var known: [String: [SocketAddress]] = [:]
+    nonisolated(unsafe) private var known: KnownNames = [:]
     nonisolated(unsafe) private var addresses: AddressWatch?
     nonisolated(unsafe) private var awaited = AwaitedAddresses()
 
@@ -223,18 +224,20 @@ public final class ClientProcess: Sendable {
     /// Every address of every server, in the order of the file, as far as names are known.
     private func servers(of configuration: ClientConfiguration) -> [SocketAddress] {
         configuration.servers.flatMap { endpoint in
-            endpoint.literal.map { [$0] } ?? self.known[endpoint.description] ?? []
+            endpoint.literal.map { [$0] } ?? self.known[endpoint.description]?.addresses ?? []
         }
     }
 
-    private func resolved(_ addresses: [String: [SocketAddress]]) {
+    private func resolved(_ news: KnownNames) {
         let own = self.ownListeners
-        for (name, list) in addresses {
-            for loop in list where own.contains(loop) {
+        for (name, answer) in news {
+            for loop in answer.addresses where own.contains(loop) {
                 let failure = StartFailure(loop: loop, "the tunnel's server \(name)")
                 self.core.log.error("server-refused", ["cause": failure.description])
             }
-            self.known[name] = list.filter { !own.contains($0) }
+            var kept = answer
+            kept.places.removeAll { own.contains($0.address) }
+            self.known[name] = kept
         }
         self.postServers()
     }

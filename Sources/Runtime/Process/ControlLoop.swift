@@ -6,7 +6,7 @@ import Synchronization
 enum ControlEvent: Sendable {
     case terminate
     case reload
-    case resolved([String: [SocketAddress]])
+    case resolved(KnownNames)
     case drain(DrainRequest)
     case workerEnded(index: Int, failure: String?)
 }

@@ -53,7 +53,7 @@ final class ProcessCore: Sendable {
     func run(
         start: () throws -> [SocketAddress],
         reload: () -> Void,
-        resolved: ([String: [SocketAddress]]) -> Void,
+        resolved: (KnownNames) -> Void,
         chores: Chores = Chores()
     ) -> Int32 {
         do {
@@ -68,7 +68,7 @@ final class ProcessCore: Sendable {
     private func serve(
         _ addresses: [SocketAddress],
         reload: () -> Void,
-        resolved: ([String: [SocketAddress]]) -> Void,
+        resolved: (KnownNames) -> Void,
         _ chores: Chores
     ) throws(IOError) -> Int32 {
         let clock = BootClock()
@@ -84,7 +84,7 @@ final class ProcessCore: Sendable {
                     Self.refuse(events)
                     return try self.drain()
                 case .reload: reload()
-                case .resolved(let addresses): resolved(addresses)
+                case .resolved(let news): resolved(news)
                 case .drain(let request): chores.drain(request)
                 case .workerEnded(let index, let failure):
                     self.log.error(

@@ -1,22 +1,24 @@
 import Configuration
 import Glibc
 import LinuxIO
+import Names
 import Primitives
 import Synchronization
 
-/// Looks names up on a thread of its own, because the system's resolver blocks for seconds, and
-/// again from time to time, because addresses change.
-///
-/// Without names there is no thread.
-final class Resolver: Sendable {
-    typealias Report = @Sendable ([String: [SocketAddress]]) -> Void
+/// What names lead to, by the name as written in the configuration.
+typealias KnownNames = [String: NameAnswer]
 
-    /// How often a name that was found is looked up again, and one that was not.
-    private static let refresh = Instant.Interval.seconds(60)
-    private static let retry = Instant.Interval.seconds(5)
+/// Looks names up on a thread of its own, and again when what was said of them no longer holds or
+/// somebody finds it untrue.
+///
+/// Without names there is no thread, and without anything due it sleeps.
+final class Resolver: Sendable {
+    typealias Report = @Sendable (KnownNames) -> Void
 
     private struct State {
-        var names: [Endpoint] = []
+        /// What to look up from now on, if that has changed.
+        var wanted: [String: NameQuestion]?
+        var doubted: Set<String> = []
         var isRunning = false
     }
 
@@ -34,10 +36,11 @@ final class Resolver: Sendable {
 
     /// Looks these names up from now on, and no others.
     func watch(_ endpoints: [Endpoint]) throws(IOError) {
-        let names = endpoints.filter(\.isName)
+        var wanted: [String: NameQuestion] = [:]
+        for endpoint in endpoints { wanted[endpoint.description] = endpoint.question }
         let mustStart = self.state.withLock { state in
-            state.names = names
-            guard !names.isEmpty, !state.isRunning else { return false }
+            state.wanted = wanted
+            guard !wanted.isEmpty, !state.isRunning else { return false }
             state.isRunning = true
             return true
         }
@@ -45,67 +48,104 @@ final class Resolver: Sendable {
         if mustStart { try startThread(named: "fairlead-names") { self.run() } }
     }
 
+    /// Whoever is at `name` does not answer: looks it up again, once a second at most; from any
+    /// thread.
+    func doubt(_ name: String) {
+        let isNews = self.state.withLock { $0.isRunning && $0.doubted.insert(name).inserted }
+        if isNews { self.wakeUp.signal() }
+    }
+
     private func run() {
-        var found: [String: [SocketAddress]] = [:]
-        do throws(IOError) {
-            let poller = try Poller()
-            try poller.add(self.wakeUp.descriptor, token: 0, interest: .readable)
-            while true {
-                self.wakeUp.clear()
-                let isComplete = self.round(&found)
-                _ = try poller.wait(atMost: isComplete ? Self.refresh : Self.retry)
+        var book = NameBook()
+        var lookups: [String: NameLookup] = [:]
+        let clock = BootClock()
+        while true {
+            self.takeWishes(&book, &lookups, at: clock.now())
+            while let (name, question) = book.nextDue(at: clock.now()) {
+                lookups[name] = NameLookup(question)
             }
-        } catch {
-            self.log.error("resolver-failed", ["cause": error.description])
+            self.settle(&book, &lookups, at: clock.now())
+            self.wait(until: book.deadline, lookups, clock)
         }
     }
 
-    /// Looks every name up once; true when all were found.
-    private func round(_ found: inout [String: [SocketAddress]]) -> Bool {
-        var isComplete = true
-        for endpoint in self.state.withLock({ $0.names }) {
-            guard case .name(let host, let port) = endpoint else { continue }
-            let name = endpoint.description
-            switch Self.lookUp(host, port: port) {
-            case .success(let addresses):
-                guard found[name] != addresses else { continue }
-                found[name] = addresses
+    private func takeWishes(
+        _ book: inout NameBook,
+        _ lookups: inout [String: NameLookup],
+        at now: Instant
+    ) {
+        self.wakeUp.clear()
+        let (wanted, doubted) = self.state.withLock { state in
+            defer { (state.wanted, state.doubted) = (nil, []) }
+            return (state.wanted, state.doubted)
+        }
+        if let wanted {
+            book.want(wanted, at: now)
+            // A name that is wanted no more, or again, is not asked for twice at a time.
+            for name in lookups.keys where wanted[name] == nil { lookups[name] = nil }
+        }
+        for name in doubted { book.doubt(name, at: now) }
+    }
+
+    private func settle(
+        _ book: inout NameBook,
+        _ lookups: inout [String: NameLookup],
+        at now: Instant
+    ) {
+        for (name, lookup) in lookups {
+            guard let outcome = lookup.outcome else { continue }
+            lookups[name] = nil
+            switch book.settle(name, outcome, at: now) {
+            case .nothing: break
+            case .changed(let answer):
+                let addresses = answer.addresses.prefix(16).map(\.hostText)
                 self.log.debug(
                     "resolved",
-                    ["name": name, "addresses": addresses.map(\.hostText).joined(separator: ",")]
+                    ["name": name, "addresses": addresses.joined(separator: ",")]
                 )
-                self.report([name: addresses])
-            case .failure(let failure):
-                // What was found before stays in use: an old address beats none.
-                isComplete = false
-                self.log.warning("resolve-failed", ["name": name, "cause": failure.cause])
+                self.report([name: answer])
+            case .failed(let cause):
+                self.log.warning("resolve-failed", ["name": name, "cause": cause])
             }
         }
-        return isComplete
     }
 
-    private struct Failure: Error {
-        var cause: String
+    /// Sleeps until a socket of a lookup, its timer, a wish or a name's time comes.
+    private func wait(
+        until deadline: Instant,
+        _ lookups: [String: NameLookup],
+        _ clock: BootClock
+    ) {
+        var entries = [pollfd(fd: self.wakeUp.descriptor, events: Int16(POLLIN), revents: 0)]
+        var parts: [(NameLookup, Range<Int>)] = []
+        var timeout: Int32 = -1
+        for lookup in lookups.values {
+            let first = entries.count
+            entries += lookup.descriptors
+            parts.append((lookup, first..<entries.count))
+            timeout = Self.sooner(timeout, lookup.timeout)
+        }
+        if deadline != .never {
+            let pause = deadline.since(clock.now())
+            timeout = Self.sooner(timeout, Int32(clamping: pause.milliseconds + 1))
+        }
+        // Errors are those of memory, and signals, which other threads take: a pause is the cure.
+        if poll(&entries, nfds_t(entries.count), timeout) < 0 { usleep(10_000) }
+        for (lookup, range) in parts { lookup.process(entries[range]) }
     }
 
-    private static func lookUp(_ host: String, port: UInt16) -> Result<[SocketAddress], Failure> {
-        var hints = addrinfo()
-        hints.ai_family = AF_UNSPEC
-        hints.ai_socktype = Int32(SOCK_DGRAM.rawValue)
-        var list: UnsafeMutablePointer<addrinfo>?
-        let code = getaddrinfo(host, nil, &hints, &list)
-        guard code == 0 else {
-            return .failure(Failure(cause: String(cString: gai_strerror(code))))
+    /// Of two patiences in milliseconds; a negative one is for ever.
+    private static func sooner(_ one: Int32, _ other: Int32) -> Int32 {
+        one < 0 ? other : other < 0 ? one : min(one, other)
+    }
+}
+
+extension Endpoint {
+    /// What to ask the name service; `nil` for an address.
+    var question: NameQuestion? {
+        switch self {
+        case .address: nil
+        case .name(let host, let port): .host(host, port: port)
         }
-        defer { freeaddrinfo(list) }
-        var addresses: [SocketAddress] = []
-        var next = list
-        while let entry = next {
-            if let address = SocketAddress(entry.pointee) {
-                addresses.append(address.with(port: port))
-            }
-            next = entry.pointee.ai_next
-        }
-        return addresses.isEmpty ? .failure(Failure(cause: "no address")) : .success(addresses)
     }
 }

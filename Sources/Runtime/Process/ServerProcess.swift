@@ -2,6 +2,7 @@ public import Configuration
 import Erasure
 import Glibc
 import LinuxIO
+import Names
 import Origin
 import PostQuantum
 import Primitives
@@ -63,12 +64,12 @@ public final class ServerProcess: Sendable {
         )
     }
 
-    private func resolved(_ news: [String: [SocketAddress]]) {
-        let addresses = self.withoutLoops(news)
+    private func resolved(_ news: KnownNames) {
+        let news = self.withoutLoops(news)
         // The way back first: a backend is served only once it is proven.
-        self.changeRoutes { $0.resolved(addresses, at: $1) }
-        self.core.crew.post { _ in .resolved(addresses) }
-        self.monitor?.post(.resolved(addresses))
+        self.changeRoutes { $0.resolved(news, at: $1) }
+        self.core.crew.post { _ in .resolved(news) }
+        self.monitor?.post(.resolved(news))
     }
 
     private func changeRoutes(_ change: (RouteWatch, Instant) -> Void) {
@@ -308,7 +309,7 @@ public final class ServerProcess: Sendable {
     }
 
     /// A name that leads back into this process leads nowhere.
-    private func withoutLoops(_ news: [String: [SocketAddress]]) -> [String: [SocketAddress]] {
+    private func withoutLoops(_ news: KnownNames) -> KnownNames {
         let own = OwnListeners(self.listeners)
         let services = self.current.configuration.services
         let datagramBackends = Set(
@@ -316,12 +317,12 @@ public final class ServerProcess: Sendable {
                 .map(\.endpoint.description)
         )
         var kept = news
-        for (name, list) in news where datagramBackends.contains(name) {
-            for loop in list where own.contains(loop) {
+        for (name, answer) in news where datagramBackends.contains(name) {
+            for loop in answer.addresses where own.contains(loop) {
                 let failure = StartFailure(loop: loop, "the backend \(name)")
                 self.core.log.error("backend-ignored", ["cause": failure.description])
             }
-            kept[name] = list.filter { !own.contains($0) }
+            kept[name]?.places.removeAll { own.contains($0.address) }
         }
         return kept
     }

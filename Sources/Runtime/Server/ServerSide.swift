@@ -1,6 +1,7 @@
 import Balancing
 import Configuration
 import LinuxIO
+import Names
 import Origin
 import Primitives
 import ReturnPath
@@ -27,7 +28,7 @@ final class ServerSide {
     private let circle: Circle
     private var services = ServiceTable()
     private var plan: ServerPlan?
-    private var known: [String: [SocketAddress]] = [:]
+    private var known: KnownNames = [:]
 
     init(_ parts: SideParts, circle: Circle, dialer: TransparentDialer?, pseudonyms: HashKey) {
         self.parts = parts
@@ -86,10 +87,10 @@ final class ServerSide {
         _ = self.adoptOrigins()
     }
 
-    func resolved(_ addresses: [String: [SocketAddress]]) {
-        self.known.merge(addresses) { _, new in new }
+    func resolved(_ news: KnownNames) {
+        self.known.merge(news) { _, new in new }
         for entry in self.services.byName.values {
-            for (name, list) in addresses { entry.pool.resolved(name, to: list) }
+            for (name, answer) in news { entry.pool.resolved(name, to: answer.addresses) }
         }
         _ = self.adoptOrigins()
     }

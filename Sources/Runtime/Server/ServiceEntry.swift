@@ -11,7 +11,7 @@ final class ServiceEntry {
     init(
         _ configuration: Service,
         index: Int32,
-        _ known: [String: [SocketAddress]],
+        _ known: KnownNames,
         at now: Instant
     ) {
         self.configuration = configuration

@@ -49,7 +49,7 @@ enum Order: Sendable {
     case client(ClientPlan, newListeners: Handover<[LocalListener]>)
     case server(ServerPlan)
     /// What names lead to now.
-    case resolved([String: [SocketAddress]])
+    case resolved(KnownNames)
     /// A backend went up or down, as a probe or another worker found out.
     case backendNews(BackendNews)
     /// Backends that get nobody new, all of them.

@@ -309,7 +309,7 @@ final class Worker {
         case .client(let plan, let listeners):
             self.client?.adopt(plan, listeners.value, at: now)
         case .server(let plan): self.server?.adopt(plan, at: now)
-        case .resolved(let addresses): self.server?.resolved(addresses)
+        case .resolved(let news): self.server?.resolved(news)
         case .backendNews(let news): self.server?.heard(news, at: now)
         case .draining(let backends): self.server?.drain(backends)
         case .ownAddresses(let addresses):
