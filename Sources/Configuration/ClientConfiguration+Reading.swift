@@ -111,6 +111,7 @@ extension Forward {
         let compression: CompressionWish? = section.choice("compression")
         let redundancy: Redundancy? = section.choice("fec")
         let idleTimeout = section.duration("idle_timeout")
+        let maximumStall = section.duration("max_stall")
         let delivery = Self.delivery(section)
         let accept: AcceptedHeader? = section.choice("accept")
         let trusted = section.networks("trusted")
@@ -126,6 +127,7 @@ extension Forward {
         self.isCompressed = compression == .auto
         self.delivery = delivery ?? .datagram
         self.idleTimeout = idleTimeout ?? self.idleTimeout
+        self.maximumStall = maximumStall
         self.accept = accept ?? .plain
         self.trusted = trusted ?? []
         self.dialect = dialect ?? .every
@@ -260,12 +262,13 @@ extension Forward {
     ) {
         section.checkHeader("accept", accept.rawValue, dialect, with: transportProtocol)
         section.checkDialect(dialect, beside: "accept", accept.rawValue, transportProtocol)
-        guard transportProtocol == .tcp else { return }
-        for key in ["delivery", "max_age", "idle_timeout"] where section.has(key) {
+        let isTCP = transportProtocol == .tcp
+        let foreign = isTCP ? ["delivery", "max_age", "idle_timeout"] : ["max_stall"]
+        for key in foreign where section.has(key) {
             section.complain(
                 key,
-                got: "it with protocol \"tcp\"",
-                expected: "it only with protocol \"udp\""
+                got: "it with protocol \"\(transportProtocol.rawValue)\"",
+                expected: "it only with protocol \"\(isTCP ? "udp" : "tcp")\""
             )
         }
     }

@@ -56,6 +56,8 @@ public struct Forward: Hashable, Sendable {
     public var delivery = Delivery.datagram
     /// When a silent UDP flow is forgotten.
     public var idleTimeout = Instant.Interval.seconds(120)
+    /// How long bytes of a TCP connection may wait before both ends reset it; `nil`: for ever.
+    public var maximumStall: Instant.Interval?
     public var accept = AcceptedHeader.plain
     /// Who may send headers; never empty when ``accept`` is not plain.
     public var trusted: [AddressBlock] = []

@@ -87,6 +87,19 @@ public struct TCPSocket: Equatable, Sendable {
         }
     }
 
+    /// Ends the connection with `ETIMEDOUT` when the peer has not acknowledged, or not taken, bytes
+    /// for so long.
+    public func limitStall(to interval: Instant.Interval) {
+        let limit = Int32(clamping: interval.milliseconds)
+        try? setOption(
+            self.descriptor,
+            Int32(IPPROTO_TCP),
+            TCP_USER_TIMEOUT,
+            limit,
+            "setsockopt TCP_USER_TIMEOUT"
+        )
+    }
+
     /// Says that no more will be written (FIN); reading goes on.
     public func finishWriting() { _ = shutdown(self.descriptor, Int32(SHUT_WR)) }
 

@@ -51,6 +51,10 @@ import Testing
                 + " \"udp\""
         ),
         (
+            "max_stall = \"5s\"", "udp",
+            "c:8: max_stall: got it with protocol \"udp\", expected it only with protocol \"tcp\""
+        ),
+        (
             "accept = \"proxy-v2\"", "tcp",
             "c:8: accept: got \"proxy-v2\" without trusted, expected trusted beside it, a list of"
                 + " networks that may send headers, such as [\"192.0.2.0/24\"]"

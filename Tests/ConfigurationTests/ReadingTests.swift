@@ -132,7 +132,7 @@ import Testing
         let forward = try #require(client.forwards.first)
         #expect(forward.delivery == .datagram)
         #expect(forward.idleTimeout == .seconds(120))
-        #expect(!forward.isCompressed)
+        #expect(!forward.isCompressed && forward.maximumStall == nil)
         let server = try ServerConfiguration.parse(Samples.server(), file: "s")
         #expect(server.routes == .auto)
         #expect(server.limits.streamBuffer == 8 << 20)

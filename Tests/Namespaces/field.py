@@ -11,7 +11,7 @@ from verdicts import run_all
 MODULES = """
     tproxy claims draining unprivileged
     streams datagrams hostile refusals quotas outages failover paths origin
-    field_claims field_places containers
+    field_claims field_places field_streams containers
     proxies transparency operation gates captures crowds upheavals
 """
 for name in MODULES.split():

@@ -69,6 +69,29 @@ import Testing
         #expect(parsed?.context.uniqueID == [7])
     }
 
+    @Test func theLongestStallTravels() {
+        var request = self.request(OpenContext(uniqueID: [7], authority: []))
+        request.maximumStall = .seconds(5)
+        let bytes = self.bytes(request)
+        #expect(self.request(parsing: bytes) == request)
+        #expect(bytes.count <= FrameSize.open(request) - FrameSize.header - 5)
+        let plain = self.bytes(self.request(OpenContext()))
+        let parse = { (field: [UInt8]) in
+            self.request(parsing: plain + [3, UInt8(field.count)] + field)
+        }
+        #expect(parse([0, 1, 0, 0])?.maximumStall == .milliseconds(256))
+        #expect(parse([0, 1, 0, 0, 9])?.maximumStall == .milliseconds(256))
+        #expect(parse([1, 0, 0, 0])?.maximumStall == .milliseconds(100))
+        #expect(parse([0, 0, 0, 0])?.maximumStall == .some(nil))
+        #expect(parse([255, 255, 255, 255])?.maximumStall == .milliseconds(4_294_967_295))
+        #expect(parse([1, 0, 0]) == nil && parse([]) == nil)
+        // It means nothing where datagrams travel.
+        var voice = OpenRequest(service: "voice", serviceProtocol: .udp)
+        voice.delivery = .reliable
+        let stalling = self.bytes(voice) + [3, 4, 1, 0, 0, 0]
+        #expect(self.request(parsing: stalling) == voice)
+    }
+
     @Test func everyPrefixIsReadOrRefusedAndNothingIsInvented() {
         let context = OpenContext(uniqueID: Array("id".utf8), authority: Array("a.example".utf8))
         let whole = self.bytes(self.request(context))

@@ -107,6 +107,21 @@ extension KeyReference {
         ),
         KeyReference(
             .forward,
+            "max_stall",
+            .duration(.milliseconds(100)...(.seconds(3600))),
+            .absent("for ever"),
+            .endsOwn,
+            "How long bytes of a connection may wait to be acknowledged, in either direction; only"
+                + " with `protocol = \"tcp\"`.",
+            "Then both ends reset the connection and drop what waits: for whoever would rather"
+                + " have an error than a command that takes effect late. It counts in the tunnel,"
+                + " between the player and the client, and between the server and the backend,"
+                + " each by itself, and also while the receiver has no room. Both logs say"
+                + " `stalled`.",
+            example: "protocol = \"tcp\"\nmax_stall = \"5s\""
+        ),
+        KeyReference(
+            .forward,
             "fec",
             .words(Self.redundancyWords),
             .absent("as the file's `fec`"),

@@ -151,6 +151,7 @@ extension Forward {
         request.isCompressed = self.isCompressed
         request.redundancy = RedundancyLevel(self.redundancy ?? .auto)
         request.idleTimeout = self.idleTimeout
+        request.maximumStall = self.maximumStall
         switch self.trafficClass {
         case .auto: request.trafficClass = .auto
         case .interactive: request.trafficClass = .interactive

@@ -216,6 +216,7 @@ final class ClientSide {
             handle,
             socket: accepted.socket,
             isConnecting: false,
+            maximumStall: request.maximumStall,
             service: listener.service,
             listener: Int32(slot)
         )

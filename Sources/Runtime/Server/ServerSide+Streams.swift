@@ -133,6 +133,7 @@ extension ServerSide {
                 attempt.handle,
                 socket: socket,
                 isConnecting: true,
+                maximumStall: attempt.request.maximumStall,
                 service: attempt.service.index,
                 backend: Int32(attempt.backend),
                 peer: attempt.player.peer

@@ -1,3 +1,4 @@
+import Glibc
 import LinuxIO
 import Primitives
 import Session
@@ -18,6 +19,8 @@ struct StreamEntry: BitwiseCopyable {
     var interest: UInt32 = 0
     var isWatched = false
     var isConnecting = false
+    /// Its bytes may not wait for ever; the kernel sees to those in the socket.
+    var hasStallLimit = false
     /// The local peer has sent all it will.
     var isReadFinished = false
     /// The local peer has been told that no more comes.
@@ -42,6 +45,8 @@ final class StreamRelay {
     private(set) var count = 0
     /// Told the service and backend of every socket that is let go; servers only.
     var freedPlace: ((Int32, Int32) -> Void)?
+    /// Told the service of every stream that the local peer's silence has ended.
+    var stalled: ((Int32) -> Void)?
 
     init(engine: Engine, poller: Poller, tallies: Tallies, readsUp: Bool) {
         self.engine = engine
@@ -57,11 +62,13 @@ final class StreamRelay {
         _ handle: StreamHandle,
         socket: TCPSocket,
         isConnecting: Bool,
+        maximumStall: Instant.Interval? = nil,
         service: Int32,
         backend: Int32 = -1,
         listener: Int32 = -1,
         peer: Int32 = -1
     ) -> Bool {
+        if let maximumStall { socket.limitStall(to: maximumStall) }
         let interest: Readiness = isConnecting ? .writable : .readable
         let entry = self.table.entry(Int(handle.slot))
         assert(entry.pointee.descriptor == -1, "the end of the slot's last stream went unheard")
@@ -84,7 +91,8 @@ final class StreamRelay {
             peer: peer,
             interest: interest.rawValue,
             isWatched: true,
-            isConnecting: isConnecting
+            isConnecting: isConnecting,
+            hasStallLimit: maximumStall != nil
         )
         self.count += 1
         self.tallies.changeStreams(by: 1, service: service, backend: backend)
@@ -99,7 +107,7 @@ final class StreamRelay {
     ) {
         guard let entry = self.entry(handle) else { return }
         if !header.isEmpty, !self.write(header, to: entry, handle, at: now) {
-            return self.fail(handle, at: now)
+            return self.fail(handle, 0, at: now)
         }
         entry.pointee.isConnecting = false
         self.watch(entry, handle, for: .readable)
@@ -224,7 +232,8 @@ final class StreamRelay {
         if readiness.contains(.failed) {
             guard let entry = self.entry(handle) else { return }
             let socket = TCPSocket(adopting: entry.pointee.descriptor)
-            if socket.takeError() != 0 { return self.fail(handle, at: now) }
+            let code = socket.takeError()
+            if code != 0 { return self.fail(handle, code, at: now) }
         }
         if readiness.contains(.writable) { self.drain(handle, at: now) }
         if readiness.contains(.readable) { self.fill(handle, budget: budget, at: now) }
@@ -273,7 +282,7 @@ final class StreamRelay {
                 entry.pointee.isReadFinished = true
                 self.watch(entry, handle, removing: .readable)
                 return self.engine.finish(handle, at: now)
-            case .failed: return self.fail(handle, at: now)
+            case .failed(let code): return self.fail(handle, code, at: now)
             }
         }
     }
@@ -295,7 +304,7 @@ final class StreamRelay {
                 }
             case .wouldBlock, .finished:
                 return self.watch(entry, handle, adding: .writable)
-            case .failed: return self.fail(handle, at: now)
+            case .failed(let code): return self.fail(handle, code, at: now)
             }
         }
         self.watch(entry, handle, removing: .writable)
@@ -304,8 +313,12 @@ final class StreamRelay {
         socket.finishWriting()
     }
 
-    private func fail(_ handle: StreamHandle, at now: Instant) {
-        self.engine.reset(handle, reason: .aborted, at: now)
+    /// `code`: the socket's error.
+    private func fail(_ handle: StreamHandle, _ code: Int32, at now: Instant) {
+        guard let entry = self.entry(handle) else { return }
+        let isStalled = code == ETIMEDOUT && entry.pointee.hasStallLimit
+        if isStalled { self.stalled?(entry.pointee.service) }
+        self.engine.reset(handle, reason: isStalled ? .stalled : .aborted, at: now)
         self.abort(handle)
     }
 

@@ -81,6 +81,12 @@ extension Worker {
         self.streams.abort(handle)
     }
 
+    /// A local peer did not take what was sent to it for longer than the forward allows.
+    func logStall(_ service: Int32) {
+        let name = self.tallies.services[Int(service)].name
+        self.logReset(name, ResetReason.stalled.label, false)
+    }
+
     /// A player who hangs up is daily business, everything else is news.
     private func logReset(_ service: String, _ reason: String, _ isDaily: Bool) {
         self.log.log(

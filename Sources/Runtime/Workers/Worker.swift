@@ -95,6 +95,7 @@ final class Worker {
                 dialer: parts.dialer,
                 pseudonyms: parts.pseudonyms
             ) : nil
+        self.streams.stalled = { [unowned self] service in self.logStall(service) }
         try self.poller.add(
             parts.mailboxes[parts.index].wakeUp.descriptor,
             token: Token(.mailbox, slot: 0).rawValue,

@@ -37,6 +37,8 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     /// Something of a post-quantum exchange that nobody waits for, that came again, or that is
     /// none.
     case ratchet
+    /// A stream, with what waited in it for longer than its opener allows.
+    case stalled
 
     /// The value of the `reason` label in `fairlead_drops_total`.
     public var label: String {
@@ -67,6 +69,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
         case .compressionForbidden: "compression-forbidden"
         case .inflationBudget: "inflation-budget"
         case .ratchet: "ratchet"
+        case .stalled: "stalled"
         }
     }
 }

@@ -68,6 +68,7 @@ extension Engine {
             mayGrow: session?.mayHold(StreamCompression.mostByteCount) ?? true,
             self.board
         )
+        self.board.watchStall(stream, at: now)
         guard let session else { return }
         // Compressed bytes go straight into the sender's memory.
         if stream.pointee.compression != nil { session.settleMemory(of: stream) }
@@ -127,6 +128,7 @@ extension Engine {
     /// Ends a stream at once; the handle is dead and no event follows.
     public func reset(_ handle: StreamHandle, reason: ResetReason, at now: Instant) {
         guard let stream = self.board.streams.find(handle) else { return }
+        if reason == .stalled { self.board.drop(.stalled) }
         guard let session = self.session(of: stream) else {
             self.board.streams.release(stream)
             return

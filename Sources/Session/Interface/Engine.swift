@@ -74,7 +74,7 @@ public final class Engine {
 
     /// When ``wake(at:)`` is next due; ``Instant/never`` if only an event can change anything.
     public var deadline: Instant {
-        var earliest = min(self.heap.next, self.flowSweepAt)
+        var earliest = min(self.heap.next, self.flowSweepAt, self.board.stalls.next)
         if case .client(let client) = self.role { earliest = min(earliest, client.deadline) }
         return earliest
     }
@@ -90,6 +90,7 @@ public final class Engine {
             self.wake(session, at: now)
         }
         if self.flowSweepAt <= now { self.sweepFlows(at: now) }
+        if self.board.stalls.next <= now { self.endStalled(at: now) }
         if case .client(let client) = self.role, client.deadline <= now {
             self.wake(client, at: now)
         }

@@ -1,5 +1,3 @@
-import Primitives
-
 /// What a PROXY v2 header before the client said of a connection besides its addresses, for the
 /// header that the backend gets.
 public struct OpenContext: Hashable, Sendable {
@@ -32,43 +30,5 @@ public struct OpenContext: Hashable, Sendable {
 
     private static func fieldByteCount(_ value: [UInt8]) -> Int {
         value.isEmpty ? 0 : 2 + value.count
-    }
-}
-
-/// The layout of docs/PROTOCOL.md, "OPEN".
-extension OpenContext {
-    private enum Field {
-        static let uniqueID: UInt8 = 1
-        static let authority: UInt8 = 2
-    }
-
-    func write(to writer: inout ByteWriter) {
-        for (type, value) in [(Field.uniqueID, self.uniqueID), (Field.authority, self.authority)]
-        where !value.isEmpty {
-            writer.write(type)
-            writer.write(UInt8(value.count))  // bound: `byteCountLimit`
-            value.withUnsafeBytes { writer.write($0) }
-        }
-    }
-
-    /// Reads to the end; `nil` if that is malformed.
-    ///
-    /// Fields of other types are for later versions.
-    init?(parsing reader: inout ByteReader) {
-        var uniqueID: [UInt8] = []
-        var authority: [UInt8] = []
-        while reader.remaining > 0 {
-            guard let type: UInt8 = reader.read(), let count: UInt8 = reader.read(),
-                let value = reader.read(count: Int(count))
-            else { return nil }
-            switch type {
-            case Field.uniqueID:
-                guard value.count <= Self.uniqueIDLimit else { return nil }
-                uniqueID = Array(value)
-            case Field.authority: authority = Array(value)
-            default: break
-            }
-        }
-        self.init(uniqueID: uniqueID, authority: authority)
     }
 }

@@ -36,6 +36,10 @@ public struct OpenRequest: Hashable, Sendable {
     /// What a header before the client said of the connection besides its addresses.
     public var context = OpenContext()
 
+    /// How long bytes of a stream may wait for the other end's acknowledgement before both ends
+    /// reset it, in either direction; `nil`: for ever.
+    public var maximumStall: Instant.Interval?
+
     /// What this end spends against loss in the direction it sends; not sent to the peer.
     public var redundancy = RedundancyLevel.auto
 
@@ -76,10 +80,10 @@ extension OpenRequest {
         }
         writer.write(UInt8(self.service.utf8.count))  // bound: 64, see Configuration
         for byte in self.service.utf8 { writer.write(byte) }
-        self.context.write(to: &writer)
+        OpenFields(self).write(to: &writer)
     }
 
-    /// Without ``context``.
+    /// Without ``OpenFields``.
     static let encodedByteCountLimit = 8 + 2 * 18 + 1 + serviceByteCountLimit
 
     init?(parsing reader: inout ByteReader) {
@@ -103,7 +107,7 @@ extension OpenRequest {
         guard let length: UInt8 = reader.read(), length > 0,
             Int(length) <= Self.serviceByteCountLimit, let name = reader.read(count: Int(length)),
             let service = String(validating: name, as: UTF8.self), PlainText.isPlain(service),
-            let context = OpenContext(parsing: &reader)
+            let fields = OpenFields(parsing: &reader)
         else { return nil }
         self.init(service: service, serviceProtocol: flags & Flags.udp != 0 ? .udp : .tcp)
         self.origin = addresses[0]
@@ -113,6 +117,7 @@ extension OpenRequest {
         self.delivery = delivery
         self.maximumAge = .milliseconds(UInt64(age))
         self.idleTimeout = min(max(.milliseconds(UInt64(idle)), .seconds(1)), Self.longestIdle)
-        self.context = context
+        self.context = fields.context
+        self.maximumStall = self.serviceProtocol == .tcp ? fields.maximumStall : nil
     }
 }

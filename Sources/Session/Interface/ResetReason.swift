@@ -21,6 +21,8 @@ public enum ResetReason: UInt8, Sendable, CaseIterable {
     case keyExpired
     /// One end insists on post-quantum keys that there are not.
     case postQuantum
+    /// Bytes waited longer than the stream's opener allows.
+    case stalled
 
     /// The word operators see as `reason=`.
     public var label: String {
@@ -43,6 +45,7 @@ public enum ResetReason: UInt8, Sendable, CaseIterable {
         case .flowUnknown: "flow-unknown"
         case .keyExpired: "key-expired"
         case .postQuantum: "post-quantum"
+        case .stalled: "stalled"
         }
     }
 }

@@ -10,6 +10,8 @@ final class Switchboard {
     var ready = SlotQueue()
     /// Streams with messages for a flow.
     var readyMessages = SlotQueue()
+    /// When the bytes of streams have waited for too long, by slot.
+    var stalls = DeadlineHeap()
     /// The time of the call that is being served, for work done while outputs are taken.
     var now = Instant(nanoseconds: 0)
     private var events: [EngineEvent] = []

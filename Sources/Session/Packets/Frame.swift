@@ -61,10 +61,10 @@ enum FrameSize {
     static let rate = header + 8
     // handshake (4), part (1)
     static let ratchetHeader = header + 5
-    /// Of a request without context.
+    /// Of a request without fields.
     static let open = header + 5 + OpenRequest.encodedByteCountLimit
 
-    static func open(_ request: OpenRequest) -> Int { Self.open + request.context.byteCount }
+    static func open(_ request: OpenRequest) -> Int { Self.open + OpenFields(request).byteCount }
 }
 
 extension ByteWriter {

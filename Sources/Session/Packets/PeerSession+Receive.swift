@@ -232,6 +232,7 @@ extension PeerSession {
         if reason == .compression || reason == .reload {
             self.deflatable.remove(ServiceName(stream.pointee.request))
         }
+        if reason == .stalled { self.board.drop(.stalled) }
         if !stream.pointee.isReset { self.announceEnd(stream, reason) }
         self.release(stream)
     }

@@ -409,6 +409,7 @@ final class PeerSession {
         case .segment:
             guard let stream = self.stream(frame) else { return }
             if stream.pointee.sender.acknowledge(frame.value, part: frame.part) {
+                self.board.watchStall(stream, at: now)
                 self.roomAppeared(stream)
                 self.scheduleData(stream)
             }

@@ -49,6 +49,9 @@ struct Stream: ~Copyable {
     var deficit = 0
     /// Server: its place among those of the peer.
     var holding: Holding?
+    /// When the bytes below ``stallMark`` have waited for too long.
+    var stallsAt = Instant.never
+    var stallMark: UInt64 = 0
     /// What its session has been charged for its memory.
     var chargedByteCount = 0
 
