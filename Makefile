@@ -38,6 +38,7 @@ lint:
 docs:
 	$(SWIFT) build --product fairlead
 	.build/debug/fairlead help config --markdown > docs/CONFIGURATION.md
+	.build/debug/fairlead help metrics --markdown > docs/METRICS.md
 
 interop: build
 	Tests/Interop/run.sh

@@ -162,7 +162,7 @@ let package = Package(
 
         tests("Admin", ["LinuxIO"]),
         tests("Balancing"),
-        tests("Commands", ["Configuration", "Sealing"]),
+        tests("Commands", ["Admin", "Configuration", "LinuxIO", "Runtime", "Sealing", "Session"]),
         tests("Compression", ["CPoison"]),
         tests("Configuration", ["Sealing"]),
         tests("Erasure", ["CPoison"]),

@@ -22,6 +22,10 @@ public struct ProcessReport: Sendable {
         public var silence = Instant.Interval.zero
         /// UDP payload of the largest packet the path is known to carry, in bytes.
         public var packetSize = 0
+        /// Bytes that may be on the way at once.
+        public var congestionWindow = 0
+        /// Bytes a second.
+        public var pacingRate: UInt64 = 0
         /// UDP payload of its packets, in bytes.
         public var wireBytesSent: UInt64 = 0
         public var wireBytesReceived: UInt64 = 0
@@ -72,8 +76,6 @@ public struct ProcessReport: Sendable {
         public var bytesUp: UInt64 = 0
         /// Payload from backends to players, in bytes.
         public var bytesDown: UInt64 = 0
-        /// Players whose own port a backend could not be shown.
-        public var portsChanged: UInt64 = 0
         /// Empty on a client.
         public var backends: [Backend] = []
 
@@ -109,21 +111,6 @@ public struct ProcessReport: Sendable {
         }
     }
 
-    /// Totals since the process started.
-    public struct Counters: Sendable {
-        public var packetsSent: UInt64 = 0
-        public var packetsReceived: UInt64 = 0
-        public var wireBytesSent: UInt64 = 0
-        public var wireBytesReceived: UInt64 = 0
-        public var packetsLost: UInt64 = 0
-        public var packetsRecovered: UInt64 = 0
-        public var redundancyBytes: UInt64 = 0
-        /// In the order the page shows them.
-        public var drops: [(reason: String, count: UInt64)] = []
-
-        public init() {}
-    }
-
     public var version: String
     public var role: Role
     public var uptime: Instant.Interval
@@ -136,7 +123,8 @@ public struct ProcessReport: Sendable {
     public var flows = 0
     /// Whom a server turned away lately, the latest first.
     public var refusals: [Refusal] = []
-    public var counters = Counters()
+    /// Every number of the metrics page, in its order; the status page shows the totals among them.
+    public var metrics: [MetricFamily] = []
 
     public init(version: String, role: Role, uptime: Instant.Interval) {
         self.version = version

@@ -23,7 +23,8 @@ struct Responder {
         case "/": return Self.response(200, Self.plain, Self.index + StatusPage.text(self.report()))
         case "/live": return Self.response(200, Self.plain, "live\n")
         case "/metrics":
-            return Self.response(200, MetricsPage.contentType, MetricsPage.render(self.report()))
+            let page = MetricsPage.render(self.report().metrics)
+            return Self.response(200, MetricsPage.contentType, page)
         case "/status" where head.prefersText:
             return Self.response(200, Self.plain, StatusPage.text(self.report()))
         case "/status":

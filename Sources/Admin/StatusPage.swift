@@ -17,7 +17,7 @@ public enum StatusPage {
             ("sessions", JSON.array(report.sessions.map(Self.json))),
             ("services", JSON.array(report.services.map(Self.json))),
             ("refusals", JSON.array(report.refusals.map(Self.json))),
-            ("counters", Self.json(report.counters)),
+            ("counters", Self.counters(report.metrics)),
         ]) + "\n"
     }
 
@@ -30,6 +30,8 @@ public enum StatusPage {
             ("rtt_ms", Decimal.text(session.roundTrip.microseconds, scale: 3)),
             ("loss", JSON.number(session.lossRate)),
             ("mtu", "\(session.packetSize)"),
+            ("congestion_window", "\(session.congestionWindow)"),
+            ("pacing_bytes_per_s", "\(session.pacingRate)"),
             ("cipher", JSON.string(session.cipher)),
             ("post_quantum", session.isPostQuantum ? "true" : "false"),
             ("streams", "\(session.streams)"),
@@ -61,17 +63,20 @@ public enum StatusPage {
         ])
     }
 
-    private static func json(_ counters: ProcessReport.Counters) -> String {
-        JSON.object([
-            ("packets_sent", "\(counters.packetsSent)"),
-            ("packets_received", "\(counters.packetsReceived)"),
-            ("wire_bytes_sent", "\(counters.wireBytesSent)"),
-            ("wire_bytes_received", "\(counters.wireBytesReceived)"),
-            ("packets_lost", "\(counters.packetsLost)"),
-            ("packets_recovered", "\(counters.packetsRecovered)"),
-            ("redundancy_bytes", "\(counters.redundancyBytes)"),
-            ("drops", JSON.object(counters.drops.map { ($0.reason, "\($0.count)") })),
-        ])
+    /// The process' totals, and those with a reason as an object of their own.
+    private static func counters(_ metrics: [MetricFamily]) -> String {
+        let totals = metrics.filter {
+            $0.descriptor.kind == .counter && $0.descriptor.subject.isEmpty
+        }
+        return JSON.object(
+            totals.flatMap { family in
+                let stem = family.descriptor.name.dropLast("_total".count)
+                let numbers = family.samples.map { ($0.labels.last ?? "", "\($0.value.number)") }
+                return family.descriptor.split == "reason"
+                    ? [("\(stem)", JSON.object(numbers))]
+                    : numbers.map { ($0.0.isEmpty ? "\(stem)" : "\(stem)_\($0.0)", $0.1) }
+            }
+        )
     }
 
     private static func json(_ backend: ProcessReport.Backend) -> String {

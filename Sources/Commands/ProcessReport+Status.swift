@@ -32,7 +32,6 @@ extension ProcessReport {
             service.flows = tally.flows
             service.bytesUp = tally.bytesUp
             service.bytesDown = tally.bytesDown
-            service.portsChanged = tally.portsChanged
             service.backends = tally.backends.map { backend in
                 var shown = Backend(
                     address: backend.address,
@@ -45,14 +44,7 @@ extension ProcessReport {
             }
             return service
         }
-        self.counters.packetsSent = status.counters.packetsSent
-        self.counters.packetsReceived = status.counters.packetsReceived
-        self.counters.wireBytesSent = status.counters.wireBytesSent
-        self.counters.wireBytesReceived = status.counters.wireBytesReceived
-        self.counters.packetsLost = status.counters.packetsLost
-        self.counters.packetsRecovered = status.counters.packetsRecovered
-        self.counters.redundancyBytes = status.counters.redundancyBytes
-        self.counters.drops = status.drops
+        self.metrics = status.metricFamilies(version: Release.version)
     }
 }
 
@@ -70,6 +62,8 @@ extension ProcessReport.Session {
         self.age = session.age
         self.silence = session.silence
         self.packetSize = session.packetSize
+        self.congestionWindow = session.congestionWindow
+        self.pacingRate = session.pacingRate
         self.wireBytesSent = session.wireBytesSent
         self.wireBytesReceived = session.wireBytesReceived
         self.isPostQuantum = session.isPostQuantum

@@ -45,11 +45,31 @@ public struct UDPCounters: Sendable {
 
     public init() {}
 
+    /// What each total is shown as.
+    public static let metrics = MetricTable<Self>([
+        .counter(
+            "send_refused",
+            .count,
+            "Packets of the tunnel that the kernel refused to send: no route, a firewall.",
+            \.sendRefused
+        ),
+        .counter(
+            "send_too_large",
+            .count,
+            "Packets of the tunnel larger than the path; the search for its size sends some.",
+            \.sendTooLarge
+        ),
+        .counter(
+            "receive_errors",
+            .count,
+            "Errors that the tunnel's sockets reported while receiving.",
+            \.receiveErrors
+        ),
+    ])
+
     public static func + (a: Self, b: Self) -> Self {
-        var sum = Self()
-        sum.sendRefused = a.sendRefused &+ b.sendRefused
-        sum.sendTooLarge = a.sendTooLarge &+ b.sendTooLarge
-        sum.receiveErrors = a.receiveErrors &+ b.receiveErrors
+        var sum = a
+        Self.metrics.add(b, to: &sum)
         return sum
     }
 }

@@ -61,6 +61,27 @@ public enum HeaderFault: String, CaseIterable, Sendable {
 
     /// The `reason` of a counter or log line.
     public var label: String { "header-\(self.rawValue)" }
+
+    /// What is refused for it, in one sentence.
+    public var meaning: String {
+        switch self {
+        case .signature: "Bytes that do not begin as the expected header does."
+        case .versionOne: "A PROXY header of version 1 where another one is expected."
+        case .versionTwo: "A PROXY header of version 2 where another one is expected."
+        case .version: "A header of a version that does not exist."
+        case .command: "A header whose command does not exist."
+        case .family: "A header of an address family that this program does not speak."
+        case .transport: "A header for TCP on UDP, or the other way round."
+        case .length: "A header shorter than its own fields, or than its datagram."
+        case .oversize: "A header longer than this program accepts."
+        case .extensions: "A header whose extension fields contradict it."
+        case .checksum: "A header whose checksum is wrong."
+        case .text: "Text that PROXY v1 does not allow."
+        case .unannounced: "Bare datagrams of a flow whose header never came."
+        case .conflict: "A second header that names somebody else, in the middle of a flow."
+        case .crowded: "Connections and flows whose headers are more than are kept."
+        }
+    }
 }
 
 /// The optional fields of a PROXY v2 header, ready to be written.

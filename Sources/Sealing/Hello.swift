@@ -60,6 +60,19 @@ public enum RefusalReason: UInt8, Sendable, CaseIterable {
         case .postQuantum: "post-quantum"
         }
     }
+
+    /// Who is turned away for it, in one sentence.
+    public var meaning: String {
+        switch self {
+        case .unknownKey: "Clients whose public key no `[[peer]]` names."
+        case .noPermission: "Clients whose `[[peer]]` lists no service."
+        case .cipherMismatch: "Clients that allow no cipher which this server allows."
+        case .versionMismatch: "Clients that speak other versions of the protocol."
+        case .limit: "Clients with as many sessions as they may have."
+        case .keyExpired: "Clients whose `[[peer]]` is past `expires` or not enabled."
+        case .postQuantum: "Clients that do not agree with this server on `post_quantum`."
+        }
+    }
 }
 
 /// The server's verdict, as it travels in a response.

@@ -5,52 +5,31 @@ import Testing
 @testable import Admin
 
 @Suite struct PageTests {
-    @Test func metricsCarryTheNamesOfTheContract() {
-        let lines = MetricsPage.render(Samples.report).split(separator: "\n").map(String.init)
-        let expected = [
-            "fairlead_build_info{version=\"1.2.3\",role=\"server\"} 1",
-            "fairlead_sessions 1",
-            "fairlead_streams 3",
-            "fairlead_flows{service=\"voice\"} 2",
-            "fairlead_bytes_total{service=\"voice\",direction=\"up\"} 1234567",
-            "fairlead_bytes_total{service=\"voice\",direction=\"down\"} 89",
-            "fairlead_wire_bytes_total{direction=\"sent\"} 1000",
-            "fairlead_wire_bytes_total{direction=\"received\"} 2000",
-            "fairlead_packets_total{direction=\"sent\"} 10",
-            "fairlead_packets_total{direction=\"received\"} 20",
-            "fairlead_packets_lost_total 1",
-            "fairlead_packets_recovered_total 2",
-            "fairlead_redundancy_bytes_total 300",
-            "fairlead_drops_total{reason=\"replayed\"} 5",
-            "fairlead_drops_total{reason=\"malformed\"} 0",
-            "fairlead_rtt_seconds 0.012345",
-            "fairlead_session_rtt_seconds{peer=\"edge \\\"1\\\"\\n\\\\\","
-                + "address=\"192.0.2.1:4600\"} 0.012345",
-            "fairlead_backend_up{service=\"voice\",backend=\"10.0.0.5:1\"} 1",
-            "fairlead_backend_up{service=\"voice\",backend=\"[2001:db8::6]:1\"} 0",
-        ]
-        for line in expected { #expect(lines.contains(line), "\(line)") }
-    }
+    @Test func metricsAreInPrometheusFormat() {
+        #expect(
+            MetricsPage.render(Samples.metrics) == """
+                # HELP fairlead_rtt_seconds What rtt_seconds counts.
+                # TYPE fairlead_rtt_seconds gauge
+                fairlead_rtt_seconds NaN
+                # HELP fairlead_session_rtt_seconds What session_rtt_seconds counts.
+                # TYPE fairlead_session_rtt_seconds gauge
+                fairlead_session_rtt_seconds{peer="edge \\"1\\"\\n\\\\",address="192.0.2.1:4600"} \
+                0.012345
+                # HELP fairlead_bytes_total What bytes_total counts.
+                # TYPE fairlead_bytes_total counter
+                fairlead_bytes_total{service="voice",direction="up"} 7
+                # HELP fairlead_wire_bytes_total What wire_bytes_total counts.
+                # TYPE fairlead_wire_bytes_total counter
+                fairlead_wire_bytes_total{direction="received"} 2000
+                # HELP fairlead_packets_lost_total What packets_lost_total counts.
+                # TYPE fairlead_packets_lost_total counter
+                fairlead_packets_lost_total 1
+                # HELP fairlead_drops_total What drops_total counts.
+                # TYPE fairlead_drops_total counter
+                fairlead_drops_total{reason="replayed"} 5
 
-    /// Every sample stands under the TYPE and HELP of its own name, each told once.
-    @Test func metricsAreWellFormed() {
-        let page = MetricsPage.render(Samples.report)
-        #expect(page.hasSuffix("\n"))
-        var current = ""
-        var seen: Set<String> = []
-        for line in page.split(separator: "\n") {
-            if line.hasPrefix("# HELP ") {
-                current = String(line.split(separator: " ")[2])
-                #expect(seen.insert(current).inserted, "\(current)")
-            } else if line.hasPrefix("# TYPE ") {
-                let words = line.split(separator: " ")
-                #expect(words[2] == current)
-                #expect(words[3] == (current.hasSuffix("_total") ? "counter" : "gauge"))
-            } else {
-                #expect(line.prefix { $0 != "{" && $0 != " " } == current)
-                #expect(line.split(separator: " ").last.flatMap { Double($0) } != nil)
-            }
-        }
+                """
+        )
     }
 
     @Test func statusHasTheShapeOfTheContract() throws {
@@ -64,6 +43,8 @@ import Testing
         #expect(root["ready"] as? Bool == true)
         let counters = try #require(root["counters"] as? [String: Any])
         #expect(counters["wire_bytes_received"] as? Int == 2_000)
+        #expect(counters.keys.sorted() == ["drops", "packets_lost", "wire_bytes_received"])
+        #expect(counters["packets_lost"] as? Int == 1)
         #expect((counters["drops"] as? [String: Int])?["replayed"] == 5)
         #expect(root["uptime_s"] as? Int == 93_784)
         let session = try #require((root["sessions"] as? [[String: Any]])?.first)
@@ -103,12 +84,9 @@ import Testing
         #expect(!StatusPage.text(known).contains("[[peer]]"))
     }
 
-    @Test func everyPageShowsADrainingBackend() {
+    @Test func statusShowsADrainingBackend() {
         var report = Samples.report
         report.services[0].backends[0].isDraining = true
-        let label = "fairlead_backend_draining{service=\"\(report.services[0].name)\""
-        let metrics = MetricsPage.render(report).split(separator: "\n")
-        #expect(metrics.contains { $0.hasPrefix(label) && $0.hasSuffix(" 1") })
         #expect(StatusPage.json(report).contains("\"draining\":true"))
         #expect(StatusPage.text(report).contains("draining"))
     }

@@ -46,14 +46,41 @@ enum Samples {
         ]
         report.streams = 3
         report.flows = 4
-        report.counters.packetsSent = 10
-        report.counters.packetsReceived = 20
-        report.counters.wireBytesSent = 1_000
-        report.counters.wireBytesReceived = 2_000
-        report.counters.packetsLost = 1
-        report.counters.packetsRecovered = 2
-        report.counters.redundancyBytes = 300
-        report.counters.drops = [("replayed", 5), ("malformed", 0)]
+        report.metrics = Self.metrics
         return report
     }()
+
+    static let metrics = [
+        Self.family("rtt_seconds", [], .none, kind: .gauge, subject: []),
+        Self.family(
+            "session_rtt_seconds",
+            ["edge \"1\"\n\\", "192.0.2.1:4600"],
+            .seconds(.microseconds(12_345)),
+            kind: .gauge,
+            subject: ["peer", "address"]
+        ),
+        Self.family("bytes_total", ["voice", "up"], .count(7), subject: ["service"], "direction"),
+        Self.family("wire_bytes_total", ["received"], .count(2_000), subject: [], "direction"),
+        Self.family("packets_lost_total", [], .count(1), subject: []),
+        Self.family("drops_total", ["replayed"], .count(5), subject: [], "reason"),
+    ]
+
+    private static func family(
+        _ name: String,
+        _ labels: [String],
+        _ value: MetricValue,
+        kind: MetricDescriptor.Kind = .counter,
+        subject: [String],
+        _ split: String? = nil
+    ) -> MetricFamily {
+        let descriptor = MetricDescriptor(
+            name: name,
+            kind: kind,
+            unit: .count,
+            subject: subject,
+            split: split,
+            help: "What \(name) counts."
+        )
+        return MetricFamily(descriptor, [MetricFamily.Sample(labels: labels, value: value)])
+    }
 }

@@ -24,11 +24,24 @@ import Testing
         (["help", "docter"], "did you mean doctor?"),
         (["help", "confg"], "did you mean config?"),
         (["help", "config", "weather"], "fairlead help config lists all"),
+        (["help", "metrics", "drops"], "did you mean fairlead_drops_total?"),
+        (["help", "metrics", "fairlead_sesions"], "did you mean fairlead_sessions?"),
+        (["help", "metrics", "weather_in_the_bay_today"], "fairlead help metrics lists all"),
     ])
     func suggests(arguments: [String], hint: String) throws {
         let run = try Program.run("fairlead", arguments, in: "/tmp")
         #expect(run.status == 2)
         #expect(run.errors.contains(hint), "\(run.errors)")
+    }
+
+    @Test func explainsMetrics() throws {
+        let metric = try Program.run("fairlead", "help", "metrics", "bytes_total", in: "/tmp")
+        #expect(metric.output.hasPrefix("fairlead_bytes_total: "))
+        #expect(metric.output.contains("labels: service, direction"))
+        let reasons = try Program.run("fairlead", "help", "metrics", "drops_total", in: "/tmp")
+        #expect(reasons.output.contains("    replayed: "))
+        let all = try Program.run("fairlead", "help", "metrics", in: "/tmp")
+        #expect(all.output.contains("\n  fairlead_backend_up "))
     }
 
     @Test func writesThePage() throws {

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -174,6 +175,10 @@ def admin(lab):
             page = get(lab, end, "/metrics")[1]
             missing = [name for name in METRICS if f"\nfairlead_{name}" not in "\n" + page]
             expect_equal(missing, [], f"missing metrics of the {end}")
+            if promtool := shutil.which("promtool"):
+                check = [promtool, "check", "metrics"]
+                told = subprocess.run(check, input=page, capture_output=True, text=True)
+                expect_equal((told.returncode, told.stderr), (0, ""), f"promtool about the {end}")
             told = json.loads(get(lab, end, "/status")[1])
             expect(told["role"] == end and told["version"], f"/status of the {end}: {told}")
             session = told["sessions"][0]

@@ -103,6 +103,27 @@ enum Tree {
         #expect(faults.isEmpty, "\(faults.joined(separator: "\n"))")
     }
 
+    /// What counts has a table of metrics, and the pages ask for it.
+    @Test func whatCountsHasMetrics() {
+        // Shown otherwise, or never counted by a program of ours.
+        let others: Set<String> = [
+            "DropCounters",  // by reason: `DropReason.allCases`
+            "RefusalTally",  // a list on the status page
+            "LossCounters",  // what a peer reports; redundancy follows from it
+            "LinkCounters", "Tally",  // of emulated links and of trials
+        ]
+        let sources = Tree.swift.filter { $0.path.hasPrefix("Sources/") }
+        let names = sources.flatMap { file in
+            Rules.matches(of: "public struct \\w*(Counters|Tally)\\b", in: file.text).map {
+                $0.text.split(separator: " ").last.map(String.init) ?? ""
+            }
+        }
+        #expect(names.contains("EngineCounters") && others.isSubset(of: names))
+        let code = sources.map(\.text).joined()
+        let lost = names.filter { !others.contains($0) && !code.contains("\($0).metrics.families") }
+        #expect(lost.isEmpty, "no page shows \(lost)")
+    }
+
     @Test func noPrivateKeyIsPublished() {
         let faults = Tree.files.flatMap(Rules.privateKeys)
         #expect(faults.isEmpty, "\(faults.joined(separator: "\n"))")

@@ -4,24 +4,19 @@ import Origin
 import Primitives
 import Session
 
-/// Made once, because any host can have a fault counted for every datagram.
-private let faultLabels = Dictionary(
-    uniqueKeysWithValues: HeaderFault.allCases.map { ($0, $0.label) }
-)
-
 /// Listeners behind proxies that say who the player is.
 extension ClientSide {
     /// A connection came to a listener that expects a header before the player.
     func admit(_ accepted: AcceptedConnection, _ slot: Int, _ listener: Listener, at now: Instant) {
         guard listener.trusted.contains(accepted.peer) else {
-            return self.refuse(accepted.socket, listener, "untrusted", from: accepted.peer)
+            return self.refuse(accepted.socket, listener, .untrusted, from: accepted.peer)
         }
         var parser = ProxyHeaderParser(
             accepting: listener.forward.accept == .proxyV1 ? .v1 : .v2
         )
         guard self.read(accepted, &parser, slot, listener, at: now) else { return }
         if self.waits.isFull, let oldest = self.waits.removeOldest() {
-            self.drop(oldest, because: "header-crowded")
+            self.drop(oldest, because: .fault(.crowded))
         }
         let handle = self.waits.insert(accepted, listener: slot, parser: parser, at: now)
         let token = Token(.header, slot: handle.slot, generation: handle.generation).rawValue
@@ -68,7 +63,12 @@ extension ClientSide {
                 case .needMore: continue
                 case .invalid(let fault):
                     settled()
-                    self.refuse(connection.socket, listener, fault.label, from: connection.peer)
+                    self.refuse(
+                        connection.socket,
+                        listener,
+                        .fault(fault),
+                        from: connection.peer
+                    )
                 case .header(let header, let consumed):
                     settled()
                     self.open(
@@ -95,7 +95,7 @@ extension ClientSide {
                 self.refuse(
                     connection.socket,
                     listener,
-                    HeaderFault.length.label,
+                    .fault(.length),
                     from: connection.peer
                 )
                 return false
@@ -106,7 +106,7 @@ extension ClientSide {
     /// Gives up on headers that have not come in time.
     func expireHeaders(at now: Instant) {
         while self.waits.deadline <= now, let wait = self.waits.removeOldest() {
-            self.drop(wait, because: "header-timeout")
+            self.drop(wait, because: .timeout)
         }
     }
 
@@ -118,7 +118,7 @@ extension ClientSide {
         }
     }
 
-    private func drop(_ wait: HeaderWaits.Wait, because reason: String) {
+    private func drop(_ wait: HeaderWaits.Wait, because reason: HeaderRefusal) {
         guard let listener = self.listener(wait.listener) else {
             return wait.connection.socket.abort()
         }
@@ -128,7 +128,7 @@ extension ClientSide {
     private func refuse(
         _ socket: TCPSocket,
         _ listener: Listener,
-        _ reason: String,
+        _ reason: HeaderRefusal,
         from peer: SocketAddress
     ) {
         self.parts.tallies.refuseHeader(reason)
@@ -136,25 +136,29 @@ extension ClientSide {
         socket.abort()
     }
 
-    private func logRefusal(_ listener: Listener, _ reason: String, from peer: SocketAddress) {
+    private func logRefusal(
+        _ listener: Listener,
+        _ reason: HeaderRefusal,
+        from peer: SocketAddress
+    ) {
         let forward = listener.forward
         let version: String? =
             switch reason {
-            case HeaderFault.versionOne.label: "proxy-v1"
-            case HeaderFault.versionTwo.label: "proxy-v2"
+            case .fault(.versionOne): "proxy-v1"
+            case .fault(.versionTwo): "proxy-v2"
             default: nil
             }
         guard let version else {
             return self.parts.log.warning(
                 "header-refused",
-                ["service": forward.service, "from": peer.hostText, "reason": reason]
+                ["service": forward.service, "from": peer.hostText, "reason": reason.label]
             )
         }
         let isFirst = version == "proxy-v1" && forward.transportProtocol == .udp
         self.parts.log.warning(
             "header-refused",
             [
-                "service": forward.service, "from": peer.hostText, "reason": reason,
+                "service": forward.service, "from": peer.hostText, "reason": reason.label,
                 "cure": "accept = \"\(version)\""
                     + (isFirst ? " with dialect = \"first\"" : ""),
             ]
@@ -188,7 +192,7 @@ extension ClientSide {
         at now: Instant
     ) -> (player: SocketAddress?, destination: SocketAddress, payload: UnsafeRawBufferPointer)? {
         guard listener.trusted.contains(packet.source) else {
-            self.refuseDatagram("untrusted", listener, from: packet.source)
+            self.refuseDatagram(.untrusted, listener, from: packet.source)
             return nil
         }
         switch acceptor.accept(bytes, from: packet.source, at: now) {
@@ -202,7 +206,7 @@ extension ClientSide {
                 UnsafeRawBufferPointer(rebasing: bytes[offset...])
             )
         case .refused(let fault):
-            self.refuseDatagram(faultLabels[fault] ?? "header", listener, from: packet.source)
+            self.refuseDatagram(.fault(fault), listener, from: packet.source)
             return nil
         }
     }
@@ -232,7 +236,7 @@ extension ClientSide {
 
     /// Any host can send these, so most are counted and nothing else.
     private func refuseDatagram(
-        _ reason: String,
+        _ reason: HeaderRefusal,
         _ listener: Listener,
         from source: SocketAddress
     ) {

@@ -201,7 +201,7 @@ final class ClientSide {
         var request = listener.forward.request(origin: origin, destination: destination)
         request.context = context
         guard let handle = self.parts.engine.openStream(request, at: now) else {
-            self.parts.tallies.turnedAway &+= 1
+            self.parts.tallies.drop(.limit)
             self.parts.log.warning(
                 "stream-reset",
                 ["service": listener.forward.service, "reason": ResetReason.limit.label]
@@ -329,7 +329,7 @@ final class ClientSide {
             let handle = self.parts.engine.openFlow(request, at: now)
                 ?? self.openInPlace(request, at: now)
         else {
-            self.parts.tallies.turnedAway &+= 1
+            self.parts.tallies.drop(.limit)
             return nil
         }
         var flow = flow
@@ -382,7 +382,7 @@ final class ClientSide {
             let player = flow.pointee.answerTo
             self.parts.sender.send(bytes, through: socket, to: player, from: nil)
         } catch {
-            self.parts.tallies.datagramsDropped &+= 1
+            self.parts.tallies.drop(.localSocketFull)
             self.parts.log.warning(
                 "reply-failed",
                 ["from": source.description, "cause": error.description]

@@ -25,7 +25,10 @@ public struct ProcessStatus: Sendable {
     public var drops: [(reason: String, count: UInt64)]
     public var streams: Int
     public var flows: Int
+    /// What buffers of streams and queues of datagrams hold.
     public var bufferedByteCount: Int
+    /// What peers make this process hold, by their accounts.
+    public var heldByteCount: Int
     /// Whom a server has turned away lately, the latest first.
     public var refusals: [RefusalTally] = []
 }
@@ -46,6 +49,7 @@ extension ProcessStatus {
         self.streams = 0
         self.flows = 0
         self.bufferedByteCount = 0
+        self.heldByteCount = 0
     }
 
     mutating func add(_ worker: WorkerSnapshot) {
@@ -53,7 +57,8 @@ extension ProcessStatus {
         self.streams += worker.engine.streams
         self.flows += worker.engine.flows
         self.bufferedByteCount += worker.engine.bufferedByteCount
-        self.counters.add(worker.engine.counters)
+        self.heldByteCount += worker.engine.heldByteCounts.reduce(0, +)
+        EngineCounters.metrics.add(worker.engine.counters, to: &self.counters)
         self.tunnelSockets = self.tunnelSockets + worker.tunnelSockets
         for service in worker.services { self.add(service) }
         self.add(worker.refusals)
@@ -80,34 +85,17 @@ extension ProcessStatus {
         guard let index = self.services.firstIndex(where: { $0.name == tally.name }) else {
             return self.services.append(tally)
         }
-        self.services[index].bytesUp &+= tally.bytesUp
-        self.services[index].bytesDown &+= tally.bytesDown
-        self.services[index].portsChanged &+= tally.portsChanged
-        self.services[index].streams += tally.streams
-        self.services[index].flows += tally.flows
+        ServiceTally.metrics.add(tally, to: &self.services[index])
         for backend in tally.backends {
             let place = self.services[index].backends.firstIndex { $0.address == backend.address }
             guard let place else {
                 self.services[index].backends.append(backend)
                 continue
             }
-            self.services[index].backends[place].streams += backend.streams
-            self.services[index].backends[place].flows += backend.flows
+            BackendTally.metrics.add(backend, to: &self.services[index].backends[place])
             // Workers agree but for the moment it takes to tell each other.
             if backend.isDraining { self.services[index].backends[place].isDraining = true }
             if !backend.isUp { self.services[index].backends[place].isUp = false }
         }
-    }
-}
-
-extension EngineCounters {
-    mutating func add(_ other: Self) {
-        self.packetsSent &+= other.packetsSent
-        self.packetsReceived &+= other.packetsReceived
-        self.wireBytesSent &+= other.wireBytesSent
-        self.wireBytesReceived &+= other.wireBytesReceived
-        self.packetsLost &+= other.packetsLost
-        self.packetsRecovered &+= other.packetsRecovered
-        self.redundancyBytes &+= other.redundancyBytes
     }
 }

@@ -141,7 +141,7 @@ final class ServerSide {
         switch self.gate.judge(request, from: session, isShown: isShown) {
         case .admitted(let player): return player
         case .refused(let peer, let cause, let cure):
-            self.parts.tallies.originsForbidden &+= 1
+            self.parts.tallies.drop(.originForbidden)
             self.parts.log.warning(
                 "open-refused",
                 [

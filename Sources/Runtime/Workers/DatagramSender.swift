@@ -31,7 +31,7 @@ final class DatagramSender {
     ) {
         let total = header.count + bytes.count
         guard total <= Self.datagramLimit else {
-            self.tallies.datagramsTooLarge &+= 1
+            self.tallies.drop(.datagramTooLarge)
             return
         }
         self.scratch.copyMemory(from: header)
@@ -55,7 +55,7 @@ final class DatagramSender {
         self.flush()
         self.socket = socket
         if !self.batch.append(bytes, to: destination, from: source) {
-            self.tallies.datagramsDropped &+= 1
+            self.tallies.drop(.localSocketFull)
         }
     }
 
@@ -63,7 +63,7 @@ final class DatagramSender {
     func flush() {
         guard let socket = self.socket else { return }
         if !self.batch.isEmpty, socket.send(self.batch) == .blocked {
-            self.tallies.datagramsDropped &+= UInt64(self.batch.discard())
+            self.tallies.drop(.localSocketFull, count: self.batch.discard())
         }
         self.socket = nil
     }

@@ -1,3 +1,66 @@
+public import Origin
+public import Primitives
+import Sealing
+
+/// Why a worker threw something away that its engine had nothing to do with.
+public enum WorkerDrop: UInt8, CaseIterable, Sendable {
+    case foreignQueueFull
+    case localSocketFull
+    case limit
+    case originForbidden
+    case datagramTooLarge
+
+    /// The value of the `reason` label in `fairlead_drops_total`.
+    public var label: String {
+        switch self {
+        case .foreignQueueFull: "foreign-queue-full"
+        case .localSocketFull: "local-socket-full"
+        case .limit: "limit"
+        case .originForbidden: "origin-forbidden"
+        case .datagramTooLarge: "datagram-too-large"
+        }
+    }
+
+    /// What is thrown away for it, in one sentence.
+    public var meaning: String {
+        switch self {
+        case .foreignQueueFull: "Packets that another worker's queue had no room for."
+        case .localSocketFull: "Datagrams that a socket of this machine had no room for."
+        case .limit: "Connections, flows and clients beyond a limit."
+        case .originForbidden: "Streams and flows whose client may not speak for their player."
+        case .datagramTooLarge: "Datagrams that no longer fit into one."
+        }
+    }
+}
+
+/// Why a connection or datagram was refused for the header it had or had not.
+public enum HeaderRefusal: Hashable, CaseIterable, Sendable {
+    case untrusted
+    case timeout
+    case fault(HeaderFault)
+
+    public static let allCases: [Self] =
+        [.untrusted, .timeout] + HeaderFault.allCases.map(Self.fault)
+
+    /// The `reason` of a counter or log line.
+    public var label: String {
+        switch self {
+        case .untrusted: "untrusted"
+        case .timeout: "header-timeout"
+        case .fault(let fault): fault.label
+        }
+    }
+
+    /// What is refused for it, in one sentence.
+    public var meaning: String {
+        switch self {
+        case .untrusted: "Connections and datagrams of a sender that `trusted` does not name."
+        case .timeout: "Connections whose header did not come in time."
+        case .fault(let fault): fault.meaning
+        }
+    }
+}
+
 /// What one worker moved for one service.
 public struct ServiceTally: Sendable {
     public var name: String
@@ -10,6 +73,29 @@ public struct ServiceTally: Sendable {
     /// Players whose own port a backend could not be shown.
     public var portsChanged: UInt64 = 0
     public var backends: [BackendTally] = []
+
+    /// What a service's numbers are shown as; its name is the label.
+    public static let metrics = MetricTable<Self>(
+        subject: ["service"],
+        [
+            .gauge("service_streams", .count, "TCP streams of a service.", .level(\.streams)),
+            .gauge("flows", .count, "UDP flows open now.", .level(\.flows)),
+            .counter(
+                "bytes",
+                .bytes,
+                "Payload bytes; up is from players to backends, down is back.",
+                split: "direction",
+                ["up": \.bytesUp, "down": \.bytesDown]
+            ),
+            .counter(
+                "source_ports_changed",
+                .count,
+                "Players shown to a backend with another port, because theirs was taken;"
+                    + " servers only.",
+                \.portsChanged
+            ),
+        ]
+    )
 }
 
 /// What leads to one backend now; servers only.
@@ -21,32 +107,56 @@ public struct BackendTally: Sendable {
     public var isDraining = false
     public var streams = 0
     public var flows = 0
+
+    /// What a backend's numbers are shown as; its service and address are the labels.
+    public static let metrics = MetricTable<Self>(
+        subject: ["service", "backend"],
+        [
+            .gauge(
+                "backend_up",
+                .flag,
+                "1 while a backend is alive, as far as is known.",
+                .flag(\.isUp)
+            ),
+            .gauge(
+                "backend_draining",
+                .flag,
+                "1 while a backend gets nobody new by order.",
+                .flag(\.isDraining)
+            ),
+            .gauge("backend_streams", .count, "TCP streams that lead to it.", .level(\.streams)),
+            .gauge("backend_flows", .count, "UDP flows that lead to it.", .level(\.flows)),
+        ]
+    )
 }
 
 /// A worker's counts by service; a service keeps its index as long as the process lives.
 final class Tallies {
     private(set) var services: [ServiceTally] = []
     private var indices: [String: Int] = [:]
-    /// Packets another worker's queue had no room for.
-    var foreignDropped: UInt64 = 0
-    /// Datagrams a local socket had no room for.
-    var datagramsDropped: UInt64 = 0
-    /// Connections and flows turned away because a limit was reached.
-    var turnedAway: UInt64 = 0
-    /// Streams and flows whose client may not speak for their player.
-    var originsForbidden: UInt64 = 0
-    /// Datagrams that no longer fit behind the header before them.
-    var datagramsTooLarge: UInt64 = 0
-
-    /// Connections and datagrams refused for the header they had or had not, by reason.
-    private(set) var headersRefused: [String: UInt64] = [:]
+    private var dropped = [UInt64](repeating: 0, count: WorkerDrop.allCases.count)
+    /// Made once with every case, because any host can have one counted for every datagram.
+    private var headersRefused = Dictionary(
+        uniqueKeysWithValues: HeaderRefusal.allCases.map { ($0, UInt64(0)) }
+    )
 
     /// Handshakes refused; servers only.
     var refusals = RefusalLedger()
 
+    /// What was thrown away, by the metric's `reason` label; every reason is there from the start.
+    var drops: [(reason: String, count: UInt64)] {
+        WorkerDrop.allCases.map { ($0.label, self.dropped[Int($0.rawValue)]) }
+            + HeaderRefusal.allCases.map { ($0.label, self.headersRefused[$0] ?? 0) }
+            + RefusalReason.allCases.map { ($0.label, self.refusals.totals[$0.label] ?? 0) }
+    }
+
+    func drop(_ reason: WorkerDrop, count: Int = 1) {
+        self.dropped[Int(reason.rawValue)] &+= UInt64(count)
+    }
+
     /// Counts one; says how many there are of its reason.
     @discardableResult
-    func refuseHeader(_ reason: String) -> UInt64 {
+    func refuseHeader(_ reason: HeaderRefusal) -> UInt64 {
         let count = (self.headersRefused[reason] ?? 0) &+ 1
         self.headersRefused[reason] = count
         return count

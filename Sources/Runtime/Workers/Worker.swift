@@ -218,7 +218,7 @@ final class Worker {
                 destination: packet.destination,
                 socket: socket
             )
-        if !isQueued { self.tallies.foreignDropped &+= 1 }
+        if !isQueued { self.tallies.drop(.foreignQueueFull) }
     }
 
     private func resumeTunnel(_ index: Int) {
@@ -300,7 +300,7 @@ final class Worker {
         mailbox.packets.drain { packet in
             self.tunnel.note(packet.source, to: packet.destination, socket: packet.socket)
             let disposition = self.engine.receive(packet.bytes, from: packet.source, at: now)
-            if case .foreign = disposition { self.tallies.foreignDropped &+= 1 }
+            if case .foreign = disposition { self.tallies.drop(.foreignQueueFull) }
         }
         for order in mailbox.takeOrders() { self.obey(order, at: now) }
     }
@@ -343,16 +343,7 @@ final class Worker {
             tunnelSockets: self.tunnel.sockets.reduce(UDPCounters()) { $0 + $1.counters },
             isSessionUp: self.engine.isSessionUp,
             isSessionInDoubt: self.engine.isSessionInDoubt,
-            drops: [
-                ("foreign-queue-full", self.tallies.foreignDropped),
-                ("local-socket-full", self.tallies.datagramsDropped),
-                ("limit", self.tallies.turnedAway),
-                (ResetReason.originForbidden.label, self.tallies.originsForbidden),
-                (DropReason.datagramTooLarge.label, self.tallies.datagramsTooLarge),
-            ]
-                + [self.tallies.headersRefused, self.tallies.refusals.totals].flatMap {
-                    $0.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
-                },
+            drops: self.tallies.drops,
             refusals: self.tallies.refusals.tallies,
             connectFailure: self.outage.summary
         )
