@@ -48,7 +48,7 @@ import Testing
         #expect(bytes.count == plain.count + context.byteCount)
         // A reader that stops behind the name, as the first version did, finds what it knows.
         #expect(Array(bytes[..<plain.count]) == plain)
-        #expect(bytes.count <= FrameSize.open(request) - FrameSize.header - 5)
+        #expect(bytes.count <= Opening.byteCountLimit(request) - OpenFrame.overhead)
     }
 
     @Test func leavesOutWhatDoesNotFit() {
@@ -74,7 +74,7 @@ import Testing
         request.maximumStall = .seconds(5)
         let bytes = self.bytes(request)
         #expect(self.request(parsing: bytes) == request)
-        #expect(bytes.count <= FrameSize.open(request) - FrameSize.header - 5)
+        #expect(bytes.count <= Opening.byteCountLimit(request) - OpenFrame.overhead)
         let plain = self.bytes(self.request(OpenContext()))
         let parse = { (field: [UInt8]) in
             self.request(parsing: plain + [3, UInt8(field.count)] + field)

@@ -202,7 +202,7 @@ extension Wire {
             base: try #require(buffer.baseAddress),
             size: 1400,
             number: session.nextNumber,
-            firstFrame: session.log.tail
+            log: session.log
         )
         for frame in frames {
             var writer = packet.frameBody

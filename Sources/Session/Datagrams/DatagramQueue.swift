@@ -1,5 +1,10 @@
 import Primitives
 
+/// A sum to which many have their part.
+final class ByteTotal {
+    var count = 0
+}
+
 /// Datagrams of one flow that wait for room on the path: bytes in a ring that grows on demand.
 ///
 /// Bounded in number and bytes; the oldest makes room for the newest, because a late game packet is
@@ -21,12 +26,12 @@ struct DatagramQueue: ~Copyable {
     /// A game's message or two: what every player costs, whether it plays or not.
     private static let leastByteCount = 256
 
-    /// Bytes in all queues of an engine; the owner's, who outlives them.
-    private let total: UnsafeMutablePointer<Int>
+    /// Bytes in all queues of an engine.
+    private let total: ByteTotal
 
-    init(total: UnsafeMutablePointer<Int>) { self.total = total }
+    init(total: ByteTotal) { self.total = total }
 
-    deinit { self.total.pointee -= Int(self.writeOffset - self.readOffset) }
+    deinit { self.total.count -= Int(self.writeOffset - self.readOffset) }
 
     var isEmpty: Bool { self.head == self.tail }
     var count: Int { Int(self.tail - self.head) }
@@ -81,7 +86,7 @@ struct DatagramQueue: ~Copyable {
             Entry(offset: self.writeOffset, byteCount: datagram.count, queuedAt: now)
         )
         self.writeOffset += UInt64(datagram.count)
-        self.total.pointee += datagram.count
+        self.total.count += datagram.count
         return dropped
     }
 
@@ -108,7 +113,7 @@ struct DatagramQueue: ~Copyable {
 
     mutating func removeFirst() {
         let entry = self.first
-        self.total.pointee -= entry.byteCount
+        self.total.count -= entry.byteCount
         self.readOffset = entry.offset + UInt64(entry.byteCount)
         self.head += 1
         // A burst of large datagrams must not pin its memory for the life of a small flow.

@@ -3,10 +3,9 @@ import Primitives
 
 /// One UDP flow: (listener, source address) on a client, a connected socket on a server.
 struct Flow: ~Copyable {
-    let slot: UInt32
-    let generation: UInt32
-    /// The session's slot, or -1 while there is none.
-    var session: Int32 = -1
+    let handle: FlowHandle
+    /// `nil` while a client has no session.
+    var owner: SessionHandle?
     /// The flow's id on the wire, unique in its session.
     var id: UInt32 = 0
     var request: OpenRequest
@@ -34,8 +33,7 @@ struct Flow: ~Copyable {
     var retention: DatagramRetention?
     /// The stream that carries the messages, for reliable delivery.
     var channel: UInt32?
-    var isOpenAcknowledged = false
-    var lastOpenPacket: UInt64?
+    var opening: Opening
     var isQueued = false
     /// Server: its place among those of the peer.
     var holding: Holding?
@@ -43,15 +41,14 @@ struct Flow: ~Copyable {
     var chargedByteCount = 0
 
     init(
-        slot: UInt32,
-        generation: UInt32,
+        _ handle: FlowHandle,
         request: OpenRequest,
-        queued: UnsafeMutablePointer<Int>,
+        queued: ByteTotal,
         at now: Instant
     ) {
-        self.slot = slot
-        self.generation = generation
+        self.handle = handle
         self.request = request
+        self.opening = Opening(of: request)
         self.queue = DatagramQueue(total: queued)
         self.lastActivity = now
         self.resetRetention()
@@ -72,7 +69,20 @@ struct Flow: ~Copyable {
             ? DatagramRetention(maximumAge: self.request.maximumAge) : nil
     }
 
-    var handle: FlowHandle { FlowHandle(slot: self.slot, generation: self.generation) }
+    var slot: UInt32 { self.handle.slot }
+
+    /// Sees to it that `packet` has OPEN before it says anything of the flow, if the peer may not
+    /// know that; false when less than `room` bytes are left, or would be.
+    mutating func writeOpen(to packet: inout PacketBuilder, leaving room: Int) -> Bool {
+        guard self.opening.byteCount(in: packet) > 0 else { return packet.room >= room }
+        return self.opening.write(
+            self.request,
+            of: ChannelID(ChannelKind.flow, self.id),
+            slot: self.slot,
+            to: &packet,
+            leaving: room
+        )
+    }
 
     /// What has left of the first datagram is worthless.
     mutating func abandonFragments() {
@@ -90,118 +100,5 @@ struct Flow: ~Copyable {
 
 typealias FlowPointer = UnsafeMutablePointer<Flow>
 
-/// The flows of one engine at addresses that do not move.
-final class FlowTable {
-    private var pages: [UnsafeMutablePointer<Flow>] = []
-    private var generations: [UInt32] = []
-    private var isLive: [Bool] = []
-    private var free: [UInt32] = []
-    private(set) var count = 0
-    private let limit: Int
-    private let queued = UnsafeMutablePointer<Int>.allocate(capacity: 1)
-    private static let pageSize = 64
-    private static let sampleSize = 64
-    private var sampled = 0
-
-    init(limit: Int) {
-        self.limit = limit
-        self.queued.initialize(to: 0)
-    }
-
-    deinit {
-        for slot in self.isLive.indices where self.isLive[slot] {
-            self[UInt32(clamping: slot)].deinitialize(count: 1)
-        }
-        for page in self.pages { page.deallocate() }
-        self.queued.deallocate()
-    }
-
-    /// Bytes that wait in the queues of all flows.
-    var queuedByteCount: Int { self.queued.pointee }
-
-    var slots: Range<UInt32> { 0..<UInt32(clamping: self.generations.count) }
-    var isFull: Bool { self.count >= self.limit }
-
-    subscript(slot: UInt32) -> FlowPointer {
-        self.pages[Int(slot) / Self.pageSize] + Int(slot) % Self.pageSize
-    }
-
-    func allocate(_ request: OpenRequest, at now: Instant) -> FlowPointer? {
-        guard self.count < self.limit else { return nil }
-        if self.free.isEmpty {
-            let slot = UInt32(clamping: self.generations.count)
-            if Int(slot) % Self.pageSize == 0 {
-                self.pages.append(.allocate(capacity: Self.pageSize))
-            }
-            self.generations.append(1)
-            self.isLive.append(false)
-            self.free.append(slot)
-        }
-        let slot = self.free.removeLast()
-        self.count += 1
-        self.isLive[Int(slot)] = true
-        let flow = self[slot]
-        flow.initialize(
-            to: Flow(
-                slot: slot,
-                generation: self.generations[Int(slot)],
-                request: request,
-                queued: self.queued,
-                at: now
-            )
-        )
-        return flow
-    }
-
-    func release(_ flow: FlowPointer) {
-        let slot = flow.pointee.slot
-        precondition(self.isLive[Int(slot)])
-        flow.deinitialize(count: 1)
-        self.isLive[Int(slot)] = false
-        self.generations[Int(slot)] &+= 1
-        self.free.append(slot)
-        self.count -= 1
-    }
-
-    func live(_ slot: UInt32) -> FlowPointer? {
-        guard Int(slot) < self.isLive.count, self.isLive[Int(slot)] else { return nil }
-        return self[slot]
-    }
-
-    /// Of some flows, the one that has been silent for longest and for longer than `patience`;
-    /// `nil` if none of them has.
-    ///
-    /// A sample instead of an order kept for every datagram: whoever floods a full table owns most
-    /// of it, and each attempt looks at the next part. `session` narrows it to flows of one.
-    func leastUsed(
-        session: Int32?,
-        silentFor patience: Instant.Interval,
-        at now: Instant
-    ) -> FlowPointer? {
-        var found: FlowPointer?
-        self.sample { flow in
-            guard session == nil || flow.pointee.session == session,
-                now.since(flow.pointee.lastActivity) > patience
-            else { return }
-            if let other = found, other.pointee.lastActivity <= flow.pointee.lastActivity {
-                return
-            }
-            found = flow
-        }
-        return found
-    }
-
-    /// Shows some of the flows, each time the next.
-    func sample(_ look: (FlowPointer) -> Void) {
-        for _ in 0..<min(Self.sampleSize, self.generations.count) {
-            self.sampled = (self.sampled + 1) % self.generations.count
-            if let flow = self.live(UInt32(clamping: self.sampled)) { look(flow) }
-        }
-    }
-
-    func find(_ handle: FlowHandle) -> FlowPointer? {
-        guard let flow = self.live(handle.slot), flow.pointee.generation == handle.generation
-        else { return nil }
-        return flow
-    }
-}
+/// The flows of one engine.
+typealias FlowTable = SlotMap<Flow, HandleTag.Flow>

@@ -4,7 +4,7 @@ import Primitives
 /// The UDP flows of a session.
 extension PeerSession {
     func attach(_ flow: FlowPointer, id: UInt32) {
-        flow.pointee.session = Int32(clamping: self.slot)
+        flow.pointee.owner = self.handle
         flow.pointee.id = id
         self.flowIDs.insert(id, flow.pointee.slot)
         self.settleMemory(of: flow)
@@ -20,8 +20,7 @@ extension PeerSession {
         flow.pointee.mayCompress =
             flow.pointee.request.isCompressed
             && self.deflatable.contains(ServiceName(flow.pointee.request))
-        flow.pointee.isOpenAcknowledged = false
-        flow.pointee.lastOpenPacket = nil
+        flow.pointee.opening = Opening(of: flow.pointee.request)
         flow.pointee.fragmentOffset = 0
         flow.pointee.fragmentIndex = 0
         self.scheduleDatagrams(flow)
@@ -36,7 +35,7 @@ extension PeerSession {
     /// Takes the flow out of this session; on a client it may join another.
     func detach(_ flow: FlowPointer) {
         self.flowIDs.remove(flow.pointee.id)
-        flow.pointee.session = -1
+        flow.pointee.owner = nil
         flow.pointee.channel = nil
         self.protection.set(Int(flow.pointee.slot), to: .never)
         self.riders.set(Int(flow.pointee.slot), to: .never)
@@ -63,7 +62,7 @@ extension PeerSession {
             self.detach(flow)
             if !self.isClient {
                 self.board.post(.flowClosed(flow.pointee.handle, reason))
-                self.board.flows.release(flow)
+                self.board.flows.release(flow.pointee.slot)
             }
         }
     }

@@ -16,10 +16,9 @@ extension PeerSession {
                 self.unqueueFirstFlow(slot)
                 continue
             }
-            if self.mustOpen(flow, in: packet.number) {
-                let open = FrameSize.open(flow.pointee.request)
-                guard packet.room >= open + FrameSize.fragmentHeader + 64 else { return }
-                self.writeOpen(of: flow, to: &packet)
+            if flow.pointee.opening.byteCount(in: packet) > 0 {
+                let least = FragmentFrame.byteCount + 64
+                guard flow.pointee.writeOpen(to: &packet, leaving: least) else { return }
             }
             guard
                 self.writeResend(flow, to: &packet, at: now)
@@ -36,18 +35,6 @@ extension PeerSession {
                 self.flowQueue.append(slot)
             }
         }
-    }
-
-    /// Whether OPEN has to stand before what the packet of that number says of the flow.
-    func mustOpen(_ flow: FlowPointer, in packet: UInt64) -> Bool {
-        self.isClient && !flow.pointee.isOpenAcknowledged
-            && flow.pointee.lastOpenPacket != packet
-    }
-
-    func writeOpen(of flow: FlowPointer, to packet: inout PacketBuilder) {
-        self.writeOpen(ChannelKind.flow, flow.pointee.id, flow.pointee.request, to: &packet)
-        flow.pointee.lastOpenPacket = packet.number
-        self.note(.flowOpen, slot: flow.pointee.slot, id: flow.pointee.id, in: packet)
     }
 
     private func unqueueFirstFlow(_ slot: UInt32) {
@@ -79,15 +66,14 @@ extension PeerSession {
         at now: Instant
     ) -> Bool {
         let total = flow.pointee.queue.first.byteCount
-        let largest = self.largestBody(of: flow) - FrameSize.datagramHeader
-        if flow.pointee.fragmentOffset == 0, total <= packet.room - FrameSize.datagramHeader {
-            packet.begin(FrameType.datagram, count: 8 + total)
-            packet.writer.write(flow.pointee.id)
-            packet.writer.write(flow.pointee.nextNumber)
+        let largest = self.largestBody(of: flow) - DatagramFrame.byteCount
+        if flow.pointee.fragmentOffset == 0, total <= packet.room - DatagramFrame.byteCount {
+            let number = flow.pointee.nextNumber
+            packet.append(DatagramFrame(flow: flow.pointee.id, number: number), rest: total)
             flow.pointee.queue.copyFirst(from: 0, count: total, to: packet.writer.cursor)
             self.protect(
                 flow,
-                flow.pointee.nextNumber,
+                number,
                 UnsafeRawBufferPointer(start: packet.writer.cursor, count: total),
                 at: now
             )
@@ -106,9 +92,8 @@ extension PeerSession {
     /// What a packet has room for besides the OPEN that goes before every datagram until it is
     /// acknowledged: what does not fit with it now would not fit the next packet either.
     private func largestBody(of flow: FlowPointer) -> Int {
-        let needsOpen = self.isClient && !flow.pointee.isOpenAcknowledged
-        let open = needsOpen ? FrameSize.open(flow.pointee.request) : 0
-        return self.packetSize - RecordLayout.header - RecordLayout.tag - open
+        self.packetSize - RecordLayout.header - RecordLayout.tag
+            - flow.pointee.opening.reserve
     }
 
     private func writeFragments(
@@ -120,11 +105,11 @@ extension PeerSession {
         if flow.pointee.fragmentOffset == 0 {
             // All fragments but the last are equally long, so that their number is known from the
             // start; some room is left for what else the packets carry.
-            let others = FrameSize.fragmentHeader + 48
+            let others = FragmentFrame.byteCount + 48
             flow.pointee.fragmentByteCount = self.largestBody(of: flow) - others
         }
         let chunk = flow.pointee.fragmentByteCount
-        guard chunk > 0, chunk + FrameSize.fragmentHeader <= self.largestBody(of: flow),
+        guard chunk > 0, chunk + FragmentFrame.byteCount <= self.largestBody(of: flow),
             let count = UInt8(exactly: (total + chunk - 1) / chunk)
         else {
             // The path shrank under a datagram that is half gone, or a new session wants OPEN
@@ -138,14 +123,15 @@ extension PeerSession {
         }
         let offset = flow.pointee.fragmentOffset
         let length = min(chunk, total - offset)
-        guard packet.room >= FrameSize.fragmentHeader + length else { return false }
-        packet.begin(FrameType.fragment, count: 14 + length)
-        packet.writer.write(flow.pointee.id)
-        packet.writer.write(flow.pointee.nextNumber)
-        packet.writer.write(flow.pointee.fragmentIndex)
-        packet.writer.write(count)
-        packet.writer.write(UInt16(offset))  // bound: a datagram
-        packet.writer.write(UInt16(total))  // bound: a datagram
+        guard packet.room >= FragmentFrame.byteCount + length else { return false }
+        let frame = FragmentFrame(
+            datagram: DatagramFrame(flow: flow.pointee.id, number: flow.pointee.nextNumber),
+            index: flow.pointee.fragmentIndex,
+            count: count,
+            offset: UInt16(offset),  // bound: a datagram
+            total: UInt16(total)  // bound: a datagram
+        )
+        packet.append(frame, rest: length)
         flow.pointee.queue.copyFirst(from: offset, count: length, to: packet.writer.cursor)
         if flow.pointee.request.delivery == .deadline {
             self.retain(flow, part: length, fragmentByteCount: chunk, in: packet, at: now)
@@ -239,13 +225,12 @@ extension PeerSession {
         fragment: UInt8,
         in packet: PacketBuilder
     ) {
-        self.note(
+        packet.note(
             .datagram,
             slot: flow.pointee.slot,
             id: flow.pointee.id,
             value: number,
-            part: SegmentPart(first: Int(fragment), count: 1),
-            in: packet
+            part: SegmentPart(first: Int(fragment), count: 1)
         )
     }
 
@@ -263,7 +248,7 @@ extension PeerSession {
         let start = isWhole ? 0 : Int(resend.fragment) * entry.fragmentByteCount
         let length =
             isWhole ? entry.byteCount : min(entry.fragmentByteCount, entry.byteCount - start)
-        let header = isWhole ? FrameSize.datagramHeader : FrameSize.fragmentHeader
+        let header = isWhole ? DatagramFrame.byteCount : FragmentFrame.byteCount
         guard header + length <= self.largestBody(of: flow) else {
             // The path has become too small for it.
             retention.removeFirstResend()
@@ -271,19 +256,20 @@ extension PeerSession {
         }
         guard packet.room >= header + length else { return false }
         retention.removeFirstResend()
-        packet.begin(
-            isWhole ? FrameType.datagram : FrameType.fragment,
-            count: header - FrameSize.header + length
-        )
-        packet.writer.write(flow.pointee.id)
-        packet.writer.write(resend.number)
-        if !isWhole {
+        let frame = DatagramFrame(flow: flow.pointee.id, number: resend.number)
+        if isWhole {
+            packet.append(frame, rest: length)
+        } else {
             let chunk = entry.fragmentByteCount
-            packet.writer.write(resend.fragment)
             let count = (entry.byteCount + chunk - 1) / chunk
-            packet.writer.write(UInt8(count))  // bound: as when it was sent
-            packet.writer.write(UInt16(start))  // bound: a datagram
-            packet.writer.write(UInt16(entry.byteCount))  // bound: a datagram
+            let fragment = FragmentFrame(
+                datagram: frame,
+                index: resend.fragment,
+                count: UInt8(count),  // bound: as when it was sent
+                offset: UInt16(start),  // bound: a datagram
+                total: UInt16(entry.byteCount)  // bound: a datagram
+            )
+            packet.append(fragment, rest: length)
         }
         retention.copy(entry, from: start, count: length, to: packet.writer.cursor)
         packet.writer.count += length

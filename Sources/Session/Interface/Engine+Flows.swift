@@ -5,7 +5,7 @@ extension Engine {
     /// Client: opens a flow, which outlives sessions; `nil` at the limit.
     public func openFlow(_ request: OpenRequest, at now: Instant) -> FlowHandle? {
         guard case .client(let client) = self.role else { return nil }
-        guard let flow = self.board.flows.allocate(request, at: now) else {
+        guard let flow = self.board.makeFlow(request, at: now) else {
             self.board.drop(.flowLimit)
             return nil
         }
@@ -20,12 +20,36 @@ extension Engine {
     /// The handle is dead and no event follows. Without this, whoever forges enough senders shuts
     /// everybody out for as long as a flow may be silent.
     public func evictFlow(at now: Instant) -> FlowHandle? {
-        let found = self.board.flows.leastUsed(session: nil, silentFor: .seconds(1), at: now)
-        guard let flow = found else { return nil }
+        guard let flow = self.leastUsedFlow(of: nil, silentFor: .seconds(1), at: now) else {
+            return nil
+        }
         self.board.drop(.flowEvicted)
         let handle = flow.pointee.handle
         self.discard(flow, telling: .limit)
         return handle
+    }
+
+    /// Of some flows, the one that has been silent for longest and for longer than `patience`;
+    /// `nil` if none of them has.
+    ///
+    /// A sample instead of an order kept for every datagram: whoever floods a full table owns most
+    /// of it, and each attempt looks at the next part. `session` narrows it to flows of one.
+    func leastUsedFlow(
+        of session: PeerSession?,
+        silentFor patience: Instant.Interval,
+        at now: Instant
+    ) -> FlowPointer? {
+        var found: FlowPointer?
+        self.board.flows.sample { flow in
+            guard session == nil || flow.pointee.owner == session?.handle,
+                now.since(flow.pointee.lastActivity) > patience
+            else { return }
+            if let other = found, other.pointee.lastActivity <= flow.pointee.lastActivity {
+                return
+            }
+            found = flow
+        }
+        return found
     }
 
     /// Datagrams one flow may have waiting: little while there is nowhere to send them.
@@ -45,7 +69,7 @@ extension Engine {
             return self.board.drop(.datagramTooLarge)
         }
         flow.pointee.lastActivity = now
-        let session = flow.pointee.session < 0 ? nil : self.sessions[Int(flow.pointee.session)]
+        let session = self.session(flow.pointee.owner)
         if let session, flow.pointee.request.delivery == .reliable {
             session.send(datagram, on: flow)
             return self.touch(session)
@@ -57,7 +81,7 @@ extension Engine {
             isPacked
             ? self.board.packing.pack(datagram, mayCompress: flow.pointee.mayCompress) : datagram
         var byteLimit =
-            session == nil || self.board.flows.queuedByteCount >= Self.totalBytes
+            session == nil || self.board.queued.count >= Self.totalBytes
             ? Self.waitingBytes : Self.queuedBytes
         if let session, !session.mayQueue(content.count, on: flow) {
             byteLimit = min(byteLimit, flow.pointee.queue.byteLimitWithoutGrowth)
@@ -94,8 +118,7 @@ extension Engine {
     private func unpackMessages() -> Bool {
         guard let slot = self.board.readyMessages.popFirst() else { return false }
         guard let stream = self.board.streams.live(slot), stream.pointee.isReady,
-            stream.pointee.messageFlow != nil, stream.pointee.session >= 0,
-            let session = self.sessions[Int(stream.pointee.session)]
+            stream.pointee.messageFlow != nil, let session = self.session(stream.pointee.owner)
         else { return true }
         stream.pointee.isReady = false
         if !session.deliverMessages(stream, at: self.board.now) { self.board.markReady(stream) }
@@ -110,7 +133,7 @@ extension Engine {
     }
 
     func discard(_ flow: FlowPointer, telling reason: ResetReason) {
-        if flow.pointee.session >= 0, let session = self.sessions[Int(flow.pointee.session)] {
+        if let session = self.session(flow.pointee.owner) {
             if let stream = session.channel(of: flow) {
                 session.reset(stream, reason: reason)
             } else if flow.pointee.request.delivery != .reliable {
@@ -119,7 +142,7 @@ extension Engine {
             session.detach(flow)
             self.touch(session)
         }
-        self.board.flows.release(flow)
+        self.board.flows.release(flow.pointee.slot)
     }
 
     func armFlowSweep(_ request: OpenRequest, at now: Instant) {

@@ -135,9 +135,11 @@ extension Engine {
     /// Ends the session of a peer that acknowledges what it never received.
     private func expel(_ session: PeerSession, at now: Instant) {
         self.board.drop(.protocolViolation)
-        session.sendAlone(FrameType.closeSession, to: session.path.address, at: now) {
-            $0.write(ResetReason.protocolViolation.rawValue)
-        }
+        session.sendAlone(
+            CloseSessionFrame(reason: .protocolViolation),
+            to: session.path.address,
+            at: now
+        )
         self.end(session, reason: .protocolViolation)
     }
 
@@ -181,10 +183,7 @@ extension Engine {
         _ token: UInt64,
         at now: Instant
     ) {
-        session.sendAlone(FrameType.path, to: address, at: now) {
-            $0.write(PathOperation.challenge)
-            $0.write(UInt8(0))
-            $0.write(token)
-        }
+        let frame = PathFrame(operation: PathFrame.challenge, token: token)
+        session.sendAlone(frame, to: address, at: now)
     }
 }

@@ -6,7 +6,7 @@ extension Engine {
     /// Client: opens a stream, which waits for a session if there is none; `nil` at the limit.
     public func openStream(_ request: OpenRequest, at now: Instant) -> StreamHandle? {
         guard case .client(let client) = self.role,
-            let stream = self.board.streams.allocate(request, limits: self.board.limits, at: now)
+            let stream = self.board.makeStream(request, at: now)
         else { return nil }
         let handle = stream.pointee.handle
         if let session = client.session, !client.isInDoubt, !session.isHeldBack {
@@ -32,7 +32,7 @@ extension Engine {
     }
 
     private func session(of stream: StreamPointer) -> PeerSession? {
-        stream.pointee.session < 0 ? nil : self.sessions[Int(stream.pointee.session)]
+        self.session(stream.pointee.owner)
     }
 
     /// Contiguous room for bytes of the local side, valid until the next call into the engine.
@@ -40,7 +40,7 @@ extension Engine {
     /// Empty means: stop reading until the stream is reported ready.
     public func writableRegion(of handle: StreamHandle) -> UnsafeMutableRawBufferPointer {
         let none = UnsafeMutableRawBufferPointer(start: nil, count: 0)
-        guard let stream = self.board.streams.find(handle), stream.pointee.ending == .open else {
+        guard let stream = self.board.stream(handle), stream.pointee.ending == .open else {
             return none
         }
         let session = self.session(of: stream)
@@ -61,7 +61,7 @@ extension Engine {
 
     /// `count` bytes of the local side stand at the front of ``writableRegion(of:)``.
     public func wrote(_ count: Int, to handle: StreamHandle, at now: Instant) {
-        guard let stream = self.board.streams.find(handle) else { return }
+        guard let stream = self.board.stream(handle) else { return }
         let session = self.session(of: stream)
         stream.pointee.wrote(
             count,
@@ -78,7 +78,7 @@ extension Engine {
 
     /// The local side has ended; what it wrote still goes out.
     public func finish(_ handle: StreamHandle, at now: Instant) {
-        guard let stream = self.board.streams.find(handle), stream.pointee.ending == .open else {
+        guard let stream = self.board.stream(handle), stream.pointee.ending == .open else {
             return
         }
         stream.pointee.ending = .requested
@@ -90,7 +90,7 @@ extension Engine {
 
     /// Contiguous bytes for the local side; empty when there are none now.
     public func readableRegion(of handle: StreamHandle) -> UnsafeRawBufferPointer {
-        guard let stream = self.board.streams.find(handle) else {
+        guard let stream = self.board.stream(handle) else {
             return UnsafeRawBufferPointer(start: nil, count: 0)
         }
         let region = stream.pointee.readableRegion()
@@ -111,7 +111,7 @@ extension Engine {
 
     /// The local side took `count` bytes of ``readableRegion(of:)``.
     public func consumed(_ count: Int, from handle: StreamHandle, at now: Instant) {
-        guard let stream = self.board.streams.find(handle) else { return }
+        guard let stream = self.board.stream(handle) else { return }
         stream.pointee.consumed(count)
         guard let session = self.session(of: stream) else { return }
         session.updateCredit(stream, at: now)
@@ -121,16 +121,16 @@ extension Engine {
 
     /// The peer has ended and the local side has everything: time to shut its socket's write side.
     public func isReceiveFinished(_ handle: StreamHandle) -> Bool {
-        guard let stream = self.board.streams.find(handle) else { return false }
+        guard let stream = self.board.stream(handle) else { return false }
         return stream.pointee.isReceiveFinished
     }
 
     /// Ends a stream at once; the handle is dead and no event follows.
     public func reset(_ handle: StreamHandle, reason: ResetReason, at now: Instant) {
-        guard let stream = self.board.streams.find(handle) else { return }
+        guard let stream = self.board.stream(handle) else { return }
         if reason == .stalled { self.board.drop(.stalled) }
         guard let session = self.session(of: stream) else {
-            self.board.streams.release(stream)
+            self.board.streams.release(handle.slot)
             return
         }
         session.reset(stream, reason: reason)

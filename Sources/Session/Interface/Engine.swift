@@ -194,6 +194,14 @@ public final class Engine {
 
     // MARK: - Sessions
 
+    /// The session that a stream or flow belongs to.
+    func session(_ owner: SessionHandle?) -> PeerSession? {
+        guard let owner else { return nil }
+        let session = self.sessions[Int(owner.slot)]
+        assert(session?.generation == owner.generation, "the session is over, its channel is not")
+        return session
+    }
+
     func makeSession(
         _ established: EstablishedKeys,
         client: PublicKey?,
@@ -285,9 +293,11 @@ public final class Engine {
         for session in self.sessions {
             guard let session, session.isConfirmed else { continue }
             for _ in 0..<2 {
-                session.sendAlone(FrameType.closeSession, to: session.path.address, at: now) {
-                    $0.write(ResetReason.shutdown.rawValue)
-                }
+                session.sendAlone(
+                    CloseSessionFrame(reason: .shutdown),
+                    to: session.path.address,
+                    at: now
+                )
             }
             self.end(session, reason: .shutdown)
         }

@@ -5,6 +5,8 @@ final class Switchboard {
     let limits: EngineLimits
     let streams: StreamTable
     let flows: FlowTable
+    /// Bytes that wait in the queues of all flows.
+    let queued = ByteTotal()
     var inbox: Inbox
     /// Streams with something new for the driver.
     var ready = SlotQueue()
@@ -38,6 +40,22 @@ final class Switchboard {
         self.streams = StreamTable(limit: limits.maximumStreams)
         self.flows = FlowTable(limit: limits.maximumFlows)
         self.inbox = Inbox(capacity: limits.inbox)
+    }
+
+    /// A new stream of this end's or of the peer's; `nil` at the limit.
+    func makeStream(_ request: OpenRequest, at now: Instant) -> StreamPointer? {
+        self.streams.insert { Stream($0, request: request, limits: self.limits, at: now) }
+    }
+
+    /// A new flow of this end's or of the peer's; `nil` at the limit.
+    func makeFlow(_ request: OpenRequest, at now: Instant) -> FlowPointer? {
+        self.flows.insert { Flow($0, request: request, queued: self.queued, at: now) }
+    }
+
+    /// The stream a driver's handle names, if it is still alive for the driver.
+    func stream(_ handle: StreamHandle) -> StreamPointer? {
+        guard let stream = self.streams.find(handle), !stream.pointee.isReset else { return nil }
+        return stream
     }
 
     func post(_ event: EngineEvent) { self.events.append(event) }

@@ -1,3 +1,4 @@
+import KCP
 import Primitives
 import Recovery
 
@@ -6,6 +7,8 @@ struct PacketBuilder {
     let base: UnsafeMutableRawPointer
     let number: UInt64
     let firstFrame: UInt64
+    /// Where what it carries is noted; the session's, which outlives it.
+    unowned(unsafe) let log: FrameLog
     var writer: ByteWriter
     var flags: SentPacketFlags = []
     var largestAcked: UInt64 = 0
@@ -13,10 +16,11 @@ struct PacketBuilder {
     var isTraffic = false
 
     /// - Parameter size: UDP payload of the packet at most.
-    init(base: UnsafeMutableRawPointer, size: Int, number: UInt64, firstFrame: UInt64) {
+    init(base: UnsafeMutableRawPointer, size: Int, number: UInt64, log: FrameLog) {
         self.base = base
         self.number = number
-        self.firstFrame = firstFrame
+        self.firstFrame = log.tail
+        self.log = log
         self.writer = ByteWriter(
             base + RecordLayout.header,
             capacity: size - RecordLayout.header - RecordLayout.tag
@@ -31,8 +35,8 @@ struct PacketBuilder {
     /// Where the body of a frame goes whose length is known only afterwards; see ``append(_:_:)``.
     var frameBody: ByteWriter {
         ByteWriter(
-            self.writer.cursor + FrameSize.header,
-            capacity: max(0, self.room - FrameSize.header)
+            self.writer.cursor + FrameHeader.byteCount,
+            capacity: max(0, self.room - FrameHeader.byteCount)
         )
     }
 
@@ -47,10 +51,33 @@ struct PacketBuilder {
         self.writer.count += body.count
     }
 
-    /// Starts a frame that the peer acknowledges.
-    mutating func begin(_ type: UInt8, count: Int) {
+    /// Adds a frame that the peer acknowledges, up to where the `rest` bytes behind its fields go.
+    ///
+    /// Those are the caller's to write.
+    mutating func append<Kind: Frame>(_ frame: Kind, rest count: Int = 0) {
         self.flags.formUnion(.data)
-        self.writer.writeFrameHeader(type, count: count)
+        self.writer.writeFrameHeader(frame.type, count: Kind.fieldByteCount + count)
+        frame.encode(to: &self.writer)
+    }
+
+    /// Notes what has to be repeated, or settled otherwise, when the fate of this packet is known.
+    func note(
+        _ kind: FrameRecord.Kind,
+        slot: UInt32,
+        id: UInt32,
+        value: UInt32 = 0,
+        part: SegmentPart = .whole
+    ) {
+        self.log.append(
+            FrameRecord(
+                packet: self.number,
+                slot: slot,
+                id: id,
+                value: value,
+                kind: kind,
+                part: part
+            )
+        )
     }
 }
 

@@ -23,8 +23,8 @@ extension PeerSession {
 
     /// Server: tells the client to forget what it remembers, because a service has changed.
     func withdrawDeflating() {
-        let isSaid = self.mayDeflate.contains { $0.kind == DeflationKind.withdrawal }
-        if !isSaid { self.mayDeflate.insert((DeflationKind.withdrawal, 0), at: 0) }
+        let isSaid = self.mayDeflate.contains { $0.kind == MayDeflateFrame.withdrawal }
+        if !isSaid { self.mayDeflate.insert((MayDeflateFrame.withdrawal, 0), at: 0) }
     }
 
     /// Server: tells the client that this end inflates what comes for `id`.
@@ -36,7 +36,7 @@ extension PeerSession {
     }
 
     func writeMayDeflate(to packet: inout PacketBuilder) {
-        while let (kind, id) = self.mayDeflate.first, packet.room >= FrameSize.mayDeflate {
+        while let (kind, id) = self.mayDeflate.first, packet.room >= MayDeflateFrame.byteCount {
             self.mayDeflate.removeFirst()
             // What has ended since needs no permission.
             let isHere =
@@ -46,16 +46,14 @@ extension PeerSession {
                 default: true
                 }
             guard isHere else { continue }
-            packet.begin(FrameType.mayDeflate, count: FrameSize.mayDeflate - FrameSize.header)
-            packet.writer.write(kind)
-            packet.writer.write(id)
-            self.note(.mayDeflate, slot: 0, id: id, value: UInt32(clamping: kind), in: packet)
+            packet.append(MayDeflateFrame(channel: ChannelID(kind, id)))
+            packet.note(.mayDeflate, slot: 0, id: id, value: UInt32(clamping: kind))
         }
     }
 
     func repeatMayDeflate(_ frame: FrameRecord) {
         let kind = UInt8(truncatingIfNeeded: frame.value)
-        if kind == DeflationKind.withdrawal {
+        if kind == MayDeflateFrame.withdrawal {
             self.withdrawDeflating()
         } else {
             self.allowDeflating(kind, frame.id)
@@ -64,20 +62,20 @@ extension PeerSession {
 
     func receiveMayDeflate(_ body: UnsafeRawBufferPointer) {
         var reader = ByteReader(body)
-        guard let kind: UInt8 = reader.read(), let id: UInt32 = reader.read() else {
+        guard let channel = MayDeflateFrame(parsing: &reader)?.channel else {
             return self.board.drop(.malformed)
         }
         guard self.isClient else { return self.board.drop(.protocolViolation) }
-        switch kind {
+        switch channel.kind {
         case ChannelKind.stream:
-            guard let stream = self.stream(id) else { return }
+            guard let stream = self.stream(channel.id) else { return }
             stream.pointee.compression?.allowDeflating()
             self.deflatable.insert(ServiceName(stream.pointee.request))
         case ChannelKind.flow:
-            guard let flow = self.flow(id) else { return }
+            guard let flow = self.flow(channel.id) else { return }
             flow.pointee.mayCompress = true
             self.deflatable.insert(ServiceName(flow.pointee.request))
-        case DeflationKind.withdrawal:
+        case MayDeflateFrame.withdrawal:
             self.deflatable.removeAll()
         // Other kinds are for later versions.
         default: return
@@ -94,9 +92,4 @@ extension PeerSession {
         self.announceEnd(stream, .compression)
         self.reset(stream, reason: .compression)
     }
-}
-
-/// What MAY_DEFLATE can say besides the kinds of ``ChannelKind``.
-enum DeflationKind {
-    static let withdrawal: UInt8 = 2
 }

@@ -69,7 +69,7 @@ extension PeerSession {
     ///
     /// Without, that waits for ACKs, as it does for the congestion window.
     var hasLogRoom: Bool {
-        let most = self.packetSize / FrameSize.streamHeader
+        let most = self.packetSize / StreamFrame.byteCount
         return self.log.hasRoom(for: most) && self.recovery.hasLogRoom
             || self.mayHold(self.recovery.memoryByteCount + self.log.memoryByteCount)
     }

@@ -23,23 +23,22 @@ extension PeerSession {
 
     func writeRatchet(to packet: inout PacketBuilder) {
         guard let ratchet = self.ratchet else { return }
-        let type = self.isClient ? FrameType.ratchetOffer : FrameType.ratchetAnswer
         while let message = ratchet.outgoing,
-            packet.room >= FrameSize.ratchetHeader + message.partByteCount,
+            packet.room >= RatchetFrame.byteCount + message.partByteCount,
             let part = ratchet.outgoing?.takeDue()
         {
-            packet.begin(type, count: 5 + message.partByteCount)
-            packet.writer.write(ratchet.handshake)
-            packet.writer.write(part)
+            packet.append(
+                RatchetFrame(isOffer: self.isClient, handshake: ratchet.handshake, part: part),
+                rest: message.partByteCount
+            )
             message.bytes.withUnsafeBytes {
                 packet.writer.write(UnsafeRawBufferPointer(rebasing: $0[message.range(of: part)]))
             }
-            self.note(
+            packet.note(
                 .ratchet,
                 slot: 0,
                 id: ratchet.handshake,
-                value: UInt32(truncatingIfNeeded: part),
-                in: packet
+                value: UInt32(truncatingIfNeeded: part)
             )
         }
     }
@@ -55,10 +54,11 @@ extension PeerSession {
             return self.board.drop(.protocolViolation)
         }
         var reader = ByteReader(body)
-        guard let handshake: UInt32 = reader.read(), let part: UInt8 = reader.read(),
-            part < Ratchet.partCount
-        else { return self.board.drop(.malformed) }
-        guard let ratchet = self.ratchet, ratchet.handshake == handshake, !ratchet.isSpent else {
+        guard let frame = RatchetFrame(parsing: &reader) else {
+            return self.board.drop(.malformed)
+        }
+        guard let ratchet = self.ratchet, ratchet.handshake == frame.handshake, !ratchet.isSpent
+        else {
             return self.board.drop(.ratchet)
         }
         if ratchet.incoming == nil {
@@ -69,6 +69,6 @@ extension PeerSession {
             ratchet.incoming = Ratchet.Message(receivingByteCount: Ratchet.offerByteCount)
             self.hold(ratchet.memoryByteCount)
         }
-        if ratchet.incoming?.receive(part, reader.rest) != true { self.board.drop(.ratchet) }
+        if ratchet.incoming?.receive(frame.part, reader.rest) != true { self.board.drop(.ratchet) }
     }
 }

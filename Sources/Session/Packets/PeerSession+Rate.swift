@@ -15,9 +15,8 @@ extension PeerSession {
     }
 
     func writeRate(to packet: inout PacketBuilder) {
-        packet.begin(FrameType.rate, count: FrameSize.rate - FrameSize.header)
-        packet.writer.write(self.grantedRate ?? 0)
-        self.note(.rate, slot: 0, id: 0, in: packet)
+        packet.append(RateFrame(bytesPerSecond: self.grantedRate ?? 0))
+        packet.note(.rate, slot: 0, id: 0)
         self.isRateDue = false
     }
 

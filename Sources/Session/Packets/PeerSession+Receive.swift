@@ -56,9 +56,9 @@ extension PeerSession {
             case FrameType.open:
                 self.receiveOpen(body, openStream: openStream, openFlow: openFlow)
             case FrameType.closeSession:
-                consequence = .closed(
-                    body.first.flatMap { ResetReason(rawValue: $0) } ?? .shutdown
-                )
+                var reader = ByteReader(body)
+                let frame = CloseSessionFrame(parsing: &reader)
+                consequence = .closed(frame?.reason ?? .shutdown)
             default:
                 self.receiveControl(type, body, from: source, at: now)
             }
@@ -92,30 +92,32 @@ extension PeerSession {
         var reader = ByteReader(body)
         switch type {
         case FrameType.window:
-            guard let id: UInt32 = reader.read(), let limit: UInt64 = reader.read() else {
+            guard let frame = WindowFrame(parsing: &reader) else {
                 return self.board.drop(.malformed)
             }
-            guard let stream = self.stream(id) else { return }
-            stream.pointee.sender.raiseCredit(to: limit)
+            guard let stream = self.stream(frame.conversation) else { return }
+            stream.pointee.sender.raiseCredit(to: frame.limit)
             self.scheduleData(stream)
         case FrameType.close:
-            guard let id: UInt32 = reader.read(), let final: UInt32 = reader.read() else {
+            guard let frame = CloseFrame(parsing: &reader) else {
                 return self.board.drop(.malformed)
             }
-            self.receiveClose(id, final)
+            self.receiveClose(frame.conversation, frame.segmentCount)
         case FrameType.reset:
-            guard let kind: UInt8 = reader.read(), let id: UInt32 = reader.read(),
-                let reason: UInt8 = reader.read()
-            else { return self.board.drop(.malformed) }
-            self.receiveReset(kind, id, ResetReason(rawValue: reason) ?? .aborted)
+            guard let frame = ResetFrame(parsing: &reader) else {
+                return self.board.drop(.malformed)
+            }
+            self.receiveReset(frame.channel, frame.reason)
         case FrameType.rate:
-            guard let rate: UInt64 = reader.read() else { return self.board.drop(.malformed) }
-            self.receiveRate(rate, at: now)
+            guard let frame = RateFrame(parsing: &reader) else {
+                return self.board.drop(.malformed)
+            }
+            self.receiveRate(frame.bytesPerSecond, at: now)
         case FrameType.path:
-            guard let operation: UInt8 = reader.read(), reader.read(UInt8.self) != nil,
-                let token: UInt64 = reader.read()
-            else { return self.board.drop(.malformed) }
-            self.receivePath(operation, token, from: source, at: now)
+            guard let frame = PathFrame(parsing: &reader) else {
+                return self.board.drop(.malformed)
+            }
+            self.receivePath(frame, from: source, at: now)
         case FrameType.mayDeflate:
             self.receiveMayDeflate(body)
         case FrameType.ratchetOffer, FrameType.ratchetAnswer:
@@ -142,16 +144,18 @@ extension PeerSession {
 
     private func receiveSegment(_ body: UnsafeRawBufferPointer) {
         var reader = ByteReader(body)
-        guard let id: UInt32 = reader.read(), let number: UInt32 = reader.read(),
-            let offset: UInt32 = reader.read()
-        else { return self.board.drop(.malformed) }
-        guard let stream = self.stream(id) else { return self.receiveStray(id) }
+        guard let frame = StreamFrame(parsing: &reader) else {
+            return self.board.drop(.malformed)
+        }
+        guard let stream = self.stream(frame.conversation) else {
+            return self.receiveStray(frame.conversation)
+        }
         guard !stream.pointee.isReset else { return }
         var outcome: HostedReceiver.Outcome
         repeat {
             outcome = stream.pointee.receiver.receive(
-                number: number,
-                offset: offset,
+                number: frame.number,
+                offset: frame.offset,
                 reader.rest,
                 allowance: self.allowance
             )
@@ -161,19 +165,21 @@ extension PeerSession {
 
     private func receivePart(_ body: UnsafeRawBufferPointer) {
         var reader = ByteReader(body)
-        guard let id: UInt32 = reader.read(), let number: UInt32 = reader.read(),
-            let offset: UInt32 = reader.read(), let length: UInt16 = reader.read(),
-            let chunk: UInt8 = reader.read()
-        else { return self.board.drop(.malformed) }
-        guard let stream = self.stream(id) else { return self.receiveStray(id) }
+        guard let frame = StreamPartFrame(parsing: &reader) else {
+            return self.board.drop(.malformed)
+        }
+        let segment = frame.segment
+        guard let stream = self.stream(segment.conversation) else {
+            return self.receiveStray(segment.conversation)
+        }
         guard !stream.pointee.isReset else { return }
         var outcome: HostedReceiver.Outcome
         repeat {
             outcome = stream.pointee.receiver.receivePart(
-                number: number,
-                offset: offset,
-                segmentByteCount: Int(length),
-                firstChunk: Int(chunk),
+                number: segment.number,
+                offset: segment.offset,
+                segmentByteCount: Int(frame.segmentByteCount),
+                firstChunk: Int(frame.firstChunk),
                 reader.rest,
                 allowance: self.allowance
             )
@@ -222,10 +228,11 @@ extension PeerSession {
         self.reset(stream, reason: reason)
     }
 
-    private func receiveReset(_ kind: UInt8, _ id: UInt32, _ reason: ResetReason) {
-        if kind == ChannelKind.flow { return self.receiveFlowReset(id, reason) }
+    private func receiveReset(_ channel: ChannelID, _ reason: ResetReason) {
+        let id = channel.id
+        if channel.kind == ChannelKind.flow { return self.receiveFlowReset(id, reason) }
         // Other kinds are for later versions.
-        guard kind == ChannelKind.stream else { return }
+        guard channel.kind == ChannelKind.stream else { return }
         // The OPEN of a stream reset this early may still be on its way.
         if !self.isClient { self.openedStreams.insert(id) }
         guard let stream = self.stream(id) else { return }
@@ -243,11 +250,12 @@ extension PeerSession {
         openFlow: (UInt32, OpenRequest) -> Void
     ) {
         var reader = ByteReader(body)
-        guard let kind: UInt8 = reader.read(), let id: UInt32 = reader.read() else {
+        guard let channel = ChannelID(parsing: &reader) else {
             return self.board.drop(.malformed)
         }
         guard !self.isClient, !self.isHeldBack else { return self.board.drop(.protocolViolation) }
-        let isFlow = kind == ChannelKind.flow
+        let id = channel.id
+        let isFlow = channel.kind == ChannelKind.flow
         let isKnown = isFlow ? self.openedFlows.contains(id) : self.openedStreams.contains(id)
         guard !isKnown else { return }
         guard let request = OpenRequest(parsing: &reader),
@@ -260,12 +268,14 @@ extension PeerSession {
 
     private func receiveDatagram(_ body: UnsafeRawBufferPointer, at now: Instant) {
         var reader = ByteReader(body)
-        guard let id: UInt32 = reader.read(), let number: UInt32 = reader.read() else {
+        guard let frame = DatagramFrame(parsing: &reader) else {
             return self.board.drop(.malformed)
         }
-        guard let flow = self.flow(id) else { return self.refuseUnknown(id) }
-        flow.pointee.decoder?.received(number, reader.rest, at: now)
-        if flow.pointee.arrivals.isNew(number) { self.deliver(reader.rest, to: flow, at: now) }
+        guard let flow = self.flow(frame.flow) else { return self.refuseUnknown(frame.flow) }
+        flow.pointee.decoder?.received(frame.number, reader.rest, at: now)
+        if flow.pointee.arrivals.isNew(frame.number) {
+            self.deliver(reader.rest, to: flow, at: now)
+        }
         if flow.pointee.decoder != nil { self.deliverRecovered(flow, at: now) }
     }
 
@@ -276,7 +286,9 @@ extension PeerSession {
 
     private func receiveCopies(_ body: UnsafeRawBufferPointer, at now: Instant) {
         var reader = ByteReader(body)
-        guard let id: UInt32 = reader.read() else { return self.board.drop(.malformed) }
+        guard let id = CopiesFrame(parsing: &reader)?.flow else {
+            return self.board.drop(.malformed)
+        }
         guard let flow = self.flow(id) else { return self.refuseUnknown(id) }
         var messages = CopyReader(reader.rest)
         while let (number, bytes) = messages.next() {
@@ -297,7 +309,9 @@ extension PeerSession {
 
     private func receiveRepair(_ body: UnsafeRawBufferPointer, at now: Instant) {
         var reader = ByteReader(body)
-        guard let id: UInt32 = reader.read() else { return self.board.drop(.malformed) }
+        guard let id = RepairFrame(parsing: &reader)?.flow else {
+            return self.board.drop(.malformed)
+        }
         guard let flow = self.flow(id) else { return self.refuseUnknown(id) }
         if flow.pointee.decoder == nil {
             var peek = reader
@@ -353,19 +367,19 @@ extension PeerSession {
 
     private func receiveFragment(_ body: UnsafeRawBufferPointer, at now: Instant) {
         var reader = ByteReader(body)
-        guard let id: UInt32 = reader.read(), let number: UInt32 = reader.read(),
-            let index: UInt8 = reader.read(), let count: UInt8 = reader.read(),
-            let offset: UInt16 = reader.read(), let total: UInt16 = reader.read()
-        else { return self.board.drop(.malformed) }
+        guard let frame = FragmentFrame(parsing: &reader) else {
+            return self.board.drop(.malformed)
+        }
+        let id = frame.datagram.flow
         guard let flow = self.flow(id) else { return self.refuseUnknown(id) }
         let before = self.reassembly.abandoned
         let outcome = self.reassembly.receive(
             flow: id,
-            number: number,
-            index: Int(index),
-            count: Int(count),
-            offset: Int(offset),
-            total: Int(total),
+            number: frame.datagram.number,
+            index: Int(frame.index),
+            count: Int(frame.count),
+            offset: Int(frame.offset),
+            total: Int(frame.total),
             reader.rest,
             mayGrow: self.mayHold(Reassembly.placeByteCount),
             at: now
@@ -377,7 +391,8 @@ extension PeerSession {
         case .incomplete: return
         case .malformed: self.board.drop(.malformed)
         case .complete(let bytes):
-            if flow.pointee.arrivals.isNew(number) { self.deliver(bytes, to: flow, at: now) }
+            guard flow.pointee.arrivals.isNew(frame.datagram.number) else { return }
+            self.deliver(bytes, to: flow, at: now)
         }
     }
 
@@ -390,23 +405,22 @@ extension PeerSession {
             return
         }
         self.board.post(.flowClosed(flow.pointee.handle, reason))
-        self.board.flows.release(flow)
+        self.board.flows.release(flow.pointee.slot)
     }
 
     // MARK: - Path
 
     private func receivePath(
-        _ operation: UInt8,
-        _ token: UInt64,
+        _ frame: PathFrame,
         from source: SocketAddress,
         at now: Instant
     ) {
-        switch operation {
-        case PathOperation.challenge:
+        switch frame.operation {
+        case PathFrame.challenge:
             guard self.pathReplies.count < Self.pathReplyLimit else { return }
-            self.pathReplies.append(token)
-        case PathOperation.response:
-            guard let previous = self.path.echoed(token, from: source) else { return }
+            self.pathReplies.append(frame.token)
+        case PathFrame.response:
+            guard let previous = self.path.echoed(frame.token, from: source) else { return }
             if !previous.isSameHost(as: self.path.address) {
                 self.recovery.pathChanged(at: now)
                 self.mtu.pathChanged(at: now)

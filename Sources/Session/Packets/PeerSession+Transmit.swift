@@ -86,7 +86,7 @@ extension PeerSession {
             base: base,
             size: size,
             number: self.nextNumber,
-            firstFrame: self.log.tail
+            log: self.log
         )
         if isAckDue || self.received.hasAnythingToAck { self.writeAck(&packet, at: now) }
         self.writeControl(&packet)
@@ -96,7 +96,7 @@ extension PeerSession {
         if mayStream || mayHurry { self.writeStreams(&packet, includingOthers: mayStream, at: now) }
         if packet.isTraffic { self.writeRiders(&packet, at: now) }
         if isProbe {
-            if packet.flags.isEmpty { packet.begin(FrameType.ping, count: 0) }
+            if packet.flags.isEmpty { packet.append(PingFrame()) }
             self.recovery.probeSent()
         }
         guard packet.writer.count > 0 else { return 0 }
@@ -155,34 +155,14 @@ extension PeerSession {
         }
     }
 
-    func note(
-        _ kind: FrameRecord.Kind,
-        slot: UInt32,
-        id: UInt32,
-        value: UInt32 = 0,
-        part: SegmentPart = .whole,
-        in packet: PacketBuilder
-    ) {
-        self.log.append(
-            FrameRecord(
-                packet: packet.number,
-                slot: slot,
-                id: id,
-                value: value,
-                kind: kind,
-                part: part
-            )
-        )
-    }
-
     // MARK: - Acknowledgements and control
 
     private func writeAck(_ packet: inout PacketBuilder, at now: Instant) {
-        let room = packet.room - FrameSize.header
+        let room = packet.room - FrameHeader.byteCount
         guard room > 0 else { return }
         let largest = self.received.largest
         let length = self.received.writeAck(
-            into: packet.writer.cursor + FrameSize.header,
+            into: packet.writer.cursor + FrameHeader.byteCount,
             capacity: room,
             at: now
         )
@@ -194,19 +174,16 @@ extension PeerSession {
     }
 
     private func writeControl(_ packet: inout PacketBuilder) {
-        if self.isPingDue, packet.room >= FrameSize.header {
-            packet.begin(FrameType.ping, count: 0)
+        if self.isPingDue, packet.room >= PingFrame.byteCount {
+            packet.append(PingFrame())
             self.isPingDue = false
         }
-        while let token = self.pathReplies.last, packet.room >= FrameSize.path {
+        while let token = self.pathReplies.last, packet.room >= PathFrame.byteCount {
             self.pathReplies.removeLast()
-            packet.begin(FrameType.path, count: FrameSize.path - FrameSize.header)
-            packet.writer.write(PathOperation.response)
-            packet.writer.write(UInt8(0))
-            packet.writer.write(token)
+            packet.append(PathFrame(operation: PathFrame.response, token: token))
         }
         if self.isRatchetDue { self.writeRatchet(to: &packet) }
-        if self.isRateDue, packet.room >= FrameSize.rate { self.writeRate(to: &packet) }
+        if self.isRateDue, packet.room >= RateFrame.byteCount { self.writeRate(to: &packet) }
         self.writeRefusals(to: &packet)
         self.writeMayDeflate(to: &packet)
         while let slot = self.control.first, packet.room >= self.controlByteCount(slot) {
@@ -219,21 +196,10 @@ extension PeerSession {
         }
     }
 
+    /// What control frames of one stream may take.
     private func controlByteCount(_ slot: UInt32) -> Int {
-        let open = self.board.streams.live(slot).map { FrameSize.open($0.pointee.request) }
-        return (open ?? FrameSize.open) + FrameSize.window
-    }
-
-    func writeReset(
-        _ kind: UInt8,
-        _ id: UInt32,
-        _ reason: ResetReason,
-        to packet: inout PacketBuilder
-    ) {
-        packet.begin(FrameType.reset, count: FrameSize.reset - FrameSize.header)
-        packet.writer.write(kind)
-        packet.writer.write(id)
-        packet.writer.write(reason.rawValue)
+        let request = self.board.streams.live(slot)?.pointee.request
+        return Opening.byteCountLimit(request) + WindowFrame.byteCount
     }
 
     private func writeControl(of stream: StreamPointer, to packet: inout PacketBuilder) {
@@ -242,92 +208,33 @@ extension PeerSession {
         let slot = stream.pointee.slot
         let id = stream.pointee.conversation
         if pending.contains(.reset) {
-            self.writeReset(ChannelKind.stream, id, stream.pointee.resetReason, to: &packet)
-            self.note(.reset, slot: slot, id: id, in: packet)
+            let channel = ChannelID(ChannelKind.stream, id)
+            packet.append(ResetFrame(channel: channel, reason: stream.pointee.resetReason))
+            packet.note(.reset, slot: slot, id: id)
             return
         }
-        guard self.ensureOpen(stream, in: &packet, leaving: FrameSize.window) else {
+        guard stream.pointee.writeOpen(to: &packet, leaving: WindowFrame.byteCount) else {
             return self.scheduleControl(stream, pending)
         }
         if pending.contains(.window) {
-            packet.begin(FrameType.window, count: FrameSize.window - FrameSize.header)
-            packet.writer.write(id)
-            packet.writer.write(stream.pointee.receiver.creditLimit)
-            self.note(.window, slot: slot, id: id, in: packet)
+            let limit = stream.pointee.receiver.creditLimit
+            packet.append(WindowFrame(conversation: id, limit: limit))
+            packet.note(.window, slot: slot, id: id)
         }
         if pending.contains(.close) { self.writeClose(stream, to: &packet) }
-    }
-
-    /// Puts OPEN before a frame of a stream the server may not know yet, so that whichever packet
-    /// comes first opens it; false when the packet has no room for both.
-    func ensureOpen(
-        _ stream: StreamPointer,
-        in packet: inout PacketBuilder,
-        leaving room: Int
-    ) -> Bool {
-        guard self.isClient, !stream.pointee.isOpenAcknowledged,
-            stream.pointee.lastOpenPacket != packet.number
-        else { return packet.room >= room }
-        guard packet.room >= FrameSize.open(stream.pointee.request) + room else { return false }
-        self.writeOpen(stream, to: &packet)
-        return true
-    }
-
-    private func writeOpen(_ stream: StreamPointer, to packet: inout PacketBuilder) {
-        stream.pointee.lastOpenPacket = packet.number
-        self.writeOpen(
-            ChannelKind.stream,
-            stream.pointee.conversation,
-            stream.pointee.request,
-            to: &packet
-        )
-        self.note(
-            .open,
-            slot: stream.pointee.slot,
-            id: stream.pointee.conversation,
-            in: packet
-        )
-    }
-
-    func writeOpen(
-        _ kind: UInt8,
-        _ id: UInt32,
-        _ request: OpenRequest,
-        to packet: inout PacketBuilder
-    ) {
-        // The length is known afterwards: write the body first, three bytes ahead.
-        var body = ByteWriter(
-            packet.writer.cursor + FrameSize.header,
-            capacity: packet.room - FrameSize.header
-        )
-        body.write(kind)
-        body.write(id)
-        request.write(to: &body)
-        packet.begin(FrameType.open, count: body.count)
-        packet.writer.count += body.count
     }
 
     func writeClose(_ stream: StreamPointer, to packet: inout PacketBuilder) {
         guard stream.pointee.sender.unsentByteCount == 0, stream.pointee.ending != .open,
             stream.pointee.ending != .acknowledged
         else { return }
-        guard self.ensureOpen(stream, in: &packet, leaving: FrameSize.close) else {
+        guard stream.pointee.writeOpen(to: &packet, leaving: CloseFrame.byteCount) else {
             return self.scheduleControl(stream, .close)
         }
-        packet.begin(FrameType.close, count: FrameSize.close - FrameSize.header)
-        packet.writer.write(stream.pointee.conversation)
-        packet.writer.write(UInt32(truncatingIfNeeded: stream.pointee.sender.segmentCount))
+        let id = stream.pointee.conversation
+        let count = UInt32(truncatingIfNeeded: stream.pointee.sender.segmentCount)
+        packet.append(CloseFrame(conversation: id, segmentCount: count))
+        packet.note(.close, slot: stream.pointee.slot, id: id)
         stream.pointee.ending = .sent
-        self.note(
-            .close,
-            slot: stream.pointee.slot,
-            id: stream.pointee.conversation,
-            in: packet
-        )
     }
-}
-
-enum PathOperation {
-    static let challenge: UInt8 = 0
-    static let response: UInt8 = 1
 }

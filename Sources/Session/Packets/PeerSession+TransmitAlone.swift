@@ -15,14 +15,13 @@ extension PeerSession {
             base: base,
             size: size,
             number: self.nextNumber,
-            firstFrame: self.log.tail
+            log: self.log
         )
-        let filler = packet.room - FrameSize.header
-        packet.begin(FrameType.mtuProbe, count: filler)
-        packet.writer.cursor.initializeMemory(as: UInt8.self, repeating: 0, count: filler)
-        packet.writer.count += filler
-        packet.flags = [.ackEliciting, .isProbe]
-        self.note(.mtuProbe, slot: 0, id: 0, value: UInt32(clamping: size), in: packet)
+        var filler = packet.frameBody
+        filler.cursor.initializeMemory(as: UInt8.self, repeating: 0, count: filler.room)
+        filler.count = filler.room
+        packet.append(FrameType.mtuProbe, filler, flags: [.ackEliciting, .isProbe])
+        packet.note(.mtuProbe, slot: 0, id: 0, value: UInt32(clamping: size))
         let length = self.seal(packet, at: now)
         self.settleLogs()
         self.mtu.probeSent(size)
@@ -38,12 +37,7 @@ extension PeerSession {
     /// Sends one small frame right away, to an address that need not be the session's.
     ///
     /// Nothing goes where it would be more than what came from there allows.
-    func sendAlone(
-        _ type: UInt8,
-        to address: SocketAddress,
-        at now: Instant,
-        _ body: (inout ByteWriter) -> Void
-    ) {
+    func sendAlone<Kind: Frame>(_ frame: Kind, to address: SocketAddress, at now: Instant) {
         guard !self.current.keys.isExhausted else { return }
         withUnsafeTemporaryAllocation(byteCount: 128, alignment: 16) { buffer in
             guard let base = buffer.baseAddress else { return }
@@ -51,12 +45,10 @@ extension PeerSession {
                 base: base,
                 size: buffer.count,
                 number: self.nextNumber,
-                firstFrame: self.log.tail
+                log: self.log
             )
-            var content = ByteWriter(packet.writer.cursor + FrameSize.header, capacity: 64)
-            body(&content)
-            packet.writer.writeFrameHeader(type, count: content.count)
-            packet.writer.count += content.count
+            packet.writer.writeFrameHeader(frame.type, count: Kind.fieldByteCount)
+            frame.encode(to: &packet.writer)
             guard packet.sealedByteCount <= self.path.allowance(for: address) else {
                 return self.board.drop(.pathUnvalidated)
             }

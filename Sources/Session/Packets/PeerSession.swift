@@ -72,7 +72,7 @@ final class PeerSession {
     var replay = ReplayWindow()
     var recovery: LossRecovery
     var received = ReceivedPackets()
-    var log = FrameLog()
+    let log = FrameLog()
     var path: Path
     var mtu: MTUSearch
     var liveness: Liveness
@@ -405,7 +405,7 @@ final class PeerSession {
                 self.recovery.maximumPacketSize = self.mtu.confirmed
             }
         case .flowOpen:
-            if let flow = self.flow(frame) { flow.pointee.isOpenAcknowledged = true }
+            if let flow = self.flow(frame) { flow.pointee.opening.acknowledged() }
         case .segment:
             guard let stream = self.stream(frame) else { return }
             if stream.pointee.sender.acknowledge(frame.value, part: frame.part) {
@@ -415,7 +415,7 @@ final class PeerSession {
             }
             self.finishIfDone(stream)
         case .open:
-            if let stream = self.stream(frame) { stream.pointee.isOpenAcknowledged = true }
+            if let stream = self.stream(frame) { stream.pointee.opening.acknowledged() }
         case .close:
             guard let stream = self.stream(frame) else { return }
             stream.pointee.ending = .acknowledged
@@ -469,18 +469,18 @@ final class PeerSession {
 
     private func repeatControl(_ frame: FrameRecord, _ pending: Stream.Pending) {
         guard let stream = self.stream(frame) else { return }
-        if pending == .open, stream.pointee.isOpenAcknowledged { return }
+        if pending == .open, stream.pointee.opening.isKnown { return }
         if pending == .close, stream.pointee.ending == .acknowledged { return }
         if stream.pointee.isReset, pending != .reset { return }
         self.scheduleControl(stream, pending)
     }
 
     func owns(_ stream: StreamPointer) -> Bool {
-        stream.pointee.session == Int32(clamping: self.slot)
+        stream.pointee.owner == self.handle
     }
 
     func owns(_ flow: FlowPointer) -> Bool {
-        flow.pointee.session == Int32(clamping: self.slot)
+        flow.pointee.owner == self.handle
     }
 
     private func stream(_ frame: FrameRecord) -> StreamPointer? {

@@ -138,8 +138,10 @@ final class FlowProtection {
         self.repairs.repaired()
         let count = encoder.repairByteCount(window: plan.window)
         var body = packet.frameBody
-        guard count > 0, body.room >= count + 4, self.budget.take(count, at: now) else { return }
-        body.write(flow)
+        guard count > 0, body.room >= count + RepairFrame.fieldByteCount,
+            self.budget.take(count, at: now)
+        else { return }
+        RepairFrame(flow: flow).encode(to: &body)
         let target = UnsafeMutableRawBufferPointer(start: body.cursor, count: count)
         guard let written = encoder.repair(window: plan.window, into: target) else { return }
         body.count += written

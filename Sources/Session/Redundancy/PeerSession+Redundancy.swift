@@ -22,8 +22,8 @@ extension PeerSession {
             protection = existing
         } else {
             let limit =
-                self.mtu.confirmed - RecordLayout.header - RecordLayout.tag - FrameSize.header
-                - 4 - RepairHeader.byteCount - 2
+                self.mtu.confirmed - RecordLayout.header - RecordLayout.tag
+                - RepairFrame.byteCount - RepairHeader.byteCount - 2
             protection = FlowProtection(flow.pointee.request, messageLimit: limit, at: now)
             flow.pointee.protection = protection
         }
@@ -132,28 +132,28 @@ extension PeerSession {
         at now: Instant
     ) {
         // A peer that has not heard of the flow would throw its copies away.
-        let open = self.mustOpen(flow, in: packet.number) ? FrameSize.open(flow.pointee.request) : 0
-        let room = packet.frameBody.room - 4 - open
-        guard room > 0, var batch = protection.nextCopies(room: room, at: now) else { return }
-        if open > 0 { self.writeOpen(of: flow, to: &packet) }
+        let open = flow.pointee.opening.byteCount(in: packet)
+        let room = packet.frameBody.room - CopiesFrame.fieldByteCount - open
+        guard room > 0, var batch = protection.nextCopies(room: room, at: now),
+            flow.pointee.writeOpen(to: &packet, leaving: 0)
+        else { return }
         var body = packet.frameBody
-        body.write(flow.pointee.id)
+        CopiesFrame(flow: flow.pointee.id).encode(to: &body)
         batch.write(to: &body)
         packet.append(FrameType.copies, body, flags: .countsInFlight)
         while let (number, _) = batch.popFirst() {
-            self.note(
+            packet.note(
                 .copy,
                 slot: flow.pointee.slot,
                 id: flow.pointee.id,
-                value: number,
-                in: packet
+                value: number
             )
         }
     }
 
     private func writeSegmentCopies(_ packet: inout PacketBuilder, at now: Instant) {
         let before = packet.writer.count
-        while packet.room >= FrameSize.streamHeader + SegmentCopies.segmentByteLimit,
+        while packet.room >= StreamFrame.byteCount + SegmentCopies.segmentByteLimit,
             let entry = self.segmentCopies.next(at: now)
         {
             self.writeCopy(of: entry, to: &packet, at: now)
@@ -169,11 +169,11 @@ extension PeerSession {
         guard let stream = self.board.streams.live(entry.slot),
             stream.pointee.conversation == entry.conversation,
             self.owns(stream), !stream.pointee.isReset,
-            stream.pointee.isOpenAcknowledged || !self.isClient,
+            stream.pointee.opening.isKnown,
             let segment = stream.pointee.sender.outstanding(entry.number),
             segment.byteCount <= SegmentCopies.segmentByteLimit,
-            packet.room >= FrameSize.streamHeader + segment.byteCount,
-            self.segmentCopies.spend(segment.byteCount + FrameSize.streamHeader, at: now)
+            packet.room >= StreamFrame.byteCount + segment.byteCount,
+            self.segmentCopies.spend(segment.byteCount + StreamFrame.byteCount, at: now)
         else { return }
         self.write(segment, of: stream, to: &packet)
     }

@@ -296,14 +296,14 @@ extension Engine {
     /// Streams that waited too long for a session are reset.
     private func expireWaiting(_ client: ClientRole, at now: Instant) {
         while let handle = client.waiting.first {
-            if let stream = self.board.streams.find(handle), stream.pointee.session < 0 {
+            if let stream = self.board.stream(handle), stream.pointee.owner == nil {
                 let since = stream.pointee.openedAt
                 guard now.since(since) >= client.settings.connectTimeout else {
                     client.waitingSince = since
                     return
                 }
                 self.board.post(.streamReset(handle, .connectTimeout))
-                self.board.streams.release(stream)
+                self.board.streams.release(handle.slot)
             }
             client.waiting.removeFirst()
         }
@@ -419,7 +419,7 @@ extension Engine {
         self.board.post(.sessionUp(session.handle, session.info))
         self.adoptWaiting(client, session)
         for slot in self.board.flows.slots {
-            if let flow = self.board.flows.live(slot), flow.pointee.session < 0 {
+            if let flow = self.board.flows.live(slot), flow.pointee.owner == nil {
                 session.adopt(flow, at: now)
             }
         }
@@ -441,7 +441,7 @@ extension Engine {
     /// Gives what waits for a session the one there is.
     private func adoptWaiting(_ client: ClientRole, _ session: PeerSession) {
         for handle in client.waiting {
-            guard let stream = self.board.streams.find(handle), stream.pointee.session < 0 else {
+            guard let stream = self.board.stream(handle), stream.pointee.owner == nil else {
                 continue
             }
             session.adopt(stream)

@@ -101,9 +101,11 @@ extension Engine {
 
     /// A session that an end insists on strengthening, and that has not been for too long.
     func giveUp(_ session: PeerSession, at now: Instant) {
-        session.sendAlone(FrameType.closeSession, to: session.path.address, at: now) {
-            $0.write(ResetReason.postQuantum.rawValue)
-        }
+        session.sendAlone(
+            CloseSessionFrame(reason: .postQuantum),
+            to: session.path.address,
+            at: now
+        )
         let server = session.path.proven
         self.forget(session)
         guard case .client(let client) = self.role, client.refused(.postQuantum, at: now) else {

@@ -33,7 +33,7 @@ extension Engine {
         }
         request.redundancy = service.redundancy
         guard session.mayOpen(request), let holding = self.place(.stream, for: session, at: now),
-            let stream = self.board.streams.allocate(request, limits: self.board.limits, at: now)
+            let stream = self.board.makeStream(request, at: now)
         else {
             self.board.drop(.streamLimit)
             return self.refuse(ChannelKind.stream, id, request, .limit, session)
@@ -41,7 +41,7 @@ extension Engine {
         stream.pointee.holding = consume holding
         session.openedStreams.insert(id)
         session.attach(stream, conversation: id)
-        stream.pointee.isOpenAcknowledged = true
+        stream.pointee.opening = .received
         if let compression = stream.pointee.compression {
             if service.allowsCompression {
                 compression.allowDeflating()
@@ -88,7 +88,7 @@ extension Engine {
         at now: Instant
     ) {
         guard let holding = self.place(.flow, for: session, at: now),
-            let flow = self.board.flows.allocate(request, at: now)
+            let flow = self.board.makeFlow(request, at: now)
         else {
             self.board.drop(.flowLimit)
             if session.mayReportRefusal(at: now) {
@@ -116,7 +116,7 @@ extension Engine {
             return self.refuse(ChannelKind.flow, id, request, refusal.reason, session)
         }
         guard let holding = self.place(.flow, for: session, at: now),
-            let flow = self.board.flows.allocate(request, at: now)
+            let flow = self.board.makeFlow(request, at: now)
         else {
             self.board.drop(.flowLimit)
             return self.refuse(ChannelKind.flow, id, request, .limit, session)
@@ -124,7 +124,7 @@ extension Engine {
         flow.pointee.holding = consume holding
         session.openedFlows.insert(id)
         session.attach(flow, id: id)
-        flow.pointee.isOpenAcknowledged = true
+        flow.pointee.opening = .received
         flow.pointee.request.redundancy = service.redundancy
         flow.pointee.mayCompress = service.allowsCompression
         flow.pointee.inflation.mayInflate = service.allowsCompression

@@ -14,9 +14,11 @@ extension Engine {
 
     /// Ends a session and tells its peer why.
     func dismiss(_ session: PeerSession, reason: ResetReason, at now: Instant) {
-        session.sendAlone(FrameType.closeSession, to: session.path.address, at: now) {
-            $0.write(reason.rawValue)
-        }
+        session.sendAlone(
+            CloseSessionFrame(reason: reason),
+            to: session.path.address,
+            at: now
+        )
         self.end(session, reason: reason)
     }
 
@@ -117,7 +119,7 @@ extension Engine {
         var victimStream: StreamPointer?
         if kind == .flow || isEitherKind {
             self.board.flows.sample { flow in
-                let held = self.holder(flow.pointee.session)?.channels ?? 0
+                let held = self.holder(flow.pointee.owner)?.channels ?? 0
                 let isOlder = victimFlow.map { flow.pointee.lastActivity < $0.pointee.lastActivity }
                 guard held > most || held == most && isOlder == true else { return }
                 most = held
@@ -126,7 +128,7 @@ extension Engine {
         }
         if kind == .stream || isEitherKind {
             self.board.streams.sample { stream in
-                let held = self.holder(stream.pointee.session)?.channels ?? 0
+                let held = self.holder(stream.pointee.owner)?.channels ?? 0
                 let isOlder = victimStream.map { stream.pointee.openedAt < $0.pointee.openedAt }
                 guard held > most || held == most && isOlder == true else { return }
                 most = held
@@ -144,13 +146,13 @@ extension Engine {
         return !isFull()
     }
 
-    private func holder(_ slot: Int32) -> (any PeerAccount)? {
-        slot < 0 ? nil : self.sessions[Int(slot)]?.account
+    private func holder(_ owner: SessionHandle?) -> (any PeerAccount)? {
+        self.session(owner)?.account
     }
 
     /// Ends a stream at once, its slot included; the word about it needs none.
     private func evict(_ stream: StreamPointer) {
-        guard let session = self.sessions[Int(stream.pointee.session)] else { return }
+        guard let session = self.session(stream.pointee.owner) else { return }
         self.board.drop(.streamEvicted)
         if !stream.pointee.isReset { session.announceEnd(stream, .limit) }
         _ = session.refuse(ChannelKind.stream, stream.pointee.conversation, .limit)
@@ -170,12 +172,9 @@ extension Engine {
         silentFor patience: Instant.Interval,
         at now: Instant
     ) -> Bool {
-        let victim = self.board.flows.leastUsed(
-            session: Int32(clamping: session.slot),
-            silentFor: patience,
-            at: now
-        )
-        guard let victim else { return false }
+        guard let victim = self.leastUsedFlow(of: session, silentFor: patience, at: now) else {
+            return false
+        }
         self.evict(victim, at: now)
         return true
     }

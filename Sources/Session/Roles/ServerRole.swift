@@ -249,7 +249,7 @@ extension Engine {
             _ = session.refuse(ChannelKind.flow, flow.pointee.id, .serviceForbidden)
             session.detach(flow)
             self.board.post(.flowClosed(flow.pointee.handle, .reload))
-            self.board.flows.release(flow)
+            self.board.flows.release(flow.pointee.slot)
         }
         self.touch(session)
     }

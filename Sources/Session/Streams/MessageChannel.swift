@@ -8,13 +8,10 @@ import Primitives
 extension PeerSession {
     /// Client: gives a reliable flow a conversation of its own, and that what waited.
     func adoptReliable(_ flow: FlowPointer, at now: Instant) {
-        flow.pointee.session = Int32(clamping: self.slot)
-        let stream = self.board.streams.allocate(
-            flow.pointee.request,
-            limits: self.board.limits,
-            at: now
-        )
-        guard let stream else { return self.board.drop(.streamLimit) }
+        flow.pointee.owner = self.handle
+        guard let stream = self.board.makeStream(flow.pointee.request, at: now) else {
+            return self.board.drop(.streamLimit)
+        }
         stream.pointee.messageFlow = flow.pointee.slot
         flow.pointee.channel = stream.pointee.slot
         self.adopt(stream)
@@ -32,7 +29,7 @@ extension PeerSession {
 
     /// Server: the flow at the other end of a conversation that a client opened for messages.
     func attachReliable(_ flow: FlowPointer, to stream: StreamPointer) {
-        flow.pointee.session = Int32(clamping: self.slot)
+        flow.pointee.owner = self.handle
         flow.pointee.channel = stream.pointee.slot
         stream.pointee.messageFlow = flow.pointee.slot
     }
@@ -99,10 +96,10 @@ extension PeerSession {
         }
         guard let flow = self.messageFlow(of: stream) else { return }
         flow.pointee.channel = nil
-        flow.pointee.session = -1
+        flow.pointee.owner = nil
         // A client's flow outlives the session and gets another conversation in the next.
         if self.isClient, reason == .sessionLost { return }
         self.board.post(.flowClosed(flow.pointee.handle, reason ?? .aborted))
-        self.board.flows.release(flow)
+        self.board.flows.release(flow.pointee.slot)
     }
 }

@@ -25,16 +25,16 @@ extension PeerSession {
 
     /// Puts as many as there is room for into a packet.
     func writeRefusals(to packet: inout PacketBuilder) {
-        let count = min(self.refusals.count, packet.room / FrameSize.reset)
+        let count = min(self.refusals.count, packet.room / ResetFrame.byteCount)
         guard count > 0 else { return }
         for refusal in self.refusals[..<count] {
-            self.writeReset(refusal.kind, refusal.id, refusal.reason, to: &packet)
-            self.note(
+            let channel = ChannelID(refusal.kind, refusal.id)
+            packet.append(ResetFrame(channel: channel, reason: refusal.reason))
+            packet.note(
                 .refusal,
                 slot: UInt32(clamping: refusal.kind),
                 id: refusal.id,
-                value: UInt32(clamping: refusal.reason.rawValue),
-                in: packet
+                value: UInt32(clamping: refusal.reason.rawValue)
             )
         }
         self.refusals.removeFirst(count)

@@ -5,7 +5,7 @@ import Recovery
 /// The streams of a session: joining, scheduling, ending.
 extension PeerSession {
     func attach(_ stream: StreamPointer, conversation: UInt32) {
-        stream.pointee.session = Int32(clamping: self.slot)
+        stream.pointee.owner = self.handle
         stream.pointee.conversation = conversation
         self.conversations.insert(conversation, stream.pointee.slot)
         self.settleMemory(of: stream)
@@ -41,8 +41,8 @@ extension PeerSession {
         let most = 2 * self.conversations.count + 64
         guard self.control.count > most || self.ended.count > most || self.rounds.count > 3 * most
         else { return }
-        let isMine = { [board, slot] (stream: UInt32) in
-            board.streams.live(stream).map { $0.pointee.session == Int32(clamping: slot) } ?? false
+        let isMine = { [board, handle] (stream: UInt32) in
+            board.streams.live(stream).map { $0.pointee.owner == handle } ?? false
         }
         self.control.keepFirst { stream in
             isMine(stream) && self.board.streams[stream].pointee.isInControlQueue
@@ -135,7 +135,7 @@ extension PeerSession {
         self.conversations.remove(stream.pointee.conversation)
         self.grantedBytes -= stream.pointee.receiver.window - EngineLimits.initialWindow
         self.hold(-stream.pointee.chargedByteCount)
-        self.board.streams.release(stream)
+        self.board.streams.release(stream.pointee.slot)
     }
 
     /// Ends a stream from this side; the slot lives until the peer has the RESET.

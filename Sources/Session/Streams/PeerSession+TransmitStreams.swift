@@ -10,7 +10,7 @@ extension PeerSession {
         includingOthers others: Bool,
         at now: Instant
     ) {
-        while packet.room > FrameSize.streamHeader,
+        while packet.room > StreamFrame.byteCount,
             let (slot, tier) = self.rounds.first(includingOthers: others)
         {
             guard let stream = self.board.streams.live(slot), stream.pointee.isInDataQueue,
@@ -57,14 +57,14 @@ extension PeerSession {
         at now: Instant
     ) -> SegmentResult {
         guard stream.pointee.hasDataToSend else { return .nothing }
-        guard self.ensureOpen(stream, in: &packet, leaving: FrameSize.streamHeader + 64) else {
+        guard stream.pointee.writeOpen(to: &packet, leaving: StreamFrame.byteCount + 64) else {
             return .noRoom
         }
-        let room = packet.room - FrameSize.streamHeader
+        let room = packet.room - StreamFrame.byteCount
         var segment = stream.pointee.sender.takeLost(
             room: room,
             largest: self.largestSegment(of: stream),
-            partRoom: packet.room - FrameSize.streamPartHeader
+            partRoom: packet.room - StreamPartFrame.byteCount
         )
         if segment == nil {
             // A lost segment that does not fit here fits the next, empty packet.
@@ -93,22 +93,19 @@ extension PeerSession {
         self.writeHeader(of: segment, in: stream.pointee.conversation, to: &packet)
         stream.pointee.sender.copy(segment, to: packet.writer.cursor)
         packet.writer.count += segment.byteCount
-        self.note(
+        packet.note(
             .segment,
             slot: stream.pointee.slot,
             id: stream.pointee.conversation,
             value: segment.number,
-            part: segment.part,
-            in: packet
+            part: segment.part
         )
     }
 
     /// Bytes of a segment that an otherwise empty packet carries, OPEN aside while that goes along.
     private func largestSegment(of stream: StreamPointer) -> Int {
-        let needsOpen = self.isClient && !stream.pointee.isOpenAcknowledged
-        let open = needsOpen ? FrameSize.open(stream.pointee.request) : 0
-        return self.packetSize - RecordLayout.header - RecordLayout.tag - FrameSize.streamHeader
-            - open
+        self.packetSize - RecordLayout.header - RecordLayout.tag - StreamFrame.byteCount
+            - stream.pointee.opening.reserve
     }
 
     private func writeHeader(
@@ -116,16 +113,19 @@ extension PeerSession {
         in conversation: UInt32,
         to packet: inout PacketBuilder
     ) {
-        let isWhole = segment.part == .whole
-        packet.begin(
-            isWhole ? FrameType.stream : FrameType.streamPart,
-            count: (isWhole ? 12 : 15) + segment.byteCount
+        let frame = StreamFrame(
+            conversation: conversation,
+            number: segment.number,
+            offset: UInt32(truncatingIfNeeded: segment.segmentOffset)
         )
-        packet.writer.write(conversation)
-        packet.writer.write(segment.number)
-        packet.writer.write(UInt32(truncatingIfNeeded: segment.segmentOffset))
-        guard !isWhole else { return }
-        packet.writer.write(UInt16(segment.segmentByteCount))  // bound: a segment's 16 bits
-        packet.writer.write(segment.part.first)
+        guard segment.part != .whole else {
+            return packet.append(frame, rest: segment.byteCount)
+        }
+        let part = StreamPartFrame(
+            segment: frame,
+            segmentByteCount: UInt16(segment.segmentByteCount),  // bound: a segment's 16 bits
+            firstChunk: segment.part.first
+        )
+        packet.append(part, rest: segment.byteCount)
     }
 }

@@ -14,10 +14,9 @@ struct Stream: ~Copyable {
     /// How far our own end of the stream has got.
     enum Ending: UInt8 { case open, requested, sent, acknowledged }
 
-    let slot: UInt32
-    let generation: UInt32
-    /// The session's slot, or -1 while the client waits for a session.
-    var session: Int32 = -1
+    let handle: StreamHandle
+    /// `nil` while the client waits for a session.
+    var owner: SessionHandle?
     /// The KCP conversation: the stream's id on the wire, unique in its session.
     var conversation: UInt32 = 0
     var request: OpenRequest
@@ -30,10 +29,7 @@ struct Stream: ~Copyable {
     /// Frames that wait for the next packet.
     var pending: Pending = []
     var ending = Ending.open
-    var isOpenAcknowledged = false
-    /// The packet that carried OPEN last: until one is acknowledged, each packet with bytes of this
-    /// stream carries it too, so that the first to arrive opens it.
-    var lastOpenPacket: UInt64?
+    var opening: Opening
     /// The handle is dead for the driver; the slot waits for its RESET to be acknowledged.
     var isReset = false
     var resetReason = ResetReason.aborted
@@ -56,15 +52,14 @@ struct Stream: ~Copyable {
     var chargedByteCount = 0
 
     init(
-        slot: UInt32,
-        generation: UInt32,
+        _ handle: StreamHandle,
         request: OpenRequest,
         limits: EngineLimits,
         at now: Instant
     ) {
-        self.slot = slot
-        self.generation = generation
+        self.handle = handle
         self.request = request
+        self.opening = Opening(of: request)
         self.openedAt = now
         self.sender = HostedSender(
             capacity: limits.streamBuffer,
@@ -111,7 +106,20 @@ struct Stream: ~Copyable {
             ? min(self.messageScore + 1, Self.messageScoreLimit) : max(self.messageScore - 4, 0)
     }
 
-    var handle: StreamHandle { StreamHandle(slot: self.slot, generation: self.generation) }
+    var slot: UInt32 { self.handle.slot }
+
+    /// Sees to it that `packet` has OPEN before it says anything of the stream, if the peer may not
+    /// know that; false when less than `room` bytes are left, or would be.
+    mutating func writeOpen(to packet: inout PacketBuilder, leaving room: Int) -> Bool {
+        guard self.opening.byteCount(in: packet) > 0 else { return packet.room >= room }
+        return self.opening.write(
+            self.request,
+            of: ChannelID(ChannelKind.stream, self.conversation),
+            slot: self.slot,
+            to: &packet,
+            leaving: room
+        )
+    }
 
     /// Something could go into a packet if window and pacing let it.
     var hasDataToSend: Bool { self.sender.hasLost || self.sender.sendableByteCount > 0 }
@@ -170,91 +178,5 @@ struct Stream: ~Copyable {
 
 typealias StreamPointer = UnsafeMutablePointer<Stream>
 
-/// The streams of one engine at addresses that do not move.
-final class StreamTable {
-    private var pages: [UnsafeMutablePointer<Stream>] = []
-    private var generations: [UInt32] = []
-    private var isLive: [Bool] = []
-    private var free: [UInt32] = []
-    private(set) var count = 0
-    private let limit: Int
-    private static let pageSize = 64
-    private static let sampleSize = 64
-    private var sampled = 0
-
-    init(limit: Int) { self.limit = limit }
-
-    deinit {
-        for slot in self.isLive.indices where self.isLive[slot] {
-            self[UInt32(clamping: slot)].deinitialize(count: 1)
-        }
-        for page in self.pages { page.deallocate() }
-    }
-
-    /// Every slot ever used.
-    var slots: Range<UInt32> { 0..<UInt32(clamping: self.generations.count) }
-    var isFull: Bool { self.count >= self.limit }
-
-    subscript(slot: UInt32) -> StreamPointer {
-        self.pages[Int(slot) / Self.pageSize] + Int(slot) % Self.pageSize
-    }
-
-    func allocate(_ request: OpenRequest, limits: EngineLimits, at now: Instant) -> StreamPointer? {
-        guard self.count < self.limit else { return nil }
-        if self.free.isEmpty {
-            let slot = UInt32(clamping: self.generations.count)
-            if Int(slot) % Self.pageSize == 0 {
-                self.pages.append(.allocate(capacity: Self.pageSize))
-            }
-            self.generations.append(1)
-            self.isLive.append(false)
-            self.free.append(slot)
-        }
-        let slot = self.free.removeLast()
-        self.count += 1
-        self.isLive[Int(slot)] = true
-        let stream = self[slot]
-        stream.initialize(
-            to: Stream(
-                slot: slot,
-                generation: self.generations[Int(slot)],
-                request: request,
-                limits: limits,
-                at: now
-            )
-        )
-        return stream
-    }
-
-    func release(_ stream: StreamPointer) {
-        let slot = stream.pointee.slot
-        precondition(self.isLive[Int(slot)])
-        stream.deinitialize(count: 1)
-        self.isLive[Int(slot)] = false
-        self.generations[Int(slot)] &+= 1
-        self.free.append(slot)
-        self.count -= 1
-    }
-
-    /// The stream in `slot`, if there is one.
-    func live(_ slot: UInt32) -> StreamPointer? {
-        guard Int(slot) < self.isLive.count, self.isLive[Int(slot)] else { return nil }
-        return self[slot]
-    }
-
-    /// Shows some of the streams, each time the next.
-    func sample(_ look: (StreamPointer) -> Void) {
-        for _ in 0..<min(Self.sampleSize, self.generations.count) {
-            self.sampled = (self.sampled + 1) % self.generations.count
-            if let stream = self.live(UInt32(clamping: self.sampled)) { look(stream) }
-        }
-    }
-
-    /// The stream a driver's handle names, if it is still alive for the driver.
-    func find(_ handle: StreamHandle) -> StreamPointer? {
-        guard let stream = self.live(handle.slot), stream.pointee.generation == handle.generation,
-            !stream.pointee.isReset
-        else { return nil }
-        return stream
-    }
-}
+/// The streams of one engine.
+typealias StreamTable = SlotMap<Stream, HandleTag.Stream>

@@ -148,7 +148,7 @@ final class Duel {
             base: base,
             size: 1400,
             number: session.nextNumber,
-            firstFrame: session.log.tail
+            log: session.log
         )
         for (type, body) in frames {
             var frame = builder.frameBody

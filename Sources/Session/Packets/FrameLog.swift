@@ -1,0 +1,50 @@
+import KCP
+import Primitives
+
+/// What a sent packet carried that has to be repeated if it is lost.
+struct FrameRecord: BitwiseCopyable {
+    enum Kind: UInt8 {
+        case segment, open, flowOpen, close, reset, window, mtuProbe, datagram, copy
+        case refusal, rate, mayDeflate, ratchet
+    }
+
+    var packet: UInt64
+    /// Where the stream or flow stood in its table; of a refusal, which of the two it was.
+    var slot: UInt32
+    /// Its id on the wire, which is never used twice and so tells a reused slot apart; of a part of
+    /// a ratchet, the handshake.
+    var id: UInt32
+    /// The segment number, the packet size of a probe, the reason of a refusal, or the part.
+    var value: UInt32
+    var kind: Kind
+    /// Which chunks of the segment, if it went out in parts.
+    var part: SegmentPart = .whole
+}
+
+/// The frame records of all packets whose fate is open, oldest first.
+final class FrameLog {
+    private var ring = IndexedRing<FrameRecord>(capacity: 64)
+    private(set) var head: UInt64 = 0
+    private(set) var tail: UInt64 = 0
+
+    var memoryByteCount: Int { self.ring.capacity * MemoryLayout<FrameRecord>.stride }
+
+    /// Whether the frames of one more packet fit the memory there is, or a little.
+    func hasRoom(for count: Int) -> Bool {
+        Int(self.tail - self.head) + count <= max(self.ring.capacity, 8192)
+    }
+
+    func append(_ record: FrameRecord) {
+        let live = self.head..<self.tail
+        self.ring.grow(toHold: live.count + 1, keeping: live)
+        self.ring[self.tail] = record
+        self.tail += 1
+    }
+
+    subscript(index: UInt64) -> FrameRecord { self.ring[index] }
+
+    /// Forgets the frames of packets below `packet`.
+    func trim(below packet: UInt64) {
+        while self.head < self.tail, self.ring[self.head].packet < packet { self.head += 1 }
+    }
+}
