@@ -168,7 +168,7 @@ import Testing
         wire.run(.seconds(1))
         #expect(try self.send(Self.text, over: wire) == Self.text)
         let session = try #require(wire.client.sessions.compactMap { $0 }.first)
-        #expect(session.deflatable.count == 1)
+        #expect(session.control.deflatableCount == 1)
         guard case .server(let server) = wire.server.role else { return }
         let before = server.directory
         let after = before.services.map {
@@ -183,7 +183,7 @@ import Testing
             at: wire.now
         )
         wire.run(.milliseconds(100))
-        #expect(session.deflatable.isEmpty)
+        #expect(session.control.deflatableCount == 0)
         #expect(try self.send(Self.text, over: wire) == Self.text)
         #expect(!self.isReset(wire.clientEvents, .compression))
     }
@@ -201,12 +201,12 @@ import Testing
         wire.run(.seconds(1))
         let session = try #require(wire.server.sessions.compactMap { $0 }.first)
         for id in 1...1000 as ClosedRange<UInt32> {
-            session.allowDeflating(ChannelKind.flow, id)
+            session.control.allowDeflating(ChannelID(ChannelKind.flow, id))
         }
-        #expect(session.mayDeflate.count == PeerSession.deflationLimit)
+        #expect(session.control.permissionCount == ControlQueue.permissionLimit)
         wire.server.touch(session)
         wire.run(.seconds(1))
-        #expect(session.mayDeflate.isEmpty)
+        #expect(session.control.permissionCount == 0)
     }
 
     @Test func whatShrinksToNothingStillPasses() throws {

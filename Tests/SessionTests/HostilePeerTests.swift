@@ -44,9 +44,9 @@ import Testing
                 from: source
             )
         }
-        let most = 2 * server.conversations.count + 64
-        #expect(server.control.count <= most)
-        #expect(server.ended.count <= most)
-        #expect(server.conversations.count == 0)
+        let most = 2 * server.streams.count + 64
+        #expect(server.streams.queues.control.count <= most)
+        #expect(server.streams.queues.ended.count <= most)
+        #expect(server.streams.count == 0)
     }
 }

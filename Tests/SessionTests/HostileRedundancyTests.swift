@@ -68,12 +68,12 @@ import Testing
         _ = try #require(wire.client.openStream(request, at: wire.now))
         wire.run(.milliseconds(100))
         let session = try #require(wire.server.sessions.compactMap { $0 }.first)
-        #expect(session.conversations.count == 1)
+        #expect(session.streams.count == 1)
         for (kind, left) in [(2, 1), (255, 1), (0, 0)] as [(UInt8, Int)] {
             for id in 0..<8 as Range<UInt32> {
                 try self.forge(FrameType.reset, [kind] + self.little(id) + [1], over: wire)
             }
-            #expect(session.conversations.count == left, "kind \(kind)")
+            #expect(session.streams.count == left, "kind \(kind)")
         }
     }
 
@@ -85,8 +85,8 @@ import Testing
         }
         #expect(self.drops(wire, .unknownFlow) == 2000)
         let session = try #require(wire.server.sessions.compactMap { $0 }.first)
-        #expect(session.refusals.count <= PeerSession.refusalLimit)
-        #expect(session.decoderCount == 0)
+        #expect(session.control.refusalCount <= ControlQueue.refusalLimit)
+        #expect(session.flows.decoderCount == 0)
     }
 
     @Test func decodersAreFew() throws {
@@ -99,7 +99,7 @@ import Testing
                 try self.forge(FrameType.repair, body, over: wire)
             }
         }
-        #expect(session.decoderCount == 32)
+        #expect(session.flows.decoderCount == 32)
         #expect(self.drops(wire, .reassemblyFull) == 3 * 8)
     }
 
@@ -137,7 +137,7 @@ import Testing
         wire.run(.milliseconds(200))
         #expect(self.drops(wire, .malformed) > 0)
         let session = try #require(wire.server.sessions.compactMap { $0 }.first)
-        #expect(session.decoderCount <= 1)
+        #expect(session.flows.decoderCount <= 1)
         let before = wire.serverDatagrams.count
         [UInt8](repeating: 3, count: 77).withUnsafeBytes {
             wire.client.send($0, on: handles[1], at: wire.now)

@@ -18,19 +18,19 @@ import Testing
         }
         for engine in [wire.client, wire.server] {
             let session = try #require(engine.sessions.compactMap { $0 }.first)
-            let previous = try #require(session.previous)
+            let previous = try #require(session.leg.keys.previous)
             let expiry = previous.establishedAt + KeyLifetime.rejectAfter
             let before = Instant(nanoseconds: expiry.nanoseconds - 1)
-            #expect(session.keypair(index: previous.localIndex, at: before) === previous)
-            #expect(session.keypair(index: previous.localIndex, at: expiry) == nil)
+            #expect(session.leg.keys.pair(previous.localIndex, at: before) === previous)
+            #expect(session.leg.keys.pair(previous.localIndex, at: expiry) == nil)
         }
-        weak let wiped = wire.server.sessions.compactMap { $0 }.first?.previous
+        weak let wiped = wire.server.sessions.compactMap { $0 }.first?.leg.keys.previous
         let index = try #require(wiped?.localIndex)
         #expect(wire.server.indices[index] != IndexTable.none)
         wire.run(.seconds(55))
         for engine in [wire.client, wire.server] {
             let session = try #require(engine.sessions.compactMap { $0 }.first)
-            #expect(session.previous == nil)
+            #expect(session.leg.keys.previous == nil)
         }
         #expect(wiped == nil)
         #expect(wire.server.indices[index] == IndexTable.none)

@@ -44,7 +44,7 @@ import Testing
             _ = wire.server.write(bytes[...], to: echo, at: wire.now)
             // What leaves now arrives later than it is acknowledged.
             wire.run(.milliseconds(5))
-            claimed = server.nextNumber - 1
+            claimed = server.leg.nextNumber - 1
             try wire.forge([(FrameType.ack, self.ack(0, claimed))], from: wire.clientAddress)
             _ = wire.client.readAll(stream, at: wire.now)
             wire.run(.milliseconds(1))
@@ -60,13 +60,13 @@ import Testing
         let (wire, echo, stream) = try self.download()
         let bytes = [UInt8](repeating: 9, count: 60_000)
         let server = try #require(wire.server.sessions.compactMap { $0 }.first)
-        while server.nextNumber < 8000 {
+        while server.leg.nextNumber < 8000 {
             _ = wire.server.write(bytes[...], to: echo, at: wire.now)
             wire.run(.milliseconds(5))
             _ = wire.client.readAll(stream, at: wire.now)
         }
         #expect(self.expulsions(wire) == 0)
-        #expect(server.recovery.totalLost == 0)
+        #expect(server.leg.lossRate == 0)
     }
 
     /// Its ACKs ask for none, but what it receives tells it which of them arrived: it does not
@@ -94,7 +94,7 @@ import Testing
         for _ in 0..<2000 {
             bytes.withUnsafeBytes { wire.server.send($0, on: flow, at: wire.now) }
             wire.run(.milliseconds(2))
-            most = max(most, client.received.rangeCount)
+            most = max(most, client.leg.received.rangeCount)
         }
         #expect(most < 10, "\(most)")
         #expect(count > 2000)

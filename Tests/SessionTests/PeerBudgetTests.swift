@@ -43,7 +43,7 @@ import Testing
         let session = try self.server(wire)
         #expect(taken > limits.sessionBuffer)
         // Streams are two rings of their own each, if need be.
-        #expect(session.heldByteCount <= limits.smallHeldByteLimit + 200 * 8192)
+        #expect(session.memory.byteCount <= limits.smallHeldByteLimit + 200 * 8192)
         #expect(session.unaccountedByteCount == 0)
     }
 
@@ -71,7 +71,7 @@ import Testing
             for flow in flows {
                 bytes.withUnsafeBytes { wire.server.send($0, on: flow, at: wire.now) }
             }
-            wire.run(.milliseconds(100)) { most = max(most, session.heldByteCount) }
+            wire.run(.milliseconds(100)) { most = max(most, session.memory.byteCount) }
         }
         #expect(wire.clientDatagrams.count > 200)
         #expect(most > limits.sessionBuffer)
@@ -95,7 +95,7 @@ import Testing
         }
         #expect(opened > 100 && opened < 200)
         #expect(refused.count + opened == 400)
-        #expect(try self.server(wire).heldByteCount <= limits.smallHeldByteLimit + 400 * 1024)
+        #expect(try self.server(wire).memory.byteCount <= limits.smallHeldByteLimit + 400 * 1024)
     }
 
     /// Nobody may hold more than is left for all others.
@@ -104,12 +104,12 @@ import Testing
         let wire = Wire(limits: limits)
         wire.run(.seconds(1))
         let session = try self.server(wire)
-        #expect(session.allowance.large > limits.sessionBuffer)
+        #expect(session.memory.allowance.large > limits.sessionBuffer)
         session.board.heldByteCount += limits.totalHeldByteLimit - (1 << 20)
-        #expect(session.mayHold((1 << 20) - 300_000))
-        session.hold(600_000)
-        #expect(!session.mayHold(0))
-        session.hold(-600_000)
+        #expect(session.memory.mayHold((1 << 20) - 300_000))
+        session.memory.hold(600_000)
+        #expect(!session.memory.mayHold(0))
+        session.memory.hold(-600_000)
         session.board.heldByteCount -= limits.totalHeldByteLimit - (1 << 20)
         #expect(session.unaccountedByteCount == 0)
     }

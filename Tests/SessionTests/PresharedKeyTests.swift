@@ -73,7 +73,7 @@ import Testing
         wire.client.replace(presharedKey: self.other)
         wire.server.replace(directory: self.directory(wire, self.other), at: wire.now)
         let before = try #require(wire.client.sessions.compactMap { $0 }.first)
-        let keys = before.current.localIndex
+        let keys = before.leg.keys.current.localIndex
         var sent = 0
         for _ in 0..<140 {
             [1].withUnsafeBytes { wire.client.send($0, on: flow, at: wire.now) }
@@ -81,7 +81,7 @@ import Testing
             wire.run(.seconds(1))
         }
         let after = try #require(wire.client.sessions.compactMap { $0 }.first)
-        #expect(after === before && after.current.localIndex != keys)
+        #expect(after === before && after.leg.keys.current.localIndex != keys)
         #expect(wire.clientDatagrams.count == sent)
         #expect(self.failures(wire).isEmpty)
     }

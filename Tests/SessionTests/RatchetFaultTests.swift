@@ -91,14 +91,14 @@ import Testing
         wire.run(.seconds(4))
         #expect(self.drops(wire.server) == 1)
         let server = try self.session(wire.server)
-        let before = server.ratchet?.handshake
+        let before = server.leg.keys.ratchet?.handshake
         let part = [UInt8](repeating: 0xFF, count: Ratchet.offerByteCount / 4)
         for number in UInt8(0)..<4 {
             let body = self.body(try #require(before), number, part)
             try wire.forge([(FrameType.ratchetOffer, body)], from: wire.clientAddress)
         }
         #expect(self.drops(wire.server) == 5)
-        #expect(server.next == nil && self.isPostQuantum(wire.server) == [false])
+        #expect(server.leg.keys.next == nil && self.isPostQuantum(wire.server) == [false])
     }
 
     /// Where an end insists, a session that cannot be strengthened is given up by both.
@@ -110,7 +110,11 @@ import Testing
         }
         #expect(told && !wire.client.isSessionUp)
         let sessions = wire.server.sessions.compactMap { $0 }
-        #expect(sessions.allSatisfy { $0.isHeldBack && wire.now.since($0.createdAt) < .seconds(1) })
+        #expect(
+            sessions.allSatisfy {
+                $0.leg.keys.isHeldBack && wire.now.since($0.createdAt) < .seconds(1)
+            }
+        )
     }
 
     // MARK: - Parts
@@ -155,7 +159,7 @@ import Testing
         }
         wire.run(.milliseconds(45))
         let server = try self.session(wire.server)
-        let ratchet = try #require(server.ratchet)
+        let ratchet = try #require(server.leg.keys.ratchet)
         let incoming = try #require(ratchet.incoming)
         #expect(incoming.parts != 0 && !incoming.isComplete)
         let part = [UInt8](repeating: 1, count: Ratchet.offerByteCount / 4)
@@ -173,7 +177,9 @@ import Testing
             let before = self.drops(wire.server, reason)
             try wire.forge([(type, body)], from: wire.clientAddress)
             #expect(self.drops(wire.server, reason) == before + 1)
-            #expect(server.ratchet === ratchet && ratchet.incoming?.parts == incoming.parts)
+            #expect(
+                server.leg.keys.ratchet === ratchet && ratchet.incoming?.parts == incoming.parts
+            )
             #expect(ratchet.incoming?.bytes == incoming.bytes)
         }
         isOpen = false
@@ -210,10 +216,12 @@ import Testing
         let session = try self.session(wire.client)
         wire.client.replace(postQuantum: .prefer, at: wire.now)
         wire.run(.seconds(125))
-        #expect(try self.session(wire.client) === session && session.current.isPostQuantum)
+        #expect(try self.session(wire.client) === session && session.leg.keys.current.isPostQuantum)
         wire.client.replace(postQuantum: .off, at: wire.now)
         wire.run(.seconds(125))
-        #expect(try self.session(wire.client) === session && !session.current.isPostQuantum)
-        #expect(try !self.session(wire.server).current.isPostQuantum)
+        #expect(
+            try self.session(wire.client) === session && !session.leg.keys.current.isPostQuantum
+        )
+        #expect(try !self.session(wire.server).leg.keys.current.isPostQuantum)
     }
 }

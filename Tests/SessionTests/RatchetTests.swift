@@ -68,7 +68,7 @@ import Testing
             #expect(self.strengthened(events) == 1 && self.ups(events) == 1)
         }
         for engine in [wire.client, wire.server] {
-            #expect(try self.session(engine).ratchet == nil)
+            #expect(try self.session(engine).leg.keys.ratchet == nil)
             #expect(self.drops(engine) == 0)
             let counts = engine.snapshot(at: wire.now).unaccountedByteCounts
             #expect(counts.allSatisfy { abs($0) <= 8192 / 2 })
@@ -123,7 +123,7 @@ import Testing
         wire.run(.seconds(3))
         let handle = try #require(opened)
         #expect(wire.server.readAll(handle, at: wire.now) == bytes)
-        #expect(try self.session(wire.server).current.isPostQuantum)
+        #expect(try self.session(wire.server).leg.keys.current.isPostQuantum)
     }
 
     /// Every session keeps its keys post-quantum for as long as it lives.
@@ -131,7 +131,7 @@ import Testing
         let wire = Wire(postQuantum: (.prefer, .require))
         #expect(try self.chat(wire, seconds: 2) == 2)
         let session = try self.session(wire.client)
-        let first = session.current.localIndex
+        let first = session.leg.keys.current.localIndex
         var wasClassical = false
         let request = OpenRequest(service: "voice", serviceProtocol: .udp)
         let flow = try #require(wire.client.openFlow(request, at: wire.now))
@@ -139,11 +139,13 @@ import Testing
             [1].withUnsafeBytes { wire.client.send($0, on: flow, at: wire.now) }
             wire.run(.seconds(1)) {
                 let ends = [wire.client, wire.server].flatMap { $0.sessions.compactMap { $0 } }
-                if ends.contains(where: { !$0.current.isPostQuantum }) { wasClassical = true }
+                if ends.contains(where: { !$0.leg.keys.current.isPostQuantum }) {
+                    wasClassical = true
+                }
             }
         }
         #expect(try self.session(wire.client) === session)
-        #expect(session.current.localIndex != first && !wasClassical)
+        #expect(session.leg.keys.current.localIndex != first && !wasClassical)
         #expect(wire.clientDatagrams.count == 302)
         #expect(self.strengthened(wire.clientEvents) == 1)
         // The indices of the keys in use and perhaps of those before, and no others.

@@ -91,7 +91,7 @@ import Testing
         let stream = try #require(crowd.openStreams(member, count: 1).first)
         let engine = crowd.members[member].engine
         let session = try #require(engine.sessions.compactMap { $0 }.first)
-        session.shaper.setRate(nil, at: crowd.now)
+        session.rates.limit(to: nil, at: crowd.now)
         let received = crowd.server.snapshot(at: crowd.now).counters.wireBytesReceived
         crowd.run(.seconds(8)) {
             self.pour(engine, stream, at: crowd.now)

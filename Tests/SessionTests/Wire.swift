@@ -198,18 +198,13 @@ extension Wire {
         let session = try #require(self.client.sessions.compactMap { $0 }.first)
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1500, alignment: 64)
         defer { buffer.deallocate() }
-        var packet = PacketBuilder(
-            base: try #require(buffer.baseAddress),
-            size: 1400,
-            number: session.nextNumber,
-            log: session.log
-        )
+        var packet = session.leg.begin(try #require(buffer.baseAddress), size: 1400)
         for frame in frames {
             var writer = packet.frameBody
             frame.body.withUnsafeBytes { writer.write($0) }
             packet.append(frame.type, writer)
         }
-        let length = session.seal(packet, at: self.now)
+        let length = session.seal(packet, to: session.leg.path.address, at: self.now)
         self.server.receive(
             UnsafeMutableRawBufferPointer(rebasing: buffer[..<length]),
             from: source,

@@ -9,7 +9,9 @@ extension Engine {
             self.board.drop(.flowLimit)
             return nil
         }
-        if let session = client.session, !session.isHeldBack { session.adopt(flow, at: now) }
+        if let session = client.session, !session.leg.keys.isHeldBack {
+            session.adopt(flow, at: now)
+        }
         self.armFlowSweep(request, at: now)
         return flow.pointee.handle
     }
@@ -71,7 +73,7 @@ extension Engine {
         flow.pointee.lastActivity = now
         let session = self.session(flow.pointee.owner)
         if let session, flow.pointee.request.delivery == .reliable {
-            session.send(datagram, on: flow)
+            session.streams.send(datagram, on: flow)
             return self.touch(session)
         }
         let before = flow.pointee.queue.count
@@ -83,7 +85,7 @@ extension Engine {
         var byteLimit =
             session == nil || self.board.queued.count >= Self.totalBytes
             ? Self.waitingBytes : Self.queuedBytes
-        if let session, !session.mayQueue(content.count, on: flow) {
+        if let session, !session.memory.mayQueue(content.count, on: flow) {
             byteLimit = min(byteLimit, flow.pointee.queue.byteLimitWithoutGrowth)
             guard content.count <= byteLimit else { return self.board.drop(.flowQueueFull) }
         }
@@ -99,8 +101,8 @@ extension Engine {
             for _ in 0..<min(dropped, before) { self.board.drop(.flowQueueFull) }
         }
         guard let session else { return }
-        session.settleMemory(of: flow)
-        session.scheduleDatagrams(flow)
+        session.memory.settle(flow)
+        session.flows.schedule(flow)
         self.touch(session)
     }
 
@@ -121,7 +123,9 @@ extension Engine {
             stream.pointee.messageFlow != nil, let session = self.session(stream.pointee.owner)
         else { return true }
         stream.pointee.isReady = false
-        if !session.deliverMessages(stream, at: self.board.now) { self.board.markReady(stream) }
+        if !session.streams.deliverMessages(stream, at: self.board.now) {
+            self.board.markReady(stream)
+        }
         self.touch(session)
         return true
     }
@@ -134,12 +138,12 @@ extension Engine {
 
     func discard(_ flow: FlowPointer, telling reason: ResetReason) {
         if let session = self.session(flow.pointee.owner) {
-            if let stream = session.channel(of: flow) {
-                session.reset(stream, reason: reason)
+            if let stream = session.streams.channel(of: flow) {
+                session.streams.reset(stream, reason: reason)
             } else if flow.pointee.request.delivery != .reliable {
-                _ = session.refuse(ChannelKind.flow, flow.pointee.id, reason)
+                session.refuse(ChannelID(ChannelKind.flow, flow.pointee.id), reason)
             }
-            session.detach(flow)
+            session.flows.detach(flow)
             self.touch(session)
         }
         self.board.flows.release(flow.pointee.slot)

@@ -69,7 +69,7 @@ extension Engine {
     ) -> Disposition {
         let slot = self.indices[header.receiverIndex]
         guard slot != IndexTable.none, let session = self.sessions[Int(slot)],
-            let keypair = session.keypair(index: header.receiverIndex, at: now)
+            let keypair = session.leg.keys.pair(header.receiverIndex, at: now)
         else {
             if case .server = self.role, let foreign = self.foreignOwner(of: header.receiverIndex) {
                 self.mask.applyToHeader(packet)
@@ -78,7 +78,7 @@ extension Engine {
             self.board.drop(.unknownSession)
             return .consumed
         }
-        guard session.replay.isFresh(header.counter) else {
+        guard session.leg.isFresh(header.counter) else {
             self.board.drop(.replayed)
             return .consumed
         }
@@ -86,14 +86,14 @@ extension Engine {
             self.board.drop(.unauthentic)
             return .consumed
         }
-        session.replay.accept(header.counter)
-        guard session.isWithinRate(packet.count, at: now) else {
+        session.leg.accept(header.counter)
+        guard session.rates.mayPass(packet.count, at: now) else {
             self.board.drop(.rateLimited)
             return .consumed
         }
-        session.countReceived(packet.count)
+        session.leg.countReceived(packet.count)
         if case .server = self.role {
-            if keypair !== session.current || !session.isConfirmed {
+            if keypair !== session.leg.keys.current || !session.isConfirmed {
                 self.confirm(session, keypair, at: now)
             }
             self.follow(
@@ -104,14 +104,12 @@ extension Engine {
                 at: now
             )
         }
-        let consequence = session.receive(
-            Self.plaintext(of: packet),
-            number: header.counter,
-            from: source,
-            at: now,
-            openStream: { self.openStream($0, $1, for: session, at: now) },
-            openFlow: { self.openFlow($0, $1, for: session, at: now) }
-        )
+        let plaintext = Self.plaintext(of: packet)
+        var received = ReceivedPacket(plaintext, number: header.counter, from: source)
+        while let frame = session.receive(&received, at: now) {
+            if !self.open(frame, for: session, at: now) { received.mustComeAgain = true }
+        }
+        let consequence = session.took(received, at: now)
         self.endDoubt(session)
         self.act(on: consequence, of: session, at: now)
         return .consumed
@@ -126,7 +124,7 @@ extension Engine {
         case .none:
             self.advanceRatchet(session, at: now)
             self.touch(session)
-        case .closed(.postQuantum) where session.isHeldBack: self.giveUp(session, at: now)
+        case .closed(.postQuantum) where session.leg.keys.isHeldBack: self.giveUp(session, at: now)
         case .closed(let reason): self.end(session, reason: reason)
         case .violated: self.expel(session, at: now)
         }
@@ -137,7 +135,7 @@ extension Engine {
         self.board.drop(.protocolViolation)
         session.sendAlone(
             CloseSessionFrame(reason: .protocolViolation),
-            to: session.path.address,
+            to: session.leg.path.address,
             at: now
         )
         self.end(session, reason: .protocolViolation)
@@ -159,22 +157,17 @@ extension Engine {
         byteCount: Int,
         at now: Instant
     ) {
-        session.path.arrived(byteCount, from: source)
-        guard number >= session.highestReceived else { return }
-        session.highestReceived = number
-        guard source != session.path.address else { return }
-        // It has shown before that it gets what is sent there.
-        if source == session.path.proven { return session.path.fallBack() }
-        let challenge = session.path.move(
+        let challenge = session.leg.follow(
             to: source,
+            number: number,
             byteCount: byteCount,
             drawing: Path.Challenge(token: self.entropy.next(), recall: self.entropy.next()),
-            patience: max(.milliseconds(500), session.recovery.smoothedRTT * 6),
             at: now
         )
+        guard let challenge else { return }
         // Asked at both places: a thief of packets has to win a race he is behind in.
         self.challenge(session, source, challenge.token, at: now)
-        self.challenge(session, session.path.proven, challenge.recall, at: now)
+        self.challenge(session, session.leg.path.proven, challenge.recall, at: now)
     }
 
     private func challenge(

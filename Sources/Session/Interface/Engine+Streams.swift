@@ -9,7 +9,7 @@ extension Engine {
             let stream = self.board.makeStream(request, at: now)
         else { return nil }
         let handle = stream.pointee.handle
-        if let session = client.session, !client.isInDoubt, !session.isHeldBack {
+        if let session = client.session, !client.isInDoubt, !session.leg.keys.isHeldBack {
             session.adopt(stream)
             self.touch(session)
         } else {
@@ -45,16 +45,16 @@ extension Engine {
         }
         let session = self.session(of: stream)
         let limit =
-            session?.roomForWriting(stream)
+            session?.streams.makeRoom(stream)
             ?? EngineLimits.initialWindow - stream.pointee.sender.heldByteCount
         let region =
             limit > 0
             ? stream.pointee.writableRegion(
                 room: limit,
-                allowance: session?.allowance ?? .unbounded,
+                allowance: session?.memory.allowance ?? .unbounded,
                 self.board
             ) : none
-        session?.settleMemory(of: stream)
+        session?.memory.settle(stream)
         if region.isEmpty { stream.pointee.wantsRoom = true }
         return region
     }
@@ -65,14 +65,14 @@ extension Engine {
         let session = self.session(of: stream)
         stream.pointee.wrote(
             count,
-            mayGrow: session?.mayHold(StreamCompression.mostByteCount) ?? true,
+            mayGrow: session?.memory.mayHold(StreamCompression.mostByteCount) ?? true,
             self.board
         )
         self.board.watchStall(stream, at: now)
         guard let session else { return }
         // Compressed bytes go straight into the sender's memory.
-        if stream.pointee.compression != nil { session.settleMemory(of: stream) }
-        session.scheduleData(stream)
+        if stream.pointee.compression != nil { session.memory.settle(stream) }
+        session.streams.scheduleData(stream)
         self.touch(session)
     }
 
@@ -83,8 +83,8 @@ extension Engine {
         }
         stream.pointee.ending = .requested
         guard let session = self.session(of: stream) else { return }
-        session.scheduleData(stream)
-        session.finishRequested(stream)
+        session.streams.scheduleData(stream)
+        session.streams.scheduleClose(stream)
         self.touch(session)
     }
 
@@ -94,16 +94,16 @@ extension Engine {
             return UnsafeRawBufferPointer(start: nil, count: 0)
         }
         let region = stream.pointee.readableRegion()
-        if stream.pointee.compression != nil { self.session(of: stream)?.settleMemory(of: stream) }
+        if stream.pointee.compression != nil { self.session(of: stream)?.memory.settle(stream) }
         if let fault = stream.pointee.compression?.fault {
-            self.session(of: stream)?.failCompression(of: stream, fault)
+            self.session(of: stream)?.streams.failCompression(of: stream, fault)
             return UnsafeRawBufferPointer(start: nil, count: 0)
         }
         // The last compressed bytes may hold none of the stream's: then nobody will consume any.
         if region.isEmpty, stream.pointee.compression != nil, stream.pointee.isReceiveFinished,
             let session = self.session(of: stream)
         {
-            session.endedWithoutBytes(stream)
+            session.streams.endedWithoutBytes(stream)
             self.touch(session)
         }
         return region
@@ -114,8 +114,8 @@ extension Engine {
         guard let stream = self.board.stream(handle) else { return }
         stream.pointee.consumed(count)
         guard let session = self.session(of: stream) else { return }
-        session.updateCredit(stream, at: now)
-        session.finishIfDone(stream)
+        session.streams.updateCredit(stream, at: now)
+        session.streams.finishIfDone(stream)
         self.touch(session)
     }
 
@@ -133,7 +133,7 @@ extension Engine {
             self.board.streams.release(handle.slot)
             return
         }
-        session.reset(stream, reason: reason)
+        session.streams.reset(stream, reason: reason)
         self.touch(session)
     }
 }

@@ -100,20 +100,14 @@ public final class Engine {
         // Moved on first: what follows may only set it earlier than the next look.
         self.heap.set(Int(session.slot), to: .never)
         if self.endIfOver(session, at: now) { return }
-        if session.spareKeyDeadline <= now {
-            for index in session.dropOldKeys(at: now) { self.indices.remove(index) }
+        if session.leg.keys.spareDeadline <= now {
+            for index in session.leg.keys.dropOld(at: now) { self.indices.remove(index) }
         }
-        if session.recovery.deadline <= now {
-            let before = session.recovery.probesDue
-            session.recovery.wake(at: now)
-            if session.recovery.probesDue > before { session.unansweredProbes += 1 }
-            session.settle(at: now)
-        }
-        if session.path.deadline <= now { session.path.fallBack() }
+        session.wake(at: now)
         // Sessions that other engines have take their part as well.
-        if session.ratesDueAt <= now { self.applyRates(to: session, at: now) }
-        if session.isConfirmed, session.liveness.takeProbe(session.circumstances, at: now) {
-            session.isPingDue = true
+        if session.rates.reviewAt <= now { self.applyRates(to: session, at: now) }
+        if session.isConfirmed {
+            session.leg.probeSilence(hasChannels: session.hasChannels, at: now)
         }
         self.touch(session)
     }
@@ -125,13 +119,16 @@ public final class Engine {
             self.forget(session)
             return true
         }
-        if session.isHeldBack, now.since(session.createdAt) >= KeyLifetime.pendingLifetime {
+        if session.leg.keys.isHeldBack, now.since(session.createdAt) >= KeyLifetime.pendingLifetime
+        {
             self.giveUp(session, at: now)
             return true
         }
-        let keyAge = now.since(session.current.establishedAt)
+        let keyAge = now.since(session.leg.keys.current.establishedAt)
         let isSuspect = session.suspectAt.map { $0 <= now } ?? false
-        guard session.liveness.isExpired(at: now) || keyAge >= KeyLifetime.rejectAfter || isSuspect
+        guard
+            session.leg.liveness.isExpired(at: now) || keyAge >= KeyLifetime.rejectAfter
+                || isSuspect
         else { return false }
         self.end(session, reason: .sessionLost)
         return true
@@ -174,12 +171,12 @@ public final class Engine {
     private func deadline(of session: PeerSession, at now: Instant) -> Instant {
         guard session.isConfirmed else { return session.createdAt + KeyLifetime.pendingLifetime }
         var earliest = session.deadline(at: now)
-        if session.isHeldBack {
+        if session.leg.keys.isHeldBack {
             earliest = min(earliest, session.createdAt + KeyLifetime.pendingLifetime)
         }
         if let suspectAt = session.suspectAt { earliest = min(earliest, suspectAt) }
-        earliest = min(earliest, session.spareKeyDeadline)
-        return min(earliest, session.current.establishedAt + KeyLifetime.rejectAfter)
+        earliest = min(earliest, session.leg.keys.spareDeadline)
+        return min(earliest, session.leg.keys.current.establishedAt + KeyLifetime.rejectAfter)
     }
 
     /// Lets `session` transmit at the next opportunity.
@@ -198,7 +195,7 @@ public final class Engine {
     func session(_ owner: SessionHandle?) -> PeerSession? {
         guard let owner else { return nil }
         let session = self.sessions[Int(owner.slot)]
-        assert(session?.generation == owner.generation, "the session is over, its channel is not")
+        assert(session?.handle == owner, "the session is over, its channel is not")
         return session
     }
 
@@ -217,9 +214,9 @@ public final class Engine {
             self.sessionGenerations.append(0)
         }
         self.sessionGenerations[slot] &+= 1
+        let generation = self.sessionGenerations[slot]
         let session = PeerSession(
-            slot: UInt32(clamping: slot),
-            generation: self.sessionGenerations[slot],
+            SessionHandle(slot: UInt32(clamping: slot), generation: generation),
             board: self.board,
             established: established,
             client: client,
@@ -228,10 +225,10 @@ public final class Engine {
             congestion: congestion,
             redundancy: redundancy,
             entropy: self.entropy,
-            memory: self.memory(of: client),
+            account: self.memoryAccount(of: client),
             at: now
         )
-        session.settleLogs()
+        session.leg.settleLogs()
         self.sessions[slot] = session
         self.indices.insert(established.localIndex, UInt32(clamping: slot))
         self.touch(session)
@@ -239,9 +236,9 @@ public final class Engine {
     }
 
     /// One account for all sessions of a peer.
-    private func memory(of client: PublicKey?) -> MemoryAccount {
-        for case let session? in self.sessions where session.clientKey == client {
-            return session.memory
+    private func memoryAccount(of client: PublicKey?) -> MemoryAccount {
+        for case let session? in self.sessions where session.peer.clientKey == client {
+            return session.memory.account
         }
         return MemoryAccount()
     }
@@ -260,20 +257,17 @@ public final class Engine {
 
     /// Ends a session that was up: its streams are reset, the log is told.
     func end(_ session: PeerSession, reason: ResetReason) {
-        session.dropStreams(reason: .sessionLost)
-        session.dropFlows(reason: .sessionLost)
+        session.drop(reason: .sessionLost)
         self.retireRatchet(session)
         session.releaseMemory()
-        assert(session.heldByteCount == 0)
+        assert(session.memory.byteCount == 0)
         self.board.post(.sessionDown(session.handle, session.info, reason))
         self.forget(session)
     }
 
     /// Drops a session nobody was told of.
     func forget(_ session: PeerSession) {
-        for keypair in [session.current, session.previous, session.next] {
-            if let keypair { self.indices.remove(keypair.localIndex) }
-        }
+        for index in session.leg.keys.indices { self.indices.remove(index) }
         self.retireRatchet(session)
         session.releaseMemory()
         self.sessions[Int(session.slot)] = nil
@@ -295,7 +289,7 @@ public final class Engine {
             for _ in 0..<2 {
                 session.sendAlone(
                     CloseSessionFrame(reason: .shutdown),
-                    to: session.path.address,
+                    to: session.leg.path.address,
                     at: now
                 )
             }
@@ -320,13 +314,15 @@ public final class Engine {
         }
         return EngineSnapshot(
             sessions: self.sessions.compactMap {
-                $0.flatMap { $0.isConfirmed && !$0.isHeldBack ? $0.snapshot(at: now) : nil }
+                $0.flatMap {
+                    $0.isConfirmed && !$0.leg.keys.isHeldBack ? $0.snapshot(at: now) : nil
+                }
             },
             counters: self.board.counters,
             streams: self.board.streams.count,
             flows: self.board.flows.count,
             bufferedByteCount: buffered,
-            heldByteCounts: self.sessions.compactMap { $0?.heldByteCount },
+            heldByteCounts: self.sessions.compactMap { $0?.memory.byteCount },
             unaccountedByteCounts: self.sessions.compactMap { $0?.unaccountedByteCount }
         )
     }
@@ -335,7 +331,7 @@ public final class Engine {
     /// session.
     public func ping(at now: Instant) {
         guard case .client(let client) = self.role, let session = client.session else { return }
-        session.isPingDue = true
+        session.ping()
         self.touch(session)
     }
 
@@ -348,7 +344,7 @@ public final class Engine {
     /// Client: whether a session is up, in doubt or not.
     public var isSessionUp: Bool {
         guard case .client(let client) = self.role else { return !self.sessions.isEmpty }
-        return client.session?.isHeldBack == false
+        return client.session?.leg.keys.isHeldBack == false
     }
 
     /// Client: the session has been silent for so long that another server is looked for.

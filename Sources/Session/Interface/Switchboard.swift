@@ -1,4 +1,5 @@
 import Primitives
+import Recovery
 
 /// The tables and queues that an engine and its sessions share.
 final class Switchboard {
@@ -106,6 +107,15 @@ final class Switchboard {
         if let source = plain.baseAddress, !plain.isEmpty {
             target.copyMemory(from: source, byteCount: plain.count)
         }
+    }
+
+    /// Counts what redundancy added to `packet` since it was `before` bytes long.
+    func countRedundancy(since before: Int, in packet: inout PacketBuilder) {
+        let byteCount = packet.writer.count - before
+        assert(byteCount >= 0)
+        guard byteCount > 0 else { return }
+        packet.flags.insert(.isInteractive)
+        self.counters.redundancyBytes &+= UInt64(byteCount)
     }
 
     func countSent(packets: Int, bytes: Int) {

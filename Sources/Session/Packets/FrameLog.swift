@@ -6,6 +6,20 @@ struct FrameRecord: BitwiseCopyable {
     enum Kind: UInt8 {
         case segment, open, flowOpen, close, reset, window, mtuProbe, datagram, copy
         case refusal, rate, mayDeflate, ratchet
+
+        /// Who is told of its fate.
+        enum Owner { case streams, flows, control, rates, keys, leg }
+
+        var owner: Owner {
+            switch self {
+            case .segment, .open, .close, .reset, .window: .streams
+            case .flowOpen, .datagram, .copy: .flows
+            case .refusal, .mayDeflate: .control
+            case .rate: .rates
+            case .ratchet: .keys
+            case .mtuProbe: .leg
+            }
+        }
     }
 
     var packet: UInt64

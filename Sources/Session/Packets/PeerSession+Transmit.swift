@@ -1,5 +1,4 @@
 import Primitives
-import KCP
 import Recovery
 import Sealing
 
@@ -11,19 +10,23 @@ extension PeerSession {
     /// Fills `buffer` with packets of one size for the session's address; `nil` when there is
     /// nothing to send now.
     func transmit(into buffer: UnsafeMutableRawBufferPointer, at now: Instant) -> Transmit? {
-        guard self.isConfirmed, let base = buffer.baseAddress, !self.current.keys.isExhausted
+        guard self.isConfirmed, let base = buffer.baseAddress,
+            !self.leg.keys.current.keys.isExhausted
         else { return nil }
-        self.finishEnded()
-        if let probe = self.transmitMTUProbe(into: buffer, at: now) { return probe }
-        let size = self.packetSize
+        self.streams.finishEnded()
+        if let size = self.leg.dueSearch(at: now), buffer.count >= size {
+            let length = self.leg.buildSearch(base, size, at: now)
+            self.rates.spend(length, at: now)
+            return self.sent(count: 1, byteCount: length, size: length)
+        }
+        let size = self.leg.packetSize
         var used = 0
         var count = 0
-        var allowance = self.recovery.sendAllowance(at: now)
-        while count < Self.trainLimit, buffer.count - used >= size,
-            self.path.allowance >= size
-        {
-            if !self.hasLogRoom { allowance = min(allowance, 0) }
+        var allowance = self.leg.sendAllowance(at: now)
+        while count < Self.trainLimit, buffer.count - used >= size, self.leg.mayTransmit {
+            if !self.leg.hasLogRoom { allowance = min(allowance, 0) }
             let length = self.buildPacket(base + used, size, &allowance, at: now)
+            assert(length <= size, "a packet beyond its size")
             guard length > 0 else { break }
             used += length
             count += 1
@@ -34,25 +37,66 @@ extension PeerSession {
             self.noteApplicationLimit(at: now)
             return nil
         }
-        self.settleLogs()
-        self.board.countSent(packets: count, bytes: used)
-        self.wireBytesSent &+= UInt64(used)
+        return self.sent(count: count, byteCount: used, size: size)
+    }
+
+    private func sent(count: Int, byteCount: Int, size: Int) -> Transmit {
+        self.leg.countSent(packets: count, bytes: byteCount)
         return Transmit(
-            destination: self.path.address,
-            byteCount: used,
-            segmentSize: count == 1 ? used : size
+            destination: self.leg.path.address,
+            byteCount: byteCount,
+            segmentSize: count == 1 ? byteCount : size
         )
     }
 
     /// Whether the pacer is in debt does not matter: messages that overdraw it are all there is.
     private func noteApplicationLimit(at now: Instant) {
-        guard self.rounds.isEmpty, self.flowQueue.isEmpty else {
-            return self.recovery.wasHeldBack(at: now)
+        guard !self.streams.hasData, !self.flows.hasDatagrams else {
+            return self.leg.wasHeldBack(at: now)
         }
         // Where the driver has bytes that it has not been asked for in time, the application is not
         // what limits.
-        guard now.since(self.starvedAt) > .milliseconds(20) else { return }
-        self.recovery.becameApplicationLimited(at: now)
+        guard now.since(self.streams.starvedAt) > .milliseconds(20) else { return }
+        self.leg.becameApplicationLimited(at: now)
+    }
+
+    /// What may go into the next packet, and whether anything wants to.
+    private struct PacketPlan {
+        /// A probe timeout asks for a packet, whatever window and pacer say.
+        var isProbe: Bool
+        var isAckDue: Bool
+        var hasControl: Bool
+        var hasRedundancy: Bool
+        var hasDatagrams: Bool
+        var hasStreams: Bool
+        /// Streams that somebody waits for may be written, and the others.
+        var mayHurry: Bool
+        var mayStream: Bool
+
+        var isNeeded: Bool {
+            self.isAckDue || self.hasControl || self.hasStreams || self.hasDatagrams
+                || self.isProbe || self.hasRedundancy
+        }
+    }
+
+    private func plan(_ allowance: Int, at now: Instant) -> PacketPlan {
+        let isProbe = self.leg.isProbeDue
+        let isOpen = self.rates.isOpen(at: now)
+        let mayStream = (allowance > 0 || isProbe) && isOpen
+        let hasInteractive = isOpen && (self.flows.hasDatagrams || self.streams.hasUrgentData)
+        let mayHurry = hasInteractive && (mayStream || self.leg.mayHurry(at: now))
+        return PacketPlan(
+            isProbe: isProbe,
+            isAckDue: self.leg.isAckDue(at: now),
+            hasControl: self.leg.hasRequests || self.rates.isDue || self.control.isDue
+                || self.streams.hasControl,
+            hasRedundancy: isOpen && self.redundancyDeadline <= now,
+            hasDatagrams: mayHurry && self.flows.hasDatagrams,
+            hasStreams: mayHurry && self.streams.hasUrgentData
+                || mayStream && self.streams.hasOtherData,
+            mayHurry: mayHurry,
+            mayStream: mayStream
+        )
     }
 
     /// Builds and seals one packet at `base`; its length, or 0 when there was nothing to put in.
@@ -62,179 +106,78 @@ extension PeerSession {
         _ allowance: inout Int,
         at now: Instant
     ) -> Int {
-        let isProbe = self.recovery.probesDue > 0
-        let hasControl =
-            !self.control.isEmpty || self.isPingDue || !self.pathReplies.isEmpty
-            || !self.refusals.isEmpty || self.isRateDue || !self.mayDeflate.isEmpty
-            || self.isRatchetDue
-        let isOpen = self.shaper.isOpen(at: now)
-        let mayStream = (allowance > 0 || isProbe) && isOpen
-        let hasInteractive = isOpen && (!self.flowQueue.isEmpty || self.rounds.hasUrgent)
-        let mayHurry =
-            hasInteractive && (mayStream || self.recovery.interactiveAllowance(at: now) > 0)
-        let hasDatagrams = mayHurry && !self.flowQueue.isEmpty
-        let hasStreams =
-            mayHurry && self.rounds.hasUrgent || mayStream && self.rounds.hasOthers
-        let isAckDue = self.received.isAckDue(at: now)
-        let hasRedundancy = isOpen && self.redundancyDeadline <= now
-        guard isAckDue || hasControl || hasStreams || hasDatagrams || isProbe || hasRedundancy
-        else {
-            return 0
+        let plan = self.plan(allowance, at: now)
+        guard plan.isNeeded else { return 0 }
+        var packet = self.leg.begin(base, size: size)
+        // 1. What has arrived.
+        self.leg.writeAck(into: &packet, at: now)
+        // 2. Questions and answers about the path, keys, rates, ids, streams.
+        self.leg.writeRequests(into: &packet)
+        self.rates.write(into: &packet)
+        self.control.write(into: &packet) { [streams, flows] channel in
+            switch channel.kind {
+            case ChannelKind.stream: streams.stream(channel.id) != nil
+            case ChannelKind.flow: flows.flow(channel.id) != nil
+            default: true
+            }
         }
-
-        var packet = PacketBuilder(
-            base: base,
-            size: size,
-            number: self.nextNumber,
-            log: self.log
-        )
-        if isAckDue || self.received.hasAnythingToAck { self.writeAck(&packet, at: now) }
-        self.writeControl(&packet)
-        if hasRedundancy { self.writeRedundancy(&packet, at: now) }
-        if hasDatagrams { self.writeDatagrams(&packet, at: now) }
-        if isProbe, self.rounds.isEmpty { self.repeatOldest() }
-        if mayStream || mayHurry { self.writeStreams(&packet, includingOthers: mayStream, at: now) }
-        if packet.isTraffic { self.writeRiders(&packet, at: now) }
-        if isProbe {
+        self.streams.writeControl(into: &packet)
+        // 3. Copies and repairs that are due.
+        if plan.hasRedundancy {
+            self.flows.writeRedundancy(into: &packet, at: now)
+            if self.streams.copyDeadline <= now {
+                self.streams.writeCopies(into: &packet, at: now)
+            }
+        }
+        // 4. Datagrams, then streams; a probe with nothing new to say repeats the oldest bytes.
+        if plan.hasDatagrams { self.flows.write(into: &packet, at: now) }
+        if plan.isProbe, !self.streams.hasData { self.streams.repeatOldest() }
+        if plan.mayStream || plan.mayHurry {
+            self.streams.write(into: &packet, includingOthers: plan.mayStream, at: now)
+        }
+        // 5. Copies that need not leave yet ride along with data.
+        if packet.isTraffic {
+            self.flows.writeRiders(into: &packet, at: now)
+            if self.streams.earliestCopy <= now {
+                self.streams.writeCopies(into: &packet, at: now)
+            }
+        }
+        if plan.isProbe {
             if packet.flags.isEmpty { packet.append(PingFrame()) }
-            self.recovery.probeSent()
+            self.leg.probeSent()
         }
         guard packet.writer.count > 0 else { return 0 }
-        let length = self.seal(packet, at: now)
+        let length = self.seal(packet, to: self.leg.path.address, at: now)
         if packet.flags.contains(.countsInFlight) { allowance -= length }
         return length
     }
 
-    func seal(_ packet: PacketBuilder, at now: Instant) -> Int {
-        self.seal(packet, to: self.path.address, at: now)
-    }
-
-    /// Encrypts the packet where it stands and notes it as sent to `address`.
+    /// Encrypts the packet where it stands and notes it as sent to `address`; its length.
     func seal(_ packet: PacketBuilder, to address: SocketAddress, at now: Instant) -> Int {
-        let keypair = self.current
-        keypair.keys.seal(
-            packet.base,
-            plaintextByteCount: packet.writer.count,
-            receiverIndex: keypair.remoteIndex,
-            counter: packet.number
-        )
-        keypair.sealedCount &+= 1
-        self.takeNumber()
-        let length = packet.sealedByteCount
-        self.recovery.sent(
-            number: packet.number,
-            byteCount: length,
-            firstFrame: packet.firstFrame,
-            frameCount: Int(self.log.tail - packet.firstFrame),
-            flags: packet.flags,
-            largestAcked: packet.largestAcked,
-            at: now
-        )
-        self.liveness.sent(
-            asksForAnswer: packet.flags.contains(.ackEliciting),
-            isTraffic: packet.isTraffic,
-            at: now
-        )
-        self.path.spend(length, to: address)
-        self.shaper.spend(length, at: now)
+        let length = self.leg.seal(packet, to: address, at: now)
+        self.rates.spend(length, at: now)
         return length
     }
 
-    /// A probe timeout with nothing new to say repeats the oldest segments that are still out.
-    private func repeatOldest() {
-        var found = 0
-        var place = self.log.head
-        while place < self.log.tail, found < 2 {
-            let frame = self.log[place]
-            place += 1
-            guard frame.kind == .segment, let stream = self.board.streams.live(frame.slot),
-                stream.pointee.conversation == frame.id,
-                self.owns(stream), !stream.pointee.isReset
-            else { continue }
-            if self.takeForLost(frame, of: stream) { found += 1 }
+    /// Sends one small frame right away, to an address that need not be the session's.
+    ///
+    /// Nothing goes where it would be more than what came from there allows.
+    func sendAlone<Kind: Frame>(_ frame: Kind, to address: SocketAddress, at now: Instant) {
+        guard !self.leg.keys.current.keys.isExhausted else { return }
+        withUnsafeTemporaryAllocation(byteCount: 128, alignment: 16) { buffer in
+            guard let base = buffer.baseAddress else { return }
+            var packet = self.leg.begin(base, size: buffer.count)
+            packet.writer.writeFrameHeader(frame.type, count: Kind.fieldByteCount)
+            frame.encode(to: &packet.writer)
+            guard packet.sealedByteCount <= self.leg.path.allowance(for: address) else {
+                return self.board.drop(.pathUnvalidated)
+            }
+            let length = self.seal(packet, to: address, at: now)
+            self.leg.settleLogs()
+            self.board.send(
+                UnsafeRawBufferPointer(start: base, count: length),
+                to: address
+            )
         }
-    }
-
-    // MARK: - Acknowledgements and control
-
-    private func writeAck(_ packet: inout PacketBuilder, at now: Instant) {
-        let room = packet.room - FrameHeader.byteCount
-        guard room > 0 else { return }
-        let largest = self.received.largest
-        let length = self.received.writeAck(
-            into: packet.writer.cursor + FrameHeader.byteCount,
-            capacity: room,
-            at: now
-        )
-        guard length > 0 else { return }
-        packet.writer.writeFrameHeader(FrameType.ack, count: length)
-        packet.writer.count += length
-        packet.flags.insert(.ackCarrier)
-        packet.largestAcked = largest
-    }
-
-    private func writeControl(_ packet: inout PacketBuilder) {
-        if self.isPingDue, packet.room >= PingFrame.byteCount {
-            packet.append(PingFrame())
-            self.isPingDue = false
-        }
-        while let token = self.pathReplies.last, packet.room >= PathFrame.byteCount {
-            self.pathReplies.removeLast()
-            packet.append(PathFrame(operation: PathFrame.response, token: token))
-        }
-        if self.isRatchetDue { self.writeRatchet(to: &packet) }
-        if self.isRateDue, packet.room >= RateFrame.byteCount { self.writeRate(to: &packet) }
-        self.writeRefusals(to: &packet)
-        self.writeMayDeflate(to: &packet)
-        while let slot = self.control.first, packet.room >= self.controlByteCount(slot) {
-            _ = self.control.popFirst()
-            guard let stream = self.board.streams.live(slot), stream.pointee.isInControlQueue,
-                self.owns(stream)
-            else { continue }
-            stream.pointee.isInControlQueue = false
-            self.writeControl(of: stream, to: &packet)
-        }
-    }
-
-    /// What control frames of one stream may take.
-    private func controlByteCount(_ slot: UInt32) -> Int {
-        let request = self.board.streams.live(slot)?.pointee.request
-        return Opening.byteCountLimit(request) + WindowFrame.byteCount
-    }
-
-    private func writeControl(of stream: StreamPointer, to packet: inout PacketBuilder) {
-        let pending = stream.pointee.pending
-        stream.pointee.pending = []
-        let slot = stream.pointee.slot
-        let id = stream.pointee.conversation
-        if pending.contains(.reset) {
-            let channel = ChannelID(ChannelKind.stream, id)
-            packet.append(ResetFrame(channel: channel, reason: stream.pointee.resetReason))
-            packet.note(.reset, slot: slot, id: id)
-            return
-        }
-        guard stream.pointee.writeOpen(to: &packet, leaving: WindowFrame.byteCount) else {
-            return self.scheduleControl(stream, pending)
-        }
-        if pending.contains(.window) {
-            let limit = stream.pointee.receiver.creditLimit
-            packet.append(WindowFrame(conversation: id, limit: limit))
-            packet.note(.window, slot: slot, id: id)
-        }
-        if pending.contains(.close) { self.writeClose(stream, to: &packet) }
-    }
-
-    func writeClose(_ stream: StreamPointer, to packet: inout PacketBuilder) {
-        guard stream.pointee.sender.unsentByteCount == 0, stream.pointee.ending != .open,
-            stream.pointee.ending != .acknowledged
-        else { return }
-        guard stream.pointee.writeOpen(to: &packet, leaving: CloseFrame.byteCount) else {
-            return self.scheduleControl(stream, .close)
-        }
-        let id = stream.pointee.conversation
-        let count = UInt32(truncatingIfNeeded: stream.pointee.sender.segmentCount)
-        packet.append(CloseFrame(conversation: id, segmentCount: count))
-        packet.note(.close, slot: stream.pointee.slot, id: id)
-        stream.pointee.ending = .sent
     }
 }

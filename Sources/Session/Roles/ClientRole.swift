@@ -99,11 +99,11 @@ final class ClientRole {
     /// A rekey is a new handshake that the session survives.
     func rekeyDeadline(_ session: PeerSession) -> Instant {
         guard !self.initiator.isActive else { return .never }
-        if let ratchet = session.ratchet {
-            return ratchet.startedAt + Self.ratchetPatience(failed: session.failedRatchets)
+        if let ratchet = session.leg.keys.ratchet {
+            return ratchet.startedAt + Self.ratchetPatience(failed: session.leg.keys.failedRatchets)
         }
-        if session.current.keys.needsRekey { return Instant(nanoseconds: 0) }
-        return session.current.establishedAt + KeyLifetime.rekeyAfter
+        if session.leg.keys.current.keys.needsRekey { return Instant(nanoseconds: 0) }
+        return session.leg.keys.current.establishedAt + KeyLifetime.rekeyAfter
     }
 
     /// How long the server has to answer an offer before another handshake is made: from 5 to 80 s.
@@ -114,13 +114,13 @@ final class ClientRole {
     /// The server owes an answer for so long that it may have forgotten us.
     func deathDeadline(_ session: PeerSession) -> Instant {
         guard !self.initiator.isActive, self.candidate == nil,
-            let since = session.liveness.unansweredSince
+            let since = session.leg.liveness.unansweredSince
         else { return .never }
         return since + self.deathPatience(session)
     }
 
     func deathPatience(_ session: PeerSession) -> Instant.Interval {
-        max(.milliseconds(1500), session.recovery.smoothedRTT * 6)
+        max(.milliseconds(1500), session.leg.roundTrip * 6)
     }
 
     // MARK: - Doubt
@@ -132,8 +132,10 @@ final class ClientRole {
 
     /// When the session will be in doubt, or may be in doubt again.
     func doubtDeadline(_ session: PeerSession) -> Instant {
-        guard !self.isInDoubt, let since = session.liveness.unansweredSince else { return .never }
-        return since + max(Self.leastPatience, session.recovery.smoothedRTT * 6)
+        guard !self.isInDoubt, let since = session.leg.liveness.unansweredSince else {
+            return .never
+        }
+        return since + max(Self.leastPatience, session.leg.roundTrip * 6)
     }
 
     /// Looks for another server beside the silent one.
@@ -159,7 +161,7 @@ final class ClientRole {
 
     /// How long a doubted session's server has when another one has answered.
     func lastChance(_ session: PeerSession) -> Instant.Interval {
-        max(.milliseconds(100), session.recovery.smoothedRTT + session.recovery.smoothedRTT / 2)
+        max(.milliseconds(100), session.leg.roundTrip + session.leg.roundTrip / 2)
     }
 
     /// Begins a handshake, to continue the session behind `routeIndex` or to get a first one.
@@ -265,12 +267,12 @@ extension Engine {
     func wake(_ client: ClientRole, at now: Instant) {
         if client.isRetryDue(at: now) {
             client.restart(at: .never)
-            let route = client.isElsewhere ? 0 : client.session?.current.remoteIndex ?? 0
+            let route = client.isElsewhere ? 0 : client.session?.leg.keys.current.remoteIndex ?? 0
             client.start(localIndex: self.newIndex(), routeIndex: route, at: now)
         }
         if let session = client.session, client.doubtDeadline(session) <= now {
             client.beginDoubt(at: now)
-            if !session.isHeldBack {
+            if !session.leg.keys.isHeldBack {
                 self.board.post(.sessionDoubted(session.handle, session.info))
             }
             return self.wake(client, at: now)
@@ -283,7 +285,7 @@ extension Engine {
         {
             client.start(
                 localIndex: self.newIndex(),
-                routeIndex: session.current.remoteIndex,
+                routeIndex: session.leg.keys.current.remoteIndex,
                 at: now
             )
         }
@@ -344,7 +346,7 @@ extension Engine {
                     source: source,
                     acceptAt: now + client.lastChance(session)
                 )
-                session.isPingDue = true
+                session.ping()
                 self.touch(session)
                 return
             }
@@ -353,7 +355,7 @@ extension Engine {
             if let session = client.session, let firstSentAt,
                 now.since(firstSentAt) < ClientRole.firstRetry
             {
-                session.recovery.seedRoundTrip(now.since(firstSentAt), at: now)
+                session.leg.seedRoundTrip(now.since(firstSentAt), at: now)
             }
         }
     }
@@ -367,15 +369,15 @@ extension Engine {
             // Until it is done, what the session has is sealed as it was.
             self.offerRatchet(session, secret, handshake: established.remoteIndex, at: now)
         } else {
-            let keypair = PeerSession.Keypair(established, at: now)
-            if let retired = session.endRatchet() { self.indices.remove(retired) }
-            if let retired = session.promote(keypair) { self.indices.remove(retired) }
+            let keypair = Keypair(established, at: now)
+            if let retired = session.leg.keys.endRatchet() { self.indices.remove(retired) }
+            if let retired = session.leg.keys.promote(keypair) { self.indices.remove(retired) }
             self.indices.insert(keypair.localIndex, session.slot)
         }
         // The server lives and has the session: whatever it owed, it need not be asked again, and
         // a new handshake now would take the new keys away before they are used.
-        session.liveness.heard(isTraffic: false, at: now)
-        session.isPingDue = true
+        session.leg.heard(isTraffic: false, at: now)
+        session.ping()
         self.endDoubt(session)
         self.touch(session)
     }
@@ -400,8 +402,8 @@ extension Engine {
             redundancy: client.settings.redundancy,
             at: now
         )
-        session.peerName = "server"
-        session.isPingDue = true
+        session.peer.name = "server"
+        session.ping()
         client.adopt(session)
         if let before = client.lastServer, before != client.server {
             self.board.post(.serverChanged(from: before, to: client.server))
@@ -410,7 +412,7 @@ extension Engine {
         if let secret = established.ratchet {
             self.offerRatchet(session, secret, handshake: established.remoteIndex, at: now)
         }
-        if !session.isHeldBack { self.announce(session, client, at: now) }
+        if !session.leg.keys.isHeldBack { self.announce(session, client, at: now) }
         self.touch(session)
     }
 
@@ -433,7 +435,7 @@ extension Engine {
         guard case .client(let client) = self.role, client.isInDoubt, session === client.session
         else { return }
         client.endDoubt()
-        guard !session.isHeldBack else { return }
+        guard !session.leg.keys.isHeldBack else { return }
         self.board.post(.sessionTrusted(session.handle, session.info))
         self.adoptWaiting(client, session)
     }

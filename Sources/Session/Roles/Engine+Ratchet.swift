@@ -22,15 +22,17 @@ extension Engine {
             localIndex: index,
             at: now
         )
-        if let retired = session.beginRatchet(ratchet) {
+        if let retired = session.leg.keys.begin(ratchet) {
             self.indices.remove(retired)
-            session.failedRatchets += 1
+            session.leg.keys.ratchetEnded(hasFailed: true)
         }
     }
 
     /// Acts on the peer's message once all of it is here.
     func advanceRatchet(_ session: PeerSession, at now: Instant) {
-        guard let ratchet = session.ratchet, ratchet.incoming?.isComplete == true else { return }
+        guard let ratchet = session.leg.keys.ratchet, ratchet.incoming?.isComplete == true else {
+            return
+        }
         switch self.role {
         case .client(let client): self.finish(ratchet, of: session, client, at: now)
         case .server(let server): self.answer(ratchet, of: session, server, at: now)
@@ -44,21 +46,20 @@ extension Engine {
         at now: Instant
     ) {
         guard let (keys, remoteIndex) = ratchet.finish() else { return self.board.drop(.ratchet) }
-        let keypair = PeerSession.Keypair(
+        let keypair = Keypair(
             strengthened: keys,
             local: ratchet.localIndex,
             remote: remoteIndex,
             at: now
         )
-        _ = session.endRatchet()
-        session.failedRatchets = 0
-        if let retired = session.promote(keypair) { self.indices.remove(retired) }
+        _ = session.leg.keys.endRatchet()
+        session.leg.keys.ratchetEnded(hasFailed: false)
+        if let retired = session.leg.keys.promote(keypair) { self.indices.remove(retired) }
         // Shows the server that this end has them.
-        session.isPingDue = true
-        let wasHeldBack = session.isHeldBack
-        session.isHeldBack = false
+        session.ping()
+        let (wasHeldBack, isFirst) = session.leg.keys.strengthened()
         if wasHeldBack { self.announce(session, client, at: now) }
-        self.noteStrengthened(session)
+        if isFirst { self.board.post(.sessionStrengthened(session.handle, session.info)) }
     }
 
     private func answer(
@@ -73,40 +74,30 @@ extension Engine {
         guard let mechanism = self.postQuantum.mechanism,
             let (keys, remoteIndex) = ratchet.answer(by: mechanism, localIndex: index)
         else { return self.board.drop(.ratchet) }
-        if let waiting = session.next { self.indices.remove(waiting.localIndex) }
-        session.next = PeerSession.Keypair(
-            strengthened: keys,
-            local: index,
-            remote: remoteIndex,
-            at: now
-        )
+        let keypair = Keypair(strengthened: keys, local: index, remote: remoteIndex, at: now)
+        if let replaced = session.leg.keys.expect(keypair) { self.indices.remove(replaced) }
         self.indices.insert(index, session.slot)
     }
 
     /// Server: `session` seals under its newest keys from now on.
     func noteConfirmed(_ session: PeerSession) {
-        guard session.current.isPostQuantum else { return }
-        if session.ratchet?.localIndex == session.current.localIndex { _ = session.endRatchet() }
-        let wasHeldBack = session.isHeldBack
-        session.isHeldBack = false
+        guard session.leg.keys.current.isPostQuantum else { return }
+        if session.leg.keys.ratchet?.localIndex == session.leg.keys.current.localIndex {
+            _ = session.leg.keys.endRatchet()
+        }
+        let (wasHeldBack, isFirst) = session.leg.keys.strengthened()
         if wasHeldBack { self.board.post(.sessionUp(session.handle, session.info)) }
-        self.noteStrengthened(session)
-    }
-
-    private func noteStrengthened(_ session: PeerSession) {
-        guard !session.wasPostQuantum else { return }
-        session.wasPostQuantum = true
-        self.board.post(.sessionStrengthened(session.handle, session.info))
+        if isFirst { self.board.post(.sessionStrengthened(session.handle, session.info)) }
     }
 
     /// A session that an end insists on strengthening, and that has not been for too long.
     func giveUp(_ session: PeerSession, at now: Instant) {
         session.sendAlone(
             CloseSessionFrame(reason: .postQuantum),
-            to: session.path.address,
+            to: session.leg.path.address,
             at: now
         )
-        let server = session.path.proven
+        let server = session.leg.path.proven
         self.forget(session)
         guard case .client(let client) = self.role, client.refused(.postQuantum, at: now) else {
             return
@@ -116,7 +107,7 @@ extension Engine {
 
     /// Ends the exchange of a session that is over.
     func retireRatchet(_ session: PeerSession) {
-        if let index = session.endRatchet() { self.indices.remove(index) }
+        if let index = session.leg.keys.endRatchet() { self.indices.remove(index) }
     }
 
     /// Reload: the next handshakes are made so; where that insists on post-quantum keys, sessions
@@ -133,12 +124,11 @@ extension Engine {
         }
         guard policy == .require else { return }
         for session in self.sessions {
-            guard let session, !session.isHeldBack else { continue }
-            if let next = session.next, !next.isPostQuantum {
-                self.indices.remove(next.localIndex)
-                session.next = nil
+            guard let session, !session.leg.keys.isHeldBack else { continue }
+            if let dropped = session.leg.keys.dropClassicalNext() {
+                self.indices.remove(dropped)
             }
-            guard !session.current.isPostQuantum else { continue }
+            guard !session.leg.keys.current.isPostQuantum else { continue }
             guard session.isConfirmed else {
                 self.forget(session)
                 continue

@@ -11,41 +11,49 @@ extension Engine {
         guard
             let service = server.directory.service(request.service, request.serviceProtocol)
         else { return .failure(Refusal(reason: .serviceUnknown)) }
-        guard peers.indices.contains(session.peerIndex),
-            peers[session.peerIndex].mayUse(request.service)
+        guard peers.indices.contains(session.peer.index),
+            peers[session.peer.index].mayUse(request.service)
         else { return .failure(Refusal(reason: .serviceForbidden)) }
         return .success(service)
     }
 
-    func openStream(
+    /// Opens what a peer asks for, or refuses it; false when there is no room for the word about
+    /// that, and the peer has to ask again.
+    func open(_ frame: OpenFrame, for session: PeerSession, at now: Instant) -> Bool {
+        frame.channel.kind == ChannelKind.flow
+            ? self.openFlow(frame.channel.id, frame.request, for: session, at: now)
+            : self.openStream(frame.channel.id, frame.request, for: session, at: now)
+    }
+
+    private func openStream(
         _ id: UInt32,
         _ request: OpenRequest,
         for session: PeerSession,
         at now: Instant
-    ) {
-        guard case .server(let server) = self.role else { return }
+    ) -> Bool {
+        guard case .server(let server) = self.role else { return true }
+        let channel = ChannelID(ChannelKind.stream, id)
         var request = request
         let service: PeerDirectory.Service
         switch self.permission(request, session, server) {
         case .success(let allowed): service = allowed
         case .failure(let refusal):
-            return self.refuse(ChannelKind.stream, id, request, refusal.reason, session)
+            return self.refuse(channel, request, refusal.reason, session)
         }
         request.redundancy = service.redundancy
-        guard session.mayOpen(request), let holding = self.place(.stream, for: session, at: now),
+        guard session.memory.mayOpen(request),
+            let holding = self.place(.stream, for: session, at: now),
             let stream = self.board.makeStream(request, at: now)
         else {
             self.board.drop(.streamLimit)
-            return self.refuse(ChannelKind.stream, id, request, .limit, session)
+            return self.refuse(channel, request, .limit, session)
         }
         stream.pointee.holding = consume holding
-        session.openedStreams.insert(id)
-        session.attach(stream, conversation: id)
-        stream.pointee.opening = .received
+        session.streams.accept(stream, id)
         if let compression = stream.pointee.compression {
             if service.allowsCompression {
                 compression.allowDeflating()
-                session.allowDeflating(ChannelKind.stream, id)
+                session.control.allowDeflating(channel)
             } else {
                 compression.forbidInflating()
             }
@@ -55,29 +63,28 @@ extension Engine {
         } else {
             self.board.post(.streamOpened(stream.pointee.handle, session.handle, request))
         }
+        return true
     }
 
     /// Turns a request down and keeps nothing of it but the word that is owed.
     ///
-    /// Without room for the word the packet is left unacknowledged: the request comes again.
+    /// False without room for the word: the packet is left unacknowledged, and the request comes
+    /// again.
     private func refuse(
-        _ kind: UInt8,
-        _ id: UInt32,
+        _ channel: ChannelID,
         _ request: OpenRequest,
         _ reason: ResetReason,
         _ session: PeerSession
-    ) {
-        guard session.refuse(kind, id, reason) else {
-            session.mustComeAgain = true
-            return
-        }
-        if kind == ChannelKind.flow {
-            session.openedFlows.insert(id)
+    ) -> Bool {
+        guard session.refuse(channel, reason) else { return false }
+        if channel.kind == ChannelKind.flow {
+            session.flows.skip(channel.id)
         } else {
-            session.openedStreams.insert(id)
+            session.streams.skip(channel.id)
         }
-        guard session.mayReportRefusal(at: self.board.now) else { return }
+        guard session.control.takeReport(at: self.board.now) else { return true }
         self.board.post(.openRefused(session.handle, session.info, request, reason))
+        return true
     }
 
     /// A conversation that carries the datagrams of a reliable flow.
@@ -91,48 +98,45 @@ extension Engine {
             let flow = self.board.makeFlow(request, at: now)
         else {
             self.board.drop(.flowLimit)
-            if session.mayReportRefusal(at: now) {
+            if session.control.takeReport(at: now) {
                 self.board.post(.openRefused(session.handle, session.info, request, .limit))
             }
-            return session.reset(stream, reason: .limit)
+            return session.streams.reset(stream, reason: .limit)
         }
         flow.pointee.holding = consume holding
-        session.attachReliable(flow, to: stream)
+        session.streams.accept(flow, over: stream)
         self.board.post(.flowOpened(flow.pointee.handle, session.handle, request))
         self.armFlowSweep(request, at: now)
     }
 
-    func openFlow(
+    private func openFlow(
         _ id: UInt32,
         _ request: OpenRequest,
         for session: PeerSession,
         at now: Instant
-    ) {
-        guard case .server(let server) = self.role else { return }
+    ) -> Bool {
+        guard case .server(let server) = self.role else { return true }
+        let channel = ChannelID(ChannelKind.flow, id)
         let service: PeerDirectory.Service
         switch self.permission(request, session, server) {
         case .success(let allowed): service = allowed
         case .failure(let refusal):
-            return self.refuse(ChannelKind.flow, id, request, refusal.reason, session)
+            return self.refuse(channel, request, refusal.reason, session)
         }
         guard let holding = self.place(.flow, for: session, at: now),
             let flow = self.board.makeFlow(request, at: now)
         else {
             self.board.drop(.flowLimit)
-            return self.refuse(ChannelKind.flow, id, request, .limit, session)
+            return self.refuse(channel, request, .limit, session)
         }
         flow.pointee.holding = consume holding
-        session.openedFlows.insert(id)
-        session.attach(flow, id: id)
-        flow.pointee.opening = .received
-        flow.pointee.request.redundancy = service.redundancy
-        flow.pointee.mayCompress = service.allowsCompression
-        flow.pointee.inflation.mayInflate = service.allowsCompression
+        session.flows.accept(flow, id, under: service)
         if request.isCompressed, service.allowsCompression {
-            session.allowDeflating(ChannelKind.flow, id)
+            session.control.allowDeflating(channel)
         }
         self.board.post(.flowOpened(flow.pointee.handle, session.handle, request))
         self.armFlowSweep(request, at: now)
+        return true
     }
 }
 

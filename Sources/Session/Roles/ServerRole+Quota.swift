@@ -7,16 +7,16 @@ extension Engine {
     /// What the peer behind a session may hold; `nil` when it is no peer any more.
     func quota(of session: PeerSession) -> PeerQuota? {
         guard case .server(let server) = self.role,
-            server.directory.peers.indices.contains(session.peerIndex)
+            server.directory.peers.indices.contains(session.peer.index)
         else { return nil }
-        return server.directory.peers[session.peerIndex].quota
+        return server.directory.peers[session.peer.index].quota
     }
 
     /// Ends a session and tells its peer why.
     func dismiss(_ session: PeerSession, reason: ResetReason, at now: Instant) {
         session.sendAlone(
             CloseSessionFrame(reason: reason),
-            to: session.path.address,
+            to: session.leg.path.address,
             at: now
         )
         self.end(session, reason: reason)
@@ -36,7 +36,7 @@ extension Engine {
     func question(_ key: PublicKey, at now: Instant) -> Bool {
         guard case .server(let server) = self.role else { return false }
         let own = self.sessions.compactMap { session in
-            session.flatMap { $0.isConfirmed && $0.clientKey == key ? $0 : nil }
+            session.flatMap { $0.isConfirmed && $0.peer.clientKey == key ? $0 : nil }
         }
         if server.settings.accounts(key).held(.session) > own.count {
             self.board.post(.peerCrowded(key))
@@ -48,7 +48,7 @@ extension Engine {
     /// should end.
     public func questionSessions(of key: PublicKey, at now: Instant) {
         guard case .server = self.role else { return }
-        for case let session? in self.sessions where session.clientKey == key {
+        for case let session? in self.sessions where session.peer.clientKey == key {
             _ = self.question(session, at: now)
         }
     }
@@ -57,8 +57,8 @@ extension Engine {
         let hasAnswered = session.vouchedAt.map { now.since($0) < Self.trust } ?? false
         guard session.isConfirmed, !hasAnswered else { return false }
         guard session.suspectAt == nil else { return true }
-        session.isPingDue = true
-        session.suspectAt = now + max(Self.answerTime, session.recovery.smoothedRTT * 4)
+        session.ping()
+        session.suspectAt = now + max(Self.answerTime, session.leg.roundTrip * 4)
         self.touch(session)
         return true
     }
@@ -78,11 +78,11 @@ extension Engine {
     func applyRates(to session: PeerSession, at now: Instant) {
         guard let quota = self.quota(of: session), let account = session.account else { return }
         let parts = UInt64(max(account.held(.session), 1))
-        session.shaper.setRate(quota.rateDown.map { $0 / parts }, at: now)
-        session.grantRate(quota.rateUp.map { $0 / parts }, at: now)
-        session.ratesDueAt =
+        session.rates.limit(to: quota.rateDown.map { $0 / parts }, at: now)
+        session.rates.grant(quota.rateUp.map { $0 / parts }, at: now)
+        session.rates.reviewAt =
             quota.rateDown == nil && quota.rateUp == nil ? .never : now + .seconds(1)
-        if session.isRateDue { self.touch(session) }
+        if session.rates.isDue { self.touch(session) }
     }
 
     // MARK: - Streams and flows
@@ -154,9 +154,9 @@ extension Engine {
     private func evict(_ stream: StreamPointer) {
         guard let session = self.session(stream.pointee.owner) else { return }
         self.board.drop(.streamEvicted)
-        if !stream.pointee.isReset { session.announceEnd(stream, .limit) }
-        _ = session.refuse(ChannelKind.stream, stream.pointee.conversation, .limit)
-        session.release(stream)
+        if !stream.pointee.isReset { session.streams.announceEnd(stream, .limit) }
+        session.refuse(ChannelID(ChannelKind.stream, stream.pointee.conversation), .limit)
+        session.streams.release(stream)
         self.touch(session)
     }
 

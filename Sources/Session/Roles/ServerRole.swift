@@ -98,7 +98,7 @@ extension Engine {
     ) -> PeerSession? {
         let slot = self.indices[index]
         guard index != 0, slot != IndexTable.none, let session = self.sessions[Int(slot)],
-            session.instance == instance, session.clientKey == key
+            session.peer.instance == instance, session.peer.clientKey == key
         else { return nil }
         return session
     }
@@ -118,12 +118,12 @@ extension Engine {
             if let secret = established.ratchet {
                 // What the client seals under meanwhile may be the next keys of now.
                 let index = established.localIndex
-                _ = session.beginRatchet(Ratchet(secret, handshake: index, at: now))
+                _ = session.leg.keys.begin(Ratchet(secret, handshake: index, at: now))
                 return
             }
-            if let waiting = session.next { self.indices.remove(waiting.localIndex) }
-            _ = session.endRatchet()
-            session.next = PeerSession.Keypair(established, at: now)
+            _ = session.leg.keys.endRatchet()
+            let keypair = Keypair(established, at: now)
+            if let replaced = session.leg.keys.expect(keypair) { self.indices.remove(replaced) }
             self.indices.insert(established.localIndex, session.slot)
             return
         }
@@ -139,12 +139,12 @@ extension Engine {
         )
         if let secret = established.ratchet {
             let index = established.localIndex
-            _ = session.beginRatchet(Ratchet(secret, handshake: index, at: now))
+            _ = session.leg.keys.begin(Ratchet(secret, handshake: index, at: now))
         }
         session.account = server.settings.accounts(client)
         if let index = server.directory.index(of: client) {
-            session.peerIndex = index
-            session.peerName = server.directory.peers[index].name
+            session.peer.index = index
+            session.peer.name = server.directory.peers[index].name
         }
     }
 
@@ -155,7 +155,7 @@ extension Engine {
         for session in self.sessions {
             guard let session, !session.isConfirmed else { continue }
             all.append(session)
-            if session.clientKey == client { own.append(session) }
+            if session.peer.clientKey == client { own.append(session) }
         }
         let isOver = { (list: [PeerSession], limit: Int) in list.count >= limit }
         var victim: PeerSession?
@@ -168,11 +168,11 @@ extension Engine {
     }
 
     /// The first packet under new keys: the client has them.
-    func confirm(_ session: PeerSession, _ keypair: PeerSession.Keypair, at now: Instant) {
-        guard keypair === session.next || !session.isConfirmed else { return }
+    func confirm(_ session: PeerSession, _ keypair: Keypair, at now: Instant) {
+        guard keypair === session.leg.keys.next || !session.isConfirmed else { return }
         if case .server(let server) = self.role { server.responder.confirmed(keypair.localIndex) }
-        if keypair === session.next {
-            if let retired = session.promote(keypair) { self.indices.remove(retired) }
+        if keypair === session.leg.keys.next {
+            if let retired = session.leg.keys.promote(keypair) { self.indices.remove(retired) }
             self.noteConfirmed(session)
         }
         guard !session.isConfirmed else { return }
@@ -185,14 +185,16 @@ extension Engine {
             return
         }
         session.holding = consume holding
-        if !session.isHeldBack { self.board.post(.sessionUp(session.handle, session.info)) }
+        if !session.leg.keys.isHeldBack {
+            self.board.post(.sessionUp(session.handle, session.info))
+        }
         self.shareRates(of: session, at: now)
         // The client's earlier process, if this is its successor, will not answer any more.
         for other in self.sessions {
             guard let other, other !== session, other.isConfirmed,
-                other.clientKey == session.clientKey
+                other.peer.clientKey == session.peer.clientKey
             else { continue }
-            other.isPingDue = true
+            other.ping()
             other.suspectAt = now + .seconds(3)
             self.touch(other)
         }
@@ -208,18 +210,18 @@ extension Engine {
         }
         server.adopt(directory)
         for session in self.sessions {
-            guard let session, let key = session.clientKey else { continue }
+            guard let session, let key = session.peer.clientKey else { continue }
             guard let index = directory.index(of: key) else {
                 self.dismiss(session, reason: .reload, at: now)
                 continue
             }
-            session.peerIndex = index
-            session.peerName = directory.peers[index].name
+            session.peer.index = index
+            session.peer.name = directory.peers[index].name
             guard directory.peers[index].quota.isEnabled else {
                 self.dismiss(session, reason: .keyExpired, at: now)
                 continue
             }
-            if forbidsMore { session.withdrawDeflating() }
+            if forbidsMore { session.control.withdrawDeflating() }
             self.applyRates(to: session, at: now)
             self.enforce(directory, directory.peers[index], on: session, at: now)
         }
@@ -237,17 +239,17 @@ extension Engine {
         }
         for slot in self.board.streams.slots {
             guard let stream = self.board.streams.live(slot), !stream.pointee.isReset,
-                session.owns(stream), !isAllowed(stream.pointee.request)
+                session.streams.owns(stream), !isAllowed(stream.pointee.request)
             else { continue }
-            session.announceEnd(stream, .reload)
-            session.reset(stream, reason: .serviceForbidden)
+            session.streams.announceEnd(stream, .reload)
+            session.streams.reset(stream, reason: .serviceForbidden)
         }
         for slot in self.board.flows.slots {
             guard let flow = self.board.flows.live(slot), flow.pointee.channel == nil,
-                session.owns(flow), !isAllowed(flow.pointee.request)
+                session.flows.owns(flow), !isAllowed(flow.pointee.request)
             else { continue }
-            _ = session.refuse(ChannelKind.flow, flow.pointee.id, .serviceForbidden)
-            session.detach(flow)
+            session.refuse(ChannelID(ChannelKind.flow, flow.pointee.id), .serviceForbidden)
+            session.flows.detach(flow)
             self.board.post(.flowClosed(flow.pointee.handle, .reload))
             self.board.flows.release(flow.pointee.slot)
         }

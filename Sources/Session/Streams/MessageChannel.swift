@@ -5,16 +5,17 @@ import Primitives
 ///
 /// On the wire they are a stream of `length (2) | bytes`; at both ends they are datagrams again. A
 /// message that finds no room is dropped and counted before it is sent, never after.
-extension PeerSession {
+extension StreamSet {
     /// Client: gives a reliable flow a conversation of its own, and that what waited.
-    func adoptReliable(_ flow: FlowPointer, at now: Instant) {
-        flow.pointee.owner = self.handle
+    func adopt(_ flow: FlowPointer, mayDeflate: Bool, at now: Instant) {
+        precondition(flow.pointee.channel == nil && flow.pointee.owner == nil)
+        flow.pointee.owner = self.owner
         guard let stream = self.board.makeStream(flow.pointee.request, at: now) else {
             return self.board.drop(.streamLimit)
         }
         stream.pointee.messageFlow = flow.pointee.slot
         flow.pointee.channel = stream.pointee.slot
-        self.adopt(stream)
+        self.adopt(stream, mayDeflate: mayDeflate)
         let queue = flow.pointee.queue.count
         for _ in 0..<queue {
             let count = flow.pointee.queue.first.byteCount
@@ -28,8 +29,8 @@ extension PeerSession {
     }
 
     /// Server: the flow at the other end of a conversation that a client opened for messages.
-    func attachReliable(_ flow: FlowPointer, to stream: StreamPointer) {
-        flow.pointee.owner = self.handle
+    func accept(_ flow: FlowPointer, over stream: StreamPointer) {
+        flow.pointee.owner = self.owner
         flow.pointee.channel = stream.pointee.slot
         stream.pointee.messageFlow = flow.pointee.slot
     }
@@ -37,13 +38,13 @@ extension PeerSession {
     /// Hands one message to the conversation.
     func send(_ message: UnsafeRawBufferPointer, on flow: FlowPointer) {
         guard let stream = self.channel(of: flow),
-            stream.pointee.sender.room(allowance: self.allowance) >= message.count + 2
+            stream.pointee.sender.room(allowance: self.memory.allowance) >= message.count + 2
         else { return self.board.drop(.flowQueueFull) }
         withUnsafeBytes(of: UInt16(message.count).littleEndian) { length in  // bound: a datagram
             let taken = stream.pointee.sender.write(length) + stream.pointee.sender.write(message)
             precondition(taken == message.count + 2)
         }
-        self.settleMemory(of: stream)
+        self.memory.settle(stream)
         self.scheduleData(stream)
     }
 

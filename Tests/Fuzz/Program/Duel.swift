@@ -144,19 +144,14 @@ final class Duel {
         let packet = UnsafeMutableRawBufferPointer.allocate(byteCount: 1500, alignment: 64)
         defer { packet.deallocate() }
         guard let base = packet.baseAddress else { return }
-        var builder = PacketBuilder(
-            base: base,
-            size: 1400,
-            number: session.nextNumber,
-            log: session.log
-        )
+        var builder = session.leg.begin(base, size: 1400)
         for (type, body) in frames {
             var frame = builder.frameBody
             guard frame.room >= body.count else { break }
             body.withUnsafeBytes { frame.write($0) }
             builder.append(type, frame)
         }
-        let length = session.seal(builder, at: self.now)
+        let length = session.seal(builder, to: session.leg.path.address, at: self.now)
         self.forgedBytes += length
         self.deliver(
             UnsafeMutableRawBufferPointer(rebasing: packet[..<length]),
@@ -168,12 +163,12 @@ final class Duel {
     /// The number the next packet of the other side will have.
     func nextNumber(ofClient: Bool) -> UInt64 {
         let engine = ofClient ? self.client : self.server
-        return engine.sessions.compactMap { $0 }.first?.nextNumber ?? 0
+        return engine.sessions.compactMap { $0 }.first?.leg.nextNumber ?? 0
     }
 
     /// Of the exchange that strengthens the newest keys, if there is one.
     var ratchetHandshake: UInt64 {
-        UInt64(self.client.sessions.lazy.compactMap { $0?.ratchet?.handshake }.first ?? 0)
+        UInt64(self.client.sessions.lazy.compactMap { $0?.leg.keys.ratchet?.handshake }.first ?? 0)
     }
 
     /// Bytes as they are, sealed by nobody.

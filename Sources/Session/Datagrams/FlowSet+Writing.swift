@@ -4,12 +4,21 @@ import Primitives
 import Recovery
 
 /// Datagrams, whole or in fragments, one flow after the other.
-extension PeerSession {
+extension FlowSet {
     /// Datagrams older than this are worth nothing to anybody who asked for datagrams.
     static let datagramPatience = Instant.Interval.seconds(1)
 
-    func writeDatagrams(_ packet: inout PacketBuilder, at now: Instant) {
-        while let slot = self.flowQueue.first {
+    var hasDatagrams: Bool { !self.queue.isEmpty }
+
+    func schedule(_ flow: FlowPointer) {
+        guard !flow.pointee.isQueued, flow.pointee.hasDatagrams else { return }
+        flow.pointee.isQueued = true
+        self.queue.append(flow.pointee.slot)
+    }
+
+    /// One datagram of each flow in turn, as many as there is room for.
+    func write(into packet: inout PacketBuilder, at now: Instant) {
+        while let slot = self.queue.first {
             guard let flow = self.board.flows.live(slot), flow.pointee.isQueued,
                 self.owns(flow), self.dropStale(flow, at: now)
             else {
@@ -26,19 +35,19 @@ extension PeerSession {
             else { return }
             packet.isTraffic = true
             packet.flags.insert(.isInteractive)
-            self.settleMemory(of: flow)
+            self.memory.settle(flow)
             // One datagram a turn: no flow waits behind another's burst.
-            _ = self.flowQueue.popFirst()
+            _ = self.queue.popFirst()
             if !flow.pointee.hasDatagrams {
                 flow.pointee.isQueued = false
             } else {
-                self.flowQueue.append(slot)
+                self.queue.append(slot)
             }
         }
     }
 
     private func unqueueFirstFlow(_ slot: UInt32) {
-        _ = self.flowQueue.popFirst()
+        _ = self.queue.popFirst()
         if let flow = self.board.flows.live(slot), self.owns(flow) {
             flow.pointee.isQueued = false
         }
@@ -54,7 +63,7 @@ extension PeerSession {
         {
             flow.pointee.removeFirstDatagram()
             self.board.drop(.flowQueueStale)
-            self.settleMemory(of: flow)
+            self.memory.settle(flow)
         }
         return flow.pointee.hasDatagrams
     }
@@ -70,6 +79,7 @@ extension PeerSession {
         if flow.pointee.fragmentOffset == 0, total <= packet.room - DatagramFrame.byteCount {
             let number = flow.pointee.nextNumber
             packet.append(DatagramFrame(flow: flow.pointee.id, number: number), rest: total)
+            precondition(packet.room >= total, "a datagram beyond its packet")
             flow.pointee.queue.copyFirst(from: 0, count: total, to: packet.writer.cursor)
             self.protect(
                 flow,
@@ -92,8 +102,7 @@ extension PeerSession {
     /// What a packet has room for besides the OPEN that goes before every datagram until it is
     /// acknowledged: what does not fit with it now would not fit the next packet either.
     private func largestBody(of flow: FlowPointer) -> Int {
-        self.packetSize - RecordLayout.header - RecordLayout.tag
-            - flow.pointee.opening.reserve
+        self.leg.packetRoom - flow.pointee.opening.reserve
     }
 
     private func writeFragments(
@@ -132,6 +141,7 @@ extension PeerSession {
             total: UInt16(total)  // bound: a datagram
         )
         packet.append(frame, rest: length)
+        precondition(packet.room >= length, "a fragment beyond its packet")
         flow.pointee.queue.copyFirst(from: offset, count: length, to: packet.writer.cursor)
         if flow.pointee.request.delivery == .deadline {
             self.retain(flow, part: length, fragmentByteCount: chunk, in: packet, at: now)
@@ -166,11 +176,11 @@ extension PeerSession {
         let isRealtime = request.trafficClass == .realtime
         guard isSlow || isRealtime && bitsPerSecond <= Double(DatagramRetention.realtimeFlow)
         else { return false }
-        let patience = max(Self.lifetime, self.recovery.smoothedRTT + Self.lifetime * 2 / 3)
+        let patience = max(Self.lifetime, self.leg.roundTrip + Self.lifetime * 2 / 3)
         if let retention = flow.pointee.retention {
             retention.maximumAge = patience
         } else {
-            guard self.mayHold(0) else { return false }
+            guard self.memory.mayHold(0) else { return false }
             flow.pointee.retention = DatagramRetention(
                 maximumAge: patience,
                 byteLimit: request.trafficClass == .realtime ? 1 << 17 : 1 << 14,
@@ -200,10 +210,10 @@ extension PeerSession {
                 byteCount: total,
                 fragmentByteCount: fragmentByteCount,
                 queuedAt: flow.pointee.queue.first.queuedAt,
-                mayGrow: self.mayHold(max(retention.memoryByteCount, 2 * total)),
+                mayGrow: self.memory.mayHold(max(retention.memoryByteCount, 2 * total)),
                 at: now
             )
-            self.settleMemory(of: flow)
+            self.memory.settle(flow)
         }
         guard flow.pointee.isFirstKept else { return }
         retention.place(
@@ -271,6 +281,7 @@ extension PeerSession {
             )
             packet.append(fragment, rest: length)
         }
+        precondition(packet.room >= length, "a datagram beyond its packet")
         retention.copy(entry, from: start, count: length, to: packet.writer.cursor)
         packet.writer.count += length
         self.note(flow, resend.number, fragment: resend.fragment, in: packet)
