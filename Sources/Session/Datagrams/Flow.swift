@@ -3,19 +3,24 @@ import Primitives
 
 /// One UDP flow: (listener, source address) on a client, a connected socket on a server.
 struct Flow: ~Copyable {
+    /// How much of the first queued datagram has gone out as fragments.
+    struct Fragments {
+        var offset = 0
+        var index: UInt8 = 0
+        var byteCount = 0
+        /// It is kept to be sent again.
+        var isKept = false
+    }
+
     let handle: FlowHandle
-    /// `nil` while a client has no session.
-    var owner: SessionHandle?
+    private(set) var lifecycle = FlowLifecycle.waiting
     /// The flow's id on the wire, unique in its session.
     var id: UInt32 = 0
     var request: OpenRequest
     var queue: DatagramQueue
     /// The number the next datagram gets.
     var nextNumber: UInt32 = 0
-    /// How much of the first queued datagram has gone out as fragments.
-    var fragmentOffset = 0
-    var fragmentIndex: UInt8 = 0
-    var fragmentByteCount = 0
+    var fragments = Fragments()
     var lastActivity: Instant
     /// This end may send deflated datagrams, if the flow was opened so: on a client not before the
     /// server said that it inflates them.
@@ -27,12 +32,8 @@ struct Flow: ~Copyable {
     /// Tells first arrivals from copies, and puts lost datagrams together from repairs.
     var arrivals = DuplicateFilter()
     var decoder: SlidingWindowDecoder?
-    /// The datagram that is going out is kept to be sent again.
-    var isFirstKept = false
     /// What may be sent again, for delivery by deadline.
     var retention: DatagramRetention?
-    /// The stream that carries the messages, for reliable delivery.
-    var channel: UInt32?
     var opening: Opening
     var isQueued = false
     /// Server: its place among those of the peer.
@@ -71,6 +72,15 @@ struct Flow: ~Copyable {
 
     var slot: UInt32 { self.handle.slot }
 
+    /// The session it belongs to, and the slot of the stream that carries it.
+    var owner: SessionHandle? { self.lifecycle.owner }
+    var carrier: UInt32? { self.lifecycle.carrier }
+
+    /// Something has happened to it; what is to be done now.
+    mutating func on(_ event: FlowLifecycle.Event, isClient: Bool) -> FlowLifecycle.Action {
+        self.lifecycle.on(event, isClient: isClient)
+    }
+
     /// Sees to it that `packet` has OPEN before it says anything of the flow, if the peer may not
     /// know that; false when less than `room` bytes are left, or would be.
     mutating func writeOpen(to packet: inout PacketBuilder, leaving room: Int) -> Bool {
@@ -86,15 +96,15 @@ struct Flow: ~Copyable {
 
     /// What has left of the first datagram is worthless.
     mutating func abandonFragments() {
-        if self.fragmentOffset > 0 { self.nextNumber &+= 1 }
-        self.fragmentOffset = 0
-        self.fragmentIndex = 0
+        if self.fragments.offset > 0 { self.nextNumber &+= 1 }
+        self.fragments.offset = 0
+        self.fragments.index = 0
     }
 
     mutating func removeFirstDatagram() {
         self.queue.removeFirst()
-        self.fragmentOffset = 0
-        self.fragmentIndex = 0
+        self.fragments.offset = 0
+        self.fragments.index = 0
     }
 }
 

@@ -58,7 +58,7 @@ extension FlowSet {
         let request = flow.pointee.request
         let patience =
             request.delivery == .deadline ? request.maximumAge : Self.datagramPatience
-        while !flow.pointee.queue.isEmpty, flow.pointee.fragmentOffset == 0,
+        while !flow.pointee.queue.isEmpty, flow.pointee.fragments.offset == 0,
             now.since(flow.pointee.queue.first.queuedAt) > patience
         {
             flow.pointee.removeFirstDatagram()
@@ -76,7 +76,7 @@ extension FlowSet {
     ) -> Bool {
         let total = flow.pointee.queue.first.byteCount
         let largest = self.largestBody(of: flow) - DatagramFrame.byteCount
-        if flow.pointee.fragmentOffset == 0, total <= packet.room - DatagramFrame.byteCount {
+        if flow.pointee.fragments.offset == 0, total <= packet.room - DatagramFrame.byteCount {
             let number = flow.pointee.nextNumber
             packet.append(DatagramFrame(flow: flow.pointee.id, number: number), rest: total)
             precondition(packet.room >= total, "a datagram beyond its packet")
@@ -95,7 +95,7 @@ extension FlowSet {
             flow.pointee.removeFirstDatagram()
             return true
         }
-        if flow.pointee.fragmentOffset == 0, total <= largest { return false }
+        if flow.pointee.fragments.offset == 0, total <= largest { return false }
         return self.writeFragments(flow, total: total, to: &packet, at: now)
     }
 
@@ -111,13 +111,13 @@ extension FlowSet {
         to packet: inout PacketBuilder,
         at now: Instant
     ) -> Bool {
-        if flow.pointee.fragmentOffset == 0 {
+        if flow.pointee.fragments.offset == 0 {
             // All fragments but the last are equally long, so that their number is known from the
             // start; some room is left for what else the packets carry.
             let others = FragmentFrame.byteCount + 48
-            flow.pointee.fragmentByteCount = self.largestBody(of: flow) - others
+            flow.pointee.fragments.byteCount = self.largestBody(of: flow) - others
         }
-        let chunk = flow.pointee.fragmentByteCount
+        let chunk = flow.pointee.fragments.byteCount
         guard chunk > 0, chunk + FragmentFrame.byteCount <= self.largestBody(of: flow),
             let count = UInt8(exactly: (total + chunk - 1) / chunk)
         else {
@@ -130,12 +130,12 @@ extension FlowSet {
             self.board.drop(.datagramTooLarge)
             return true
         }
-        let offset = flow.pointee.fragmentOffset
+        let offset = flow.pointee.fragments.offset
         let length = min(chunk, total - offset)
         guard packet.room >= FragmentFrame.byteCount + length else { return false }
         let frame = FragmentFrame(
             datagram: DatagramFrame(flow: flow.pointee.id, number: flow.pointee.nextNumber),
-            index: flow.pointee.fragmentIndex,
+            index: flow.pointee.fragments.index,
             count: count,
             offset: UInt16(offset),  // bound: a datagram
             total: UInt16(total)  // bound: a datagram
@@ -147,9 +147,9 @@ extension FlowSet {
             self.retain(flow, part: length, fragmentByteCount: chunk, in: packet, at: now)
         }
         packet.writer.count += length
-        flow.pointee.fragmentOffset += length
-        flow.pointee.fragmentIndex &+= 1
-        if flow.pointee.fragmentOffset == total {
+        flow.pointee.fragments.offset += length
+        flow.pointee.fragments.index &+= 1
+        if flow.pointee.fragments.offset == total {
             flow.pointee.nextNumber &+= 1
             flow.pointee.removeFirstDatagram()
         }
@@ -202,10 +202,10 @@ extension FlowSet {
         at now: Instant
     ) {
         guard let retention = flow.pointee.retention else { return }
-        let offset = flow.pointee.fragmentOffset
+        let offset = flow.pointee.fragments.offset
         if offset == 0 {
             let total = flow.pointee.queue.first.byteCount
-            flow.pointee.isFirstKept = retention.begin(
+            flow.pointee.fragments.isKept = retention.begin(
                 flow.pointee.nextNumber,
                 byteCount: total,
                 fragmentByteCount: fragmentByteCount,
@@ -215,7 +215,7 @@ extension FlowSet {
             )
             self.memory.settle(flow)
         }
-        guard flow.pointee.isFirstKept else { return }
+        guard flow.pointee.fragments.isKept else { return }
         retention.place(
             UnsafeRawBufferPointer(start: packet.writer.cursor, count: part),
             at: offset
@@ -224,7 +224,7 @@ extension FlowSet {
         self.note(
             flow,
             flow.pointee.nextNumber,
-            fragment: isWhole ? Self.wholeDatagram : flow.pointee.fragmentIndex,
+            fragment: isWhole ? Self.wholeDatagram : flow.pointee.fragments.index,
             in: packet
         )
     }

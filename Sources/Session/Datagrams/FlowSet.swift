@@ -81,9 +81,9 @@ final class FlowSet {
     // MARK: - Joining and leaving
 
     private func attach(_ flow: FlowPointer, _ id: UInt32) {
-        precondition(flow.pointee.owner == nil, "the flow has a session")
         precondition(self.slots[id] == IndexTable.none, "the id is taken")
-        flow.pointee.owner = self.owner
+        let action = flow.pointee.on(.attached(self.owner), isClient: self.isClient)
+        assert(action == .nothing)
         flow.pointee.id = id
         self.slots.insert(id, flow.pointee.slot)
         self.memory.settle(flow)
@@ -95,8 +95,8 @@ final class FlowSet {
         self.nextID += 1
         flow.pointee.mayCompress = flow.pointee.request.isCompressed && mayDeflate
         flow.pointee.opening = Opening(of: flow.pointee.request)
-        flow.pointee.fragmentOffset = 0
-        flow.pointee.fragmentIndex = 0
+        flow.pointee.fragments.offset = 0
+        flow.pointee.fragments.index = 0
         self.schedule(flow)
     }
 
@@ -116,15 +116,19 @@ final class FlowSet {
     /// Server: whether an id was opened before, or used up.
     func isUsed(_ id: UInt32) -> Bool { self.opened.contains(id) }
 
-    /// Takes the flow out of this session; on a client it may join another.
-    func detach(_ flow: FlowPointer) {
+    /// Takes a flow out of this session; returns what is to be done with it.
+    private func leave(_ flow: FlowPointer, _ event: FlowLifecycle.Event) -> FlowLifecycle.Action {
         precondition(self.owns(flow), "another session's flow")
         // What a stream carries has no id of its own.
-        if self.slots[flow.pointee.id] == flow.pointee.slot {
+        if flow.pointee.carrier == nil, self.slots[flow.pointee.id] == flow.pointee.slot {
             self.slots.remove(flow.pointee.id)
         }
-        flow.pointee.owner = nil
-        flow.pointee.channel = nil
+        self.forget(flow)
+        return flow.pointee.on(event, isClient: self.isClient)
+    }
+
+    /// Forgets what this session knows of a flow; on a client it may join another.
+    private func forget(_ flow: FlowPointer) {
         self.protection.set(Int(flow.pointee.slot), to: .never)
         self.riders.set(Int(flow.pointee.slot), to: .never)
         if flow.pointee.decoder != nil {
@@ -142,14 +146,13 @@ final class FlowSet {
         flow.pointee.isQueued = false
     }
 
+    /// Ends a flow of which the driver knows.
+    func close(_ flow: FlowPointer) { self.board.act(on: self.leave(flow, .closed), flow) }
+
     /// The session is over: a client keeps its flows for the next one, a server ends them.
     func drop(reason: ResetReason) {
         self.forEach { flow in
-            self.detach(flow)
-            if !self.isClient {
-                self.board.post(.flowClosed(flow.pointee.handle, reason))
-                self.board.flows.release(flow.pointee.slot)
-            }
+            self.board.act(on: self.leave(flow, .sessionOver(reason)), flow)
         }
         assert(self.count == 0 && self.decoderCount == 0)
     }
@@ -161,7 +164,7 @@ final class FlowSet {
     var memoryByteCount: Int {
         var count = self.reassembly.memoryByteCount + self.decoderCount * Self.decoderByteCount
         self.forEach { flow in
-            if flow.pointee.channel == nil { count += flow.pointee.memoryByteCount }
+            if flow.pointee.carrier == nil { count += flow.pointee.memoryByteCount }
         }
         return count
     }
@@ -256,11 +259,9 @@ final class FlowSet {
     /// The peer ends a flow, or does not know it.
     func receiveReset(_ id: UInt32, _ reason: ResetReason) -> Receipt {
         guard let flow = self.flow(id) else { return .taken }
-        self.detach(flow)
-        // The server forgot it, the player did not: the next datagram opens it anew.
-        if self.isClient, reason == .flowUnknown || reason == .idle { return .reopen(flow) }
-        self.board.post(.flowClosed(flow.pointee.handle, reason))
-        self.board.flows.release(flow.pointee.slot)
+        let action = self.leave(flow, .resetByPeer(reason))
+        guard action != .reopen else { return .reopen(flow) }
+        self.board.act(on: action, flow)
         return .taken
     }
 

@@ -136,17 +136,18 @@ extension Engine {
         self.discard(flow, telling: reason)
     }
 
+    /// Ends a flow of which the driver knows, and tells the peer why.
     func discard(_ flow: FlowPointer, telling reason: ResetReason) {
-        if let session = self.session(flow.pointee.owner) {
-            if let stream = session.streams.channel(of: flow) {
-                session.streams.reset(stream, reason: reason)
-            } else if flow.pointee.request.delivery != .reliable {
-                session.refuse(ChannelID(ChannelKind.flow, flow.pointee.id), reason)
-            }
-            session.flows.detach(flow)
-            self.touch(session)
+        guard let session = self.session(flow.pointee.owner) else {
+            return self.board.flows.release(flow.pointee.slot)
         }
-        self.board.flows.release(flow.pointee.slot)
+        if let stream = session.streams.channel(of: flow) {
+            session.streams.reset(stream, reason: reason)
+        } else if flow.pointee.request.delivery != .reliable {
+            session.refuse(ChannelID(ChannelKind.flow, flow.pointee.id), reason)
+        }
+        session.flows.close(flow)
+        self.touch(session)
     }
 
     func armFlowSweep(_ request: OpenRequest, at now: Instant) {

@@ -40,7 +40,7 @@ extension Engine {
     /// Empty means: stop reading until the stream is reported ready.
     public func writableRegion(of handle: StreamHandle) -> UnsafeMutableRawBufferPointer {
         let none = UnsafeMutableRawBufferPointer(start: nil, count: 0)
-        guard let stream = self.board.stream(handle), stream.pointee.ending == .open else {
+        guard let stream = self.board.stream(handle), stream.pointee.lifecycle == .open else {
             return none
         }
         let session = self.session(of: stream)
@@ -78,13 +78,15 @@ extension Engine {
 
     /// The local side has ended; what it wrote still goes out.
     public func finish(_ handle: StreamHandle, at now: Instant) {
-        guard let stream = self.board.stream(handle), stream.pointee.ending == .open else {
+        guard let stream = self.board.stream(handle), stream.pointee.lifecycle == .open else {
             return
         }
-        stream.pointee.ending = .requested
-        guard let session = self.session(of: stream) else { return }
-        session.streams.scheduleData(stream)
-        session.streams.scheduleClose(stream)
+        guard let session = self.session(of: stream) else {
+            // CLOSE follows once there is a session.
+            _ = stream.pointee.on(.finished)
+            return
+        }
+        session.streams.finish(stream)
         self.touch(session)
     }
 
@@ -115,7 +117,7 @@ extension Engine {
         stream.pointee.consumed(count)
         guard let session = self.session(of: stream) else { return }
         session.streams.updateCredit(stream, at: now)
-        session.streams.finishIfDone(stream)
+        session.streams.look(at: stream)
         self.touch(session)
     }
 

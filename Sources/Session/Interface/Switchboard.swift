@@ -53,6 +53,17 @@ final class Switchboard {
         self.flows.insert { Flow($0, request: request, queued: self.queued, at: now) }
     }
 
+    /// Does what the fate of a flow asks for; it may be gone afterwards.
+    func act(on action: FlowLifecycle.Action, _ flow: FlowPointer) {
+        switch action {
+        case .nothing, .wait, .reopen: return
+        case .end(let reason):
+            self.post(.flowClosed(flow.pointee.handle, reason))
+            self.flows.release(flow.pointee.slot)
+        case .release: self.flows.release(flow.pointee.slot)
+        }
+    }
+
     /// The stream a driver's handle names, if it is still alive for the driver.
     func stream(_ handle: StreamHandle) -> StreamPointer? {
         guard let stream = self.streams.find(handle), !stream.pointee.isReset else { return nil }

@@ -154,9 +154,8 @@ extension Engine {
     private func evict(_ stream: StreamPointer) {
         guard let session = self.session(stream.pointee.owner) else { return }
         self.board.drop(.streamEvicted)
-        if !stream.pointee.isReset { session.streams.announceEnd(stream, .limit) }
         session.refuse(ChannelID(ChannelKind.stream, stream.pointee.conversation), .limit)
-        session.streams.release(stream)
+        session.streams.cut(stream, .limit)
         self.touch(session)
     }
 

@@ -241,17 +241,15 @@ extension Engine {
             guard let stream = self.board.streams.live(slot), !stream.pointee.isReset,
                 session.streams.owns(stream), !isAllowed(stream.pointee.request)
             else { continue }
-            session.streams.announceEnd(stream, .reload)
-            session.streams.reset(stream, reason: .serviceForbidden)
+            session.streams.fail(stream, .serviceForbidden, telling: .reload)
         }
         for slot in self.board.flows.slots {
-            guard let flow = self.board.flows.live(slot), flow.pointee.channel == nil,
+            guard let flow = self.board.flows.live(slot), flow.pointee.carrier == nil,
                 session.flows.owns(flow), !isAllowed(flow.pointee.request)
             else { continue }
             session.refuse(ChannelID(ChannelKind.flow, flow.pointee.id), .serviceForbidden)
-            session.flows.detach(flow)
             self.board.post(.flowClosed(flow.pointee.handle, .reload))
-            self.board.flows.release(flow.pointee.slot)
+            session.flows.close(flow)
         }
         self.touch(session)
     }

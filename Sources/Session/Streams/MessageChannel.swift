@@ -8,13 +8,12 @@ import Primitives
 extension StreamSet {
     /// Client: gives a reliable flow a conversation of its own, and that what waited.
     func adopt(_ flow: FlowPointer, mayDeflate: Bool, at now: Instant) {
-        precondition(flow.pointee.channel == nil && flow.pointee.owner == nil)
-        flow.pointee.owner = self.owner
         guard let stream = self.board.makeStream(flow.pointee.request, at: now) else {
+            self.tell(flow, .stranded(self.owner))
             return self.board.drop(.streamLimit)
         }
         stream.pointee.messageFlow = flow.pointee.slot
-        flow.pointee.channel = stream.pointee.slot
+        self.tell(flow, .carried(self.owner, by: stream.pointee.slot))
         self.adopt(stream, mayDeflate: mayDeflate)
         let queue = flow.pointee.queue.count
         for _ in 0..<queue {
@@ -30,9 +29,12 @@ extension StreamSet {
 
     /// Server: the flow at the other end of a conversation that a client opened for messages.
     func accept(_ flow: FlowPointer, over stream: StreamPointer) {
-        flow.pointee.owner = self.owner
-        flow.pointee.channel = stream.pointee.slot
+        self.tell(flow, .carried(self.owner, by: stream.pointee.slot))
         stream.pointee.messageFlow = flow.pointee.slot
+    }
+
+    private func tell(_ flow: FlowPointer, _ event: FlowLifecycle.Event) {
+        self.board.act(on: flow.pointee.on(event, isClient: self.isClient), flow)
     }
 
     /// Hands one message to the conversation.
@@ -49,7 +51,7 @@ extension StreamSet {
     }
 
     func channel(of flow: FlowPointer) -> StreamPointer? {
-        guard let slot = flow.pointee.channel, let stream = self.board.streams.live(slot),
+        guard let slot = flow.pointee.carrier, let stream = self.board.streams.live(slot),
             stream.pointee.messageFlow == flow.pointee.slot, !stream.pointee.isReset
         else { return nil }
         return stream
@@ -66,7 +68,7 @@ extension StreamSet {
             }
             let count = Int(UInt16(littleEndian: length))
             guard count <= DatagramPacking.largest else {
-                self.fail(stream, .protocolViolation)
+                self.failViolation(stream)
                 return true
             }
             guard stream.pointee.receiver.readableByteCount >= 2 + count else { break }
@@ -83,7 +85,7 @@ extension StreamSet {
 
     private func messageFlow(of stream: StreamPointer) -> FlowPointer? {
         guard let slot = stream.pointee.messageFlow, let flow = self.board.flows.live(slot),
-            flow.pointee.channel == stream.pointee.slot
+            flow.pointee.carrier == stream.pointee.slot
         else { return nil }
         return flow
     }
@@ -96,11 +98,7 @@ extension StreamSet {
             return
         }
         guard let flow = self.messageFlow(of: stream) else { return }
-        flow.pointee.channel = nil
-        flow.pointee.owner = nil
         // A client's flow outlives the session and gets another conversation in the next.
-        if self.isClient, reason == .sessionLost { return }
-        self.board.post(.flowClosed(flow.pointee.handle, reason ?? .aborted))
-        self.board.flows.release(flow.pointee.slot)
+        self.tell(flow, .carrierEnded(reason))
     }
 }

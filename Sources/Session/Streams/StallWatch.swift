@@ -16,17 +16,17 @@ extension Switchboard {
 
     private func moveMark(_ stream: StreamPointer, _ limit: Instant.Interval, at now: Instant) {
         if stream.pointee.sender.isEverythingAcknowledged {
-            guard stream.pointee.stallsAt != .never else { return }
-            stream.pointee.stallsAt = .never
+            guard stream.pointee.stall.deadline != .never else { return }
+            stream.pointee.stall.deadline = .never
         } else {
             guard
-                stream.pointee.stallsAt == .never
-                    || stream.pointee.sender.acknowledgedOffset >= stream.pointee.stallMark
+                stream.pointee.stall.deadline == .never
+                    || stream.pointee.sender.acknowledgedOffset >= stream.pointee.stall.offset
             else { return }
-            stream.pointee.stallMark = stream.pointee.sender.writtenOffset
-            stream.pointee.stallsAt = now + limit
+            stream.pointee.stall.offset = stream.pointee.sender.writtenOffset
+            stream.pointee.stall.deadline = now + limit
         }
-        self.stalls.set(Int(stream.pointee.slot), to: stream.pointee.stallsAt)
+        self.stalls.set(Int(stream.pointee.slot), to: stream.pointee.stall.deadline)
     }
 }
 
@@ -36,11 +36,11 @@ extension Engine {
         while let slot = self.board.stalls.due(at: now) {
             self.board.stalls.set(slot, to: .never)
             guard let stream = self.board.streams.live(UInt32(clamping: slot)),
-                !stream.pointee.isReset, stream.pointee.stallsAt != .never
+                !stream.pointee.isReset, stream.pointee.stall.deadline != .never
             else { continue }
             // The slot's last stream had one as well.
-            guard stream.pointee.stallsAt <= now else {
-                self.board.stalls.set(slot, to: stream.pointee.stallsAt)
+            guard stream.pointee.stall.deadline <= now else {
+                self.board.stalls.set(slot, to: stream.pointee.stall.deadline)
                 continue
             }
             let handle = stream.pointee.handle

@@ -11,8 +11,20 @@ struct Stream: ~Copyable {
         static let reset = Self(rawValue: 8)
     }
 
-    /// How far our own end of the stream has got.
-    enum Ending: UInt8 { case open, requested, sent, acknowledged }
+    /// When it may send, among others.
+    struct Turn {
+        var isQueued = false
+        var tier = StreamRounds.Tier.fresh
+        /// Bytes this stream may still send (deficit round robin).
+        var deficit = 0
+    }
+
+    /// Until when bytes may wait for the peer's acknowledgement, and which.
+    struct StallMark {
+        var deadline = Instant.never
+        /// Those before this one, from the start of the stream.
+        var offset: UInt64 = 0
+    }
 
     let handle: StreamHandle
     /// `nil` while the client waits for a session.
@@ -28,26 +40,18 @@ struct Stream: ~Copyable {
     var openedAt: Instant
     /// Frames that wait for the next packet.
     var pending: Pending = []
-    var ending = Ending.open
+    private(set) var lifecycle = StreamLifecycle.open
     var opening: Opening
-    /// The handle is dead for the driver; the slot waits for its RESET to be acknowledged.
-    var isReset = false
-    var resetReason = ResetReason.aborted
     /// The driver saw no room and waits to be told of some.
     var wantsRoom = false
     var isReady = false
     var isInControlQueue = false
-    var isInDataQueue = false
-    var tier = StreamRounds.Tier.fresh
+    var turn = Turn()
     /// How often the last writes looked like messages of somebody who waits for the answer.
     private var messageScore = messageScoreLimit / 2
-    /// Bytes this stream may still send in its turn (deficit round robin).
-    var deficit = 0
     /// Server: its place among those of the peer.
     var holding: Holding?
-    /// When the bytes below ``stallMark`` have waited for too long.
-    var stallsAt = Instant.never
-    var stallMark: UInt64 = 0
+    var stall = StallMark()
     /// What its session has been charged for its memory.
     var chargedByteCount = 0
 
@@ -173,7 +177,22 @@ struct Stream: ~Copyable {
     }
 
     /// All we will ever send has been cut, so the end may be announced.
-    var isReadyToClose: Bool { self.ending == .requested && self.sender.unsentByteCount == 0 }
+    var isReadyToClose: Bool {
+        self.lifecycle == .finishing && self.sender.unsentByteCount == 0
+    }
+
+    /// All bytes of both directions have arrived, as far as is known.
+    var isSettled: Bool { self.sender.isEverythingAcknowledged && self.isReceiveFinished }
+
+    // MARK: - Its fate
+
+    /// The handle is dead for the driver; the slot waits for its RESET to be acknowledged.
+    var isReset: Bool { self.lifecycle.isReset }
+
+    /// Something has happened to it; what is to be done now.
+    mutating func on(_ event: StreamLifecycle.Event) -> StreamLifecycle.Action {
+        self.lifecycle.on(event)
+    }
 }
 
 typealias StreamPointer = UnsafeMutablePointer<Stream>

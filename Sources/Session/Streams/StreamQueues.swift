@@ -27,6 +27,6 @@ struct StreamQueues: ~Copyable {
     mutating func keep(where stream: (UInt32) -> StreamPointer?) {
         self.control.keepFirst { stream($0)?.pointee.isInControlQueue == true }
         self.ended.keepFirst { stream($0) != nil }
-        self.rounds.keepFirst { stream($0)?.pointee.isInDataQueue == true }
+        self.rounds.keepFirst { stream($0)?.pointee.turn.isQueued == true }
     }
 }

@@ -25,18 +25,13 @@ extension StreamSet {
         }
     }
 
-    /// The end was asked for: announces it once all bytes are cut.
-    func scheduleClose(_ stream: StreamPointer) {
-        if stream.pointee.isReadyToClose { self.schedule(stream, .close) }
-    }
-
     /// Puts a stream that has something to send into the round, new ones first.
     func scheduleData(_ stream: StreamPointer) {
-        guard !stream.pointee.isInDataQueue, stream.pointee.hasDataToSend else { return }
-        stream.pointee.isInDataQueue = true
-        stream.pointee.tier = stream.pointee.isUrgent ? .urgent : .fresh
-        stream.pointee.deficit = self.leg.largestPacket
-        self.queues.rounds.append(stream.pointee.slot, stream.pointee.tier)
+        guard !stream.pointee.turn.isQueued, stream.pointee.hasDataToSend else { return }
+        stream.pointee.turn.isQueued = true
+        stream.pointee.turn.tier = stream.pointee.isUrgent ? .urgent : .fresh
+        stream.pointee.turn.deficit = self.leg.largestPacket
+        self.queues.rounds.append(stream.pointee.slot, stream.pointee.turn.tier)
     }
 
     /// A probe timeout with nothing new to say repeats the oldest segments that are still out.
@@ -77,9 +72,9 @@ extension StreamSet {
         stream.pointee.pending = []
         let slot = stream.pointee.slot
         let id = stream.pointee.conversation
-        if pending.contains(.reset) {
-            let channel = ChannelID(ChannelKind.stream, id)
-            packet.append(ResetFrame(channel: channel, reason: stream.pointee.resetReason))
+        if case .reset(let reason) = stream.pointee.lifecycle {
+            assert(pending == .reset, "a stream that was reset has nothing else to say")
+            packet.append(ResetFrame(channel: ChannelID(ChannelKind.stream, id), reason: reason))
             packet.note(.reset, slot: slot, id: id)
             return
         }
@@ -95,9 +90,9 @@ extension StreamSet {
     }
 
     private func writeClose(_ stream: StreamPointer, into packet: inout PacketBuilder) {
-        guard stream.pointee.sender.unsentByteCount == 0, stream.pointee.ending != .open,
-            stream.pointee.ending != .acknowledged
-        else { return }
+        guard stream.pointee.sender.unsentByteCount == 0, stream.pointee.lifecycle.owesClose else {
+            return
+        }
         guard stream.pointee.writeOpen(to: &packet, leaving: CloseFrame.byteCount) else {
             return self.schedule(stream, .close)
         }
@@ -105,7 +100,7 @@ extension StreamSet {
         let count = UInt32(truncatingIfNeeded: stream.pointee.sender.segmentCount)
         packet.append(CloseFrame(conversation: id, segmentCount: count))
         packet.note(.close, slot: stream.pointee.slot, id: id)
-        stream.pointee.ending = .sent
+        self.act(on: stream.pointee.on(.closeWritten), stream)
     }
 
     // MARK: - Bytes
@@ -119,23 +114,23 @@ extension StreamSet {
         while packet.room > StreamFrame.byteCount,
             let (slot, tier) = self.queues.rounds.first(includingOthers: others)
         {
-            guard let stream = self.board.streams.live(slot), stream.pointee.isInDataQueue,
-                stream.pointee.tier == tier, self.owns(stream),
+            guard let stream = self.board.streams.live(slot), stream.pointee.turn.isQueued,
+                stream.pointee.turn.tier == tier, self.owns(stream),
                 !stream.pointee.isReset
             else {
                 self.queues.rounds.removeFirst(tier)
                 continue
             }
-            if stream.pointee.deficit <= 0 {
-                stream.pointee.deficit += self.leg.largestPacket
+            if stream.pointee.turn.deficit <= 0 {
+                stream.pointee.turn.deficit += self.leg.largestPacket
                 self.queues.rounds.removeFirst(tier)
-                stream.pointee.tier = .steady
+                stream.pointee.turn.tier = .steady
                 self.queues.rounds.append(slot, .steady)
                 continue
             }
             switch self.writeSegment(of: stream, into: &packet, at: now) {
             case .written(let count):
-                stream.pointee.deficit -= count
+                stream.pointee.turn.deficit -= count
                 self.askAhead(stream)
                 if tier == .urgent { packet.flags.insert(.isInteractive) }
                 if stream.pointee.sender.unsentByteCount == 0 { packet.flags.insert(.isAwaited) }
@@ -143,7 +138,7 @@ extension StreamSet {
                 return
             case .nothing:
                 self.queues.rounds.removeFirst(tier)
-                stream.pointee.isInDataQueue = false
+                stream.pointee.turn.isQueued = false
                 if stream.pointee.wantsRoom { self.starvedAt = now }
                 if stream.pointee.isReadyToClose { self.writeClose(stream, into: &packet) }
                 self.roomAppeared(stream)
@@ -180,7 +175,7 @@ extension StreamSet {
             if room < min(waiting, 256) { return .noRoom }
             segment = stream.pointee.sender.cutSegment(room: room, mayGrow: self.memory.mayHold(0))
             self.memory.settle(stream)
-            if let segment, stream.pointee.tier == .urgent {
+            if let segment, stream.pointee.turn.tier == .urgent {
                 self.protect(stream, segment, at: now)
             }
         }

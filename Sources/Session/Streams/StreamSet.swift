@@ -92,7 +92,7 @@ final class StreamSet {
         if mayDeflate { stream.pointee.compression?.allowDeflating() }
         self.schedule(stream, .open)
         self.scheduleData(stream)
-        self.scheduleClose(stream)
+        if stream.pointee.isReadyToClose { self.schedule(stream, .close) }
     }
 
     /// Server: the peer has opened a stream.
@@ -161,7 +161,7 @@ final class StreamSet {
             if isReadable { self.board.markReady(stream) }
         case .duplicate: break
         case .violation:
-            self.fail(stream, .protocolViolation)
+            self.failViolation(stream)
         case .noRoom:
             self.board.drop(.sessionMemory)
             return .noMemory
@@ -197,7 +197,7 @@ final class StreamSet {
             self.board.markReady(stream)
             self.queues.ended.append(stream.pointee.slot)
         case .duplicate, .noRoom: break
-        case .violation: self.fail(stream, .protocolViolation)
+        case .violation: self.failViolation(stream)
         }
         return .taken
     }
@@ -208,8 +208,7 @@ final class StreamSet {
         if !self.isClient { self.opened.insert(conversation) }
         guard let stream = self.stream(conversation) else { return }
         if reason == .stalled { self.board.drop(.stalled) }
-        if !stream.pointee.isReset { self.announceEnd(stream, reason) }
-        self.release(stream)
+        self.act(on: stream.pointee.on(.cut(reason)), stream)
     }
 
     // MARK: - The fate of frames
@@ -224,25 +223,26 @@ final class StreamSet {
                 self.roomAppeared(stream)
                 self.scheduleData(stream)
             }
-            self.finishIfDone(stream)
-        case .close:
-            stream.pointee.ending = .acknowledged
-            self.finishIfDone(stream)
-        case .reset:
-            if stream.pointee.isReset { self.release(stream) }
+            self.look(at: stream)
+        case .close: self.act(on: stream.pointee.on(.closeAcknowledged), stream)
+        case .reset: self.act(on: stream.pointee.on(.resetAcknowledged), stream)
         default: return
         }
     }
 
     func lost(_ frame: FrameRecord) {
+        guard let stream = self.stream(of: frame) else { return }
         switch frame.kind {
-        case .segment:
-            guard let stream = self.stream(of: frame), !stream.pointee.isReset else { return }
-            _ = self.takeForLost(frame, of: stream)
-        case .open: self.repeatControl(frame, .open)
-        case .close: self.repeatControl(frame, .close)
-        case .reset: self.repeatControl(frame, .reset)
-        case .window: self.repeatControl(frame, .window)
+        case .close: return self.act(on: stream.pointee.on(.closeLost), stream)
+        case .reset: return self.act(on: stream.pointee.on(.resetLost), stream)
+        default: break
+        }
+        guard !stream.pointee.isReset else { return }
+        switch frame.kind {
+        case .segment: _ = self.takeForLost(frame, of: stream)
+        case .open:
+            if !stream.pointee.opening.isKnown { self.schedule(stream, .open) }
+        case .window: self.schedule(stream, .window)
         default: return
         }
     }
@@ -255,14 +255,6 @@ final class StreamSet {
         guard stream.pointee.sender.lose(frame.value) else { return false }
         self.scheduleData(stream)
         return true
-    }
-
-    private func repeatControl(_ frame: FrameRecord, _ pending: Stream.Pending) {
-        guard let stream = self.stream(of: frame) else { return }
-        if pending == .open, stream.pointee.opening.isKnown { return }
-        if pending == .close, stream.pointee.ending == .acknowledged { return }
-        if stream.pointee.isReset, pending != .reset { return }
-        self.schedule(stream, pending)
     }
 
     // MARK: - The local side
@@ -322,33 +314,57 @@ final class StreamSet {
 
     // MARK: - Ending
 
-    /// The peer's end was found where no bytes are left to be consumed.
-    func endedWithoutBytes(_ stream: StreamPointer) {
-        guard stream.pointee.ending == .acknowledged, !stream.pointee.isReset,
-            stream.pointee.sender.isEverythingAcknowledged
-        else { return }
-        self.queues.ended.append(stream.pointee.slot)
+    /// Does what the fate of a stream asks for; it may be gone afterwards.
+    func act(on action: StreamLifecycle.Action, _ stream: StreamPointer) {
+        switch action {
+        case .nothing: return
+        case .writeClose:
+            if stream.pointee.isReadyToClose { self.schedule(stream, .close) }
+        case .repeatClose: self.schedule(stream, .close)
+        case .repeatReset: self.schedule(stream, .reset)
+        case .writeReset:
+            stream.pointee.pending = []
+            self.schedule(stream, .reset)
+        case .fail(let reason):
+            self.announceEnd(stream, reason)
+            stream.pointee.pending = []
+            self.schedule(stream, .reset)
+        case .end(let reason):
+            self.announceEnd(stream, reason)
+            self.release(stream)
+        case .release: self.release(stream)
+        case .look: self.look(at: stream)
+        }
     }
 
-    /// Both directions are over and acknowledged: the stream is history.
-    func finishIfDone(_ stream: StreamPointer) {
-        guard stream.pointee.ending == .acknowledged, !stream.pointee.isReset,
-            stream.pointee.sender.isEverythingAcknowledged, stream.pointee.isReceiveFinished
-        else { return }
-        self.announceEnd(stream, nil)
-        self.release(stream)
+    /// Something was acknowledged or consumed: the stream is history if both directions are over.
+    func look(at stream: StreamPointer) {
+        guard stream.pointee.isSettled else { return }
+        self.act(on: stream.pointee.on(.settled), stream)
+    }
+
+    /// The peer's end was found where no bytes are left to be consumed.
+    func endedWithoutBytes(_ stream: StreamPointer) {
+        guard stream.pointee.lifecycle == .closed, stream.pointee.isSettled else { return }
+        self.queues.ended.append(stream.pointee.slot)
     }
 
     /// Ends streams that had nothing left to do but to hear of their peer's end.
     func finishEnded() {
         while let slot = self.queues.ended.popFirst() {
             guard let stream = self.board.streams.live(slot), self.owns(stream) else { continue }
-            self.finishIfDone(stream)
+            self.look(at: stream)
         }
     }
 
+    /// The local side has ended; what it wrote still goes out.
+    func finish(_ stream: StreamPointer) {
+        self.scheduleData(stream)
+        self.act(on: stream.pointee.on(.finished), stream)
+    }
+
     /// Takes the stream out of every table; queued slots are skipped when they come up.
-    func release(_ stream: StreamPointer) {
+    private func release(_ stream: StreamPointer) {
         precondition(self.owns(stream), "another session's stream")
         self.slots.remove(stream.pointee.conversation)
         self.grantedBytes -= stream.pointee.receiver.window - EngineLimits.initialWindow
@@ -357,19 +373,25 @@ final class StreamSet {
         self.board.streams.release(stream.pointee.slot)
     }
 
-    /// Ends a stream from this side; the slot lives until the peer has the RESET.
+    /// Ends a stream from this side; the driver knows.
     func reset(_ stream: StreamPointer, reason: ResetReason) {
-        stream.pointee.isReset = true
-        stream.pointee.resetReason = reason
-        stream.pointee.pending = []
-        self.schedule(stream, .reset)
+        self.act(on: stream.pointee.on(.aborted(reason)), stream)
+    }
+
+    /// Ends a stream from this side; the driver is told `told`, if that is not the same.
+    func fail(_ stream: StreamPointer, _ reason: ResetReason, telling told: ResetReason? = nil) {
+        self.act(on: stream.pointee.on(.failed(reason, telling: told ?? reason)), stream)
+    }
+
+    /// Ends a stream at once, its slot included: the word about it needs none.
+    func cut(_ stream: StreamPointer, _ reason: ResetReason) {
+        self.act(on: stream.pointee.on(.cut(reason)), stream)
     }
 
     /// The peer broke the rules of one stream: that stream ends, the session goes on.
-    func fail(_ stream: StreamPointer, _ reason: ResetReason) {
+    func failViolation(_ stream: StreamPointer) {
         self.board.drop(.protocolViolation)
-        self.announceEnd(stream, reason)
-        self.reset(stream, reason: reason)
+        self.fail(stream, .protocolViolation)
     }
 
     /// The peer sent what this end does not inflate: the stream ends, the session goes on.
@@ -379,16 +401,12 @@ final class StreamSet {
         case .forbidden: self.board.drop(.compressionForbidden)
         case .excessive: self.board.drop(.inflationBudget)
         }
-        self.announceEnd(stream, .compression)
-        self.reset(stream, reason: .compression)
+        self.fail(stream, .compression)
     }
 
     /// The session is over: no stream of it can be carried on.
     func drop(reason: ResetReason) {
-        self.forEach { stream in
-            if !stream.pointee.isReset { self.announceEnd(stream, reason) }
-            self.release(stream)
-        }
+        self.forEach { self.cut($0, reason) }
         assert(self.count == 0 && self.grantedBytes == 0)
     }
 
