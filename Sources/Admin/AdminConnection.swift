@@ -79,8 +79,8 @@ struct AdminConnection {
 
     /// `nil` when the state has changed.
     private mutating func write(_ bytes: [UInt8], from sent: Int) -> Wish? {
-        let count = bytes[sent...].withUnsafeBytes { rest in
-            send(self.descriptor, rest.baseAddress, rest.count, Int32(MSG_NOSIGNAL))
+        let count = unsafe bytes[sent...].withUnsafeBytes { rest in
+            unsafe send(self.descriptor, rest.baseAddress, rest.count, Int32(MSG_NOSIGNAL))
         }
         guard count >= 0 else { return errno == EAGAIN || errno == EINTR ? .write : .close }
         self.state = .writing(bytes, sent: sent + count)
@@ -99,8 +99,8 @@ struct AdminConnection {
 
     private func receive() -> Received {
         var count = 0
-        let bytes = [UInt8](unsafeUninitializedCapacity: 4096) { buffer, initializedCount in
-            count = recv(self.descriptor, buffer.baseAddress, buffer.count, 0)
+        let bytes = unsafe [UInt8](unsafeUninitializedCapacity: 4096) { buffer, initializedCount in
+            count = unsafe recv(self.descriptor, buffer.baseAddress, buffer.count, 0)
             initializedCount = max(0, count)
         }
         if count > 0 { return .bytes(bytes) }

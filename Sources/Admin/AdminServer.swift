@@ -80,21 +80,21 @@ public final class AdminServer: Sendable {
     }
 
     private static func start(_ loop: AdminLoop) throws(IOError) -> pthread_t {
-        let context = Unmanaged.passRetained(loop)
+        let context = unsafe Unmanaged.passRetained(loop)
         var thread = pthread_t()
-        let code = pthread_create(
+        let code = unsafe pthread_create(
             &thread,
             nil,
             { context in
-                guard let context else { return nil }
-                let loop = Unmanaged<AdminLoop>.fromOpaque(context).takeRetainedValue()
+                guard let context = unsafe context else { return nil }
+                let loop = unsafe Unmanaged<AdminLoop>.fromOpaque(context).takeRetainedValue()
                 loop.run()
                 return nil
             },
-            context.toOpaque()
+            unsafe context.toOpaque()
         )
         guard code == 0 else {
-            context.release()
+            unsafe context.release()
             throw IOError(code: code, call: "pthread_create")
         }
         return thread

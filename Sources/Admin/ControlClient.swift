@@ -36,14 +36,14 @@ public enum ControlClient {
         defer { close(descriptor) }
         var patience = timeval(tv_sec: 5, tv_usec: 0)
         let size = socklen_t(MemoryLayout<timeval>.size)
-        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, size)
-        setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &patience, size)
-        guard address.withKernelAddress({ connect(descriptor, $0, $1) }) == 0 else {
+        unsafe setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, size)
+        unsafe setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &patience, size)
+        guard unsafe address.withKernelAddress({ unsafe connect(descriptor, $0, $1) }) == 0 else {
             throw IOError(code: errno, call: "connect")
         }
         var request = request
         let sent = request.withUTF8 {
-            send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
+            unsafe send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
         }
         guard sent > 0 else { throw IOError(code: errno, call: "send") }
         return try Self.parse(Self.readAll(descriptor))
@@ -53,7 +53,7 @@ public enum ControlClient {
         var bytes: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 65_536)
         while bytes.count < 64 << 20 {
-            let count = recv(descriptor, &chunk, chunk.count, 0)
+            let count = unsafe recv(descriptor, &chunk, chunk.count, 0)
             if count < 0, errno == EINTR { continue }
             guard count >= 0 else { throw IOError(code: errno, call: "recv") }
             if count == 0 { break }

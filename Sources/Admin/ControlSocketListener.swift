@@ -38,7 +38,7 @@ final class ControlSocketListener {
     static func first(of paths: [String]) throws(IOError) -> ControlSocketListener {
         var failure = IOError(code: ENOENT, call: "bind")
         for path in paths {
-            if let slash = path.lastIndex(of: "/") { mkdir(String(path[..<slash]), 0o755) }
+            if let slash = path.lastIndex(of: "/") { unsafe mkdir(String(path[..<slash]), 0o755) }
             do throws(IOError) {
                 return try ControlSocketListener(path: path)
             } catch {
@@ -49,7 +49,7 @@ final class ControlSocketListener {
     }
 
     deinit {
-        unlink(self.path)
+        unsafe unlink(self.path)
         Glibc.close(self.descriptor)
     }
 
@@ -65,21 +65,21 @@ final class ControlSocketListener {
     /// The error, or `nil` for success.
     private static func bind(_ descriptor: Int32, to path: String) -> Int32? {
         guard var address = UnixAddress(path) else { return ENAMETOOLONG }
-        let result = address.withKernelAddress { Glibc.bind(descriptor, $0, $1) }
+        let result = unsafe address.withKernelAddress { unsafe Glibc.bind(descriptor, $0, $1) }
         return result == 0 ? nil : errno
     }
 
     /// Removes a socket nobody listens on; never anything that is no socket.
     private static func removeStale(_ path: String) -> Bool {
         var status = stat()
-        guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK,
+        guard unsafe lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK,
             var address = UnixAddress(path)
         else { return false }
         let probe = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue), 0)
         guard probe >= 0 else { return false }
         defer { Glibc.close(probe) }
-        let result = address.withKernelAddress { connect(probe, $0, $1) }
-        return result == -1 && errno == ECONNREFUSED && unlink(path) == 0
+        let result = unsafe address.withKernelAddress { unsafe connect(probe, $0, $1) }
+        return unsafe result == -1 && errno == ECONNREFUSED && unlink(path) == 0
     }
 }
 
@@ -91,11 +91,11 @@ struct UnixAddress {
     init?(_ path: String) {
         self.storage.sun_family = sa_family_t(AF_UNIX)
         let bytes = Array(path.utf8)
-        let fits = withUnsafeMutableBytes(of: &self.storage.sun_path) { field in
+        let fits = unsafe withUnsafeMutableBytes(of: &self.storage.sun_path) { field in
             guard !bytes.isEmpty, bytes.count < field.count, !bytes.contains(0) else {
                 return false
             }
-            field.copyBytes(from: bytes)
+            unsafe field.copyBytes(from: bytes)
             return true
         }
         guard fits else { return nil }
@@ -104,9 +104,9 @@ struct UnixAddress {
     mutating func withKernelAddress<Result>(
         _ body: (UnsafePointer<sockaddr>, socklen_t) -> Result
     ) -> Result {
-        withUnsafePointer(to: &self.storage) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                body($0, socklen_t(MemoryLayout<sockaddr_un>.size))
+        unsafe withUnsafePointer(to: &self.storage) { pointer in
+            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                unsafe body($0, socklen_t(MemoryLayout<sockaddr_un>.size))
             }
         }
     }

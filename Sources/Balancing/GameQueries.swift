@@ -13,13 +13,13 @@ enum A2SQuery {
         bytes += Array("Source Engine Query".utf8) + [0]
         if let challenge {
             // The four bytes go back as they came; their order means nothing.
-            bytes += withUnsafeBytes(of: challenge.littleEndian) { Array($0) }
+            unsafe bytes += withUnsafeBytes(of: challenge.littleEndian) { unsafe Array($0) }
         }
         return bytes
     }
 
     static func read(_ bytes: UnsafeRawBufferPointer) -> Reply {
-        var reader = ByteReader(bytes)
+        var reader = unsafe ByteReader(bytes)
         guard let head = reader.read(UInt32.self) else { return .other }
         // Split answers begin with -2 instead of -1; only a living server sends any.
         if head == 0xFFFF_FFFE { return reader.remaining >= 8 ? .info : .other }
@@ -48,13 +48,13 @@ enum RakNetPing {
 
     /// The pong repeats the ping's time; the server's identity and its text do not matter.
     static func isPong(_ bytes: UnsafeRawBufferPointer, time: UInt64) -> Bool {
-        guard bytes.count >= 33, bytes[0] == 0x1C else { return false }
-        return bytes[1..<9].elementsEqual(self.bigEndian(time))
+        guard bytes.count >= 33, unsafe bytes[0] == 0x1C else { return false }
+        return unsafe bytes[1..<9].elementsEqual(self.bigEndian(time))
             && bytes[17..<33].elementsEqual(self.magic)
     }
 
     private static func bigEndian(_ value: UInt64) -> [UInt8] {
-        withUnsafeBytes(of: value.bigEndian) { Array($0) }
+        unsafe withUnsafeBytes(of: value.bigEndian) { unsafe Array($0) }
     }
 }
 
@@ -130,10 +130,11 @@ enum DNSQuery {
     }
 
     static func judge(_ bytes: UnsafeRawBufferPointer, id: UInt16) -> ProbeExchange.Step {
-        guard bytes.count >= 12, bytes[0] == UInt8(id >> 8), bytes[1] == UInt8(id & 255),
-            bytes[2] & 0xF8 == 0x80
+        guard bytes.count >= 12, unsafe bytes[0] == UInt8(id >> 8),
+            unsafe bytes[1] == UInt8(id & 255),
+            unsafe bytes[2] & 0xF8 == 0x80
         else { return .wait }
         // A server that may not answer says REFUSED and is well; SERVFAIL (2) is not.
-        return bytes[3] & 15 == 2 ? .wrong : .alive
+        return unsafe bytes[3] & 15 == 2 ? .wrong : .alive
     }
 }

@@ -68,23 +68,23 @@ public struct ProbeExchange: Sendable {
         case .connect:
             return .alive
         case .a2s:
-            return self.receiveA2S(bytes)
+            return unsafe self.receiveA2S(bytes)
         case .raknet:
-            return RakNetPing.isPong(bytes, time: self.nonce) ? .alive : .wait
+            return unsafe RakNetPing.isPong(bytes, time: self.nonce) ? .alive : .wait
         case .dns:
-            return DNSQuery.judge(bytes, id: UInt16(truncatingIfNeeded: self.nonce))
+            return unsafe DNSQuery.judge(bytes, id: UInt16(truncatingIfNeeded: self.nonce))
         case .minecraft:
             guard self.held.count < MinecraftStatus.headLimit else { return .wrong }
-            self.held.append(contentsOf: bytes.prefix(MinecraftStatus.headLimit))
+            unsafe self.held.append(contentsOf: bytes.prefix(MinecraftStatus.headLimit))
             return MinecraftStatus.judge(self.held)
         case .sendExpect:
-            if self.search.feed(bytes) { return .alive }
+            if unsafe self.search.feed(bytes) { return .alive }
             return self.search.byteCount < Self.answerLimit ? .wait : .wrong
         }
     }
 
     private mutating func receiveA2S(_ bytes: UnsafeRawBufferPointer) -> Step {
-        switch A2SQuery.read(bytes) {
+        switch unsafe A2SQuery.read(bytes) {
         case .info: return .alive
         case .challenge(let value):
             // A server may change its mind once; one that never stops would keep us for ever.
@@ -120,7 +120,8 @@ struct ByteSearch: Sendable {
     /// True once the pattern has been seen; an empty one is seen in anything, even in nothing.
     mutating func feed(_ bytes: UnsafeRawBufferPointer) -> Bool {
         if self.matched == self.pattern.count { return true }
-        for byte in bytes {
+        for index in bytes.indices {
+            let byte = unsafe bytes[index]
             self.byteCount += 1
             while self.matched > 0, byte != self.pattern[self.matched] {
                 self.matched = self.fallback[self.matched - 1]

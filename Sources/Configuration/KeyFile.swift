@@ -44,14 +44,14 @@ public struct KeyFile: Hashable, Sendable {
         let descriptor = try self.open(kind)
         defer { close(descriptor) }
         var status = stat()
-        guard fstat(descriptor, &status) == 0 else { throw self.refusal(errno: errno, kind) }
+        guard unsafe fstat(descriptor, &status) == 0 else { throw self.refusal(errno: errno, kind) }
         try self.check(status.st_mode, mode)
         return try self.text(of: descriptor, kind)
     }
 
     private func open(_ kind: KeyKind) throws(KeyFileRefusal) -> Int32 {
         let flags = O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK
-        let descriptor = Glibc.open(self.location, flags)
+        let descriptor = unsafe Glibc.open(self.location, flags)
         if descriptor >= 0 { return descriptor }
         guard errno == ELOOP else { throw self.refusal(errno: errno, kind) }
         do throws(LinkWalk.Obstacle) {
@@ -92,13 +92,13 @@ public struct KeyFile: Hashable, Sendable {
         let capacity = 4096
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: capacity, alignment: 1)
         defer {
-            buffer.baseAddress.map { explicit_bzero($0, capacity) }
-            buffer.deallocate()
+            unsafe buffer.baseAddress.map { unsafe explicit_bzero($0, capacity) }
+            unsafe buffer.deallocate()
         }
         var count = 0
         while count < capacity {
-            let rest = UnsafeMutableRawBufferPointer(rebasing: buffer[count...])
-            let result = Glibc.read(descriptor, rest.baseAddress, rest.count)
+            let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[count...])
+            let result = unsafe Glibc.read(descriptor, rest.baseAddress, rest.count)
             if result < 0, errno == EINTR { continue }
             guard result >= 0 else { throw self.refusal(errno: errno, kind) }
             if result == 0 { break }
@@ -107,7 +107,7 @@ public struct KeyFile: Hashable, Sendable {
         guard count < capacity else {
             throw self.refusal("of 4096 bytes or more", "a key file, which is much smaller")
         }
-        return String(decoding: buffer[..<count], as: UTF8.self)
+        return unsafe String(decoding: buffer[..<count], as: UTF8.self)
     }
 
     private func refusal(errno code: Int32, _ kind: KeyKind) -> KeyFileRefusal {
@@ -133,7 +133,10 @@ public struct KeyFile: Hashable, Sendable {
                 "a file that belongs to the user who runs fairlead (uid \(geteuid()))"
             )
         default:
-            self.refusal("(\(String(cString: strerror(code)).lowercased()))", "a readable key file")
+            self.refusal(
+                unsafe "(\(String(cString: strerror(code)).lowercased()))",
+                "a readable key file"
+            )
         }
     }
 

@@ -34,11 +34,11 @@ struct LinkWalk: ~Copyable {
     private init(_ path: String) throws(Obstacle) {
         let isAbsolute = path.hasPrefix("/")
         var start = "/"
-        if !isAbsolute, let working = getcwd(nil, 0) {
-            start = String(cString: working)
-            free(working)
+        if !isAbsolute, let working = unsafe getcwd(nil, 0) {
+            start = unsafe String(cString: working)
+            unsafe free(working)
         }
-        self.folder = Glibc.open("/", Self.folderFlags)
+        self.folder = unsafe Glibc.open("/", Self.folderFlags)
         self.folderPath = ""
         self.append(path)
         if !isAbsolute { self.append(start) }
@@ -56,7 +56,7 @@ struct LinkWalk: ~Copyable {
         while let step = self.steps.popLast() {
             let path = step == ".." ? "\(self.folderPath)/.." : "\(self.folderPath)/\(step)"
             var status = stat()
-            guard fstatat(self.folder, step, &status, AT_SYMLINK_NOFOLLOW) == 0 else {
+            guard unsafe fstatat(self.folder, step, &status, AT_SYMLINK_NOFOLLOW) == 0 else {
                 throw .failed(errno: errno)
             }
             try Self.checkOwner(status, path)
@@ -64,7 +64,7 @@ struct LinkWalk: ~Copyable {
                 try self.follow(step)
             } else if self.steps.isEmpty {
                 let flags = O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK
-                let file = openat(self.folder, step, flags)
+                let file = unsafe openat(self.folder, step, flags)
                 guard file >= 0 else { throw .failed(errno: errno) }
                 return file
             } else {
@@ -78,21 +78,22 @@ struct LinkWalk: ~Copyable {
         self.links += 1
         guard self.links <= Self.maximumLinks else { throw .failed(errno: ELOOP) }
         var target = [UInt8](repeating: 0, count: Int(PATH_MAX))
-        let count = target.withUnsafeMutableBytes { buffer in
-            buffer.baseAddress.map { readlinkat(self.folder, link, $0, buffer.count) } ?? 0
+        let count = unsafe target.withUnsafeMutableBytes { buffer in
+            unsafe buffer.baseAddress.map { unsafe readlinkat(self.folder, link, $0, buffer.count) }
+                ?? 0
         }
         guard count > 0 else { throw .failed(errno: count == 0 ? ENOENT : errno) }
         let path = String(decoding: target[..<count], as: UTF8.self)
         self.append(path)
         guard path.hasPrefix("/") else { return }
-        let root = Glibc.open("/", Self.folderFlags)
+        let root = unsafe Glibc.open("/", Self.folderFlags)
         guard root >= 0 else { throw .failed(errno: errno) }
         close(self.folder)
         (self.folder, self.folderPath) = (root, "")
     }
 
     private mutating func enter(_ step: String, _ path: String) throws(Obstacle) {
-        let next = openat(self.folder, step, Self.folderFlags)
+        let next = unsafe openat(self.folder, step, Self.folderFlags)
         guard next >= 0 else { throw .failed(errno: errno) }
         close(self.folder)
         (self.folder, self.folderPath) = (next, path)
@@ -101,7 +102,7 @@ struct LinkWalk: ~Copyable {
 
     private static func check(_ folder: Int32, _ path: String) throws(Obstacle) {
         var status = stat()
-        guard fstat(folder, &status) == 0 else { throw .failed(errno: errno) }
+        guard unsafe fstat(folder, &status) == 0 else { throw .failed(errno: errno) }
         try Self.checkOwner(status, path)
         guard status.st_mode & 0o022 == 0 || status.st_mode & S_ISVTX != 0 else {
             throw .unsafe(path: path, how: "which others may write")

@@ -107,18 +107,20 @@ extension Section {
         let parent = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
         let place = parent.isEmpty ? "/" : parent
         var status = stat()
-        guard stat(place, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
+        guard unsafe stat(place, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
             let above = place.lastIndex(of: "/").map { String(place[..<$0]) } ?? "."
             // Where only the last folder is missing, the start makes it.
-            let isMissing = lstat(place, &status) != 0
-            guard !isMissing || access(above.isEmpty ? "/" : above, W_OK) != 0 else { return }
+            let isMissing = unsafe lstat(place, &status) != 0
+            guard unsafe !isMissing || access(above.isEmpty ? "/" : above, W_OK) != 0 else {
+                return
+            }
             return self.complain(
                 "control",
                 got: "\(Complaint.quoted(text)) in a folder that does not exist",
                 expected: "a path in a folder that exists"
             )
         }
-        guard access(place, W_OK | X_OK) != 0 else { return }
+        guard unsafe access(place, W_OK | X_OK) != 0 else { return }
         self.complain(
             "control",
             got: "\(Complaint.quoted(text)) in a folder that uid \(geteuid()) may not write",

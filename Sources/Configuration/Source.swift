@@ -144,15 +144,19 @@ struct Source {
         let wrong = { (got: String) in
             Complaint(line: 1, key: "file", got: got, expected: expected)
         }
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-        guard descriptor >= 0 else { throw wrong(String(cString: strerror(errno)).lowercased()) }
+        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard descriptor >= 0 else {
+            throw unsafe wrong(String(cString: strerror(errno)).lowercased())
+        }
         defer { close(descriptor) }
         var bytes: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 65_536)
         while true {
-            let count = Glibc.read(descriptor, &chunk, chunk.count)
+            let count = unsafe Glibc.read(descriptor, &chunk, chunk.count)
             if count < 0, errno == EINTR { continue }
-            guard count >= 0 else { throw wrong(String(cString: strerror(errno)).lowercased()) }
+            guard count >= 0 else {
+                throw unsafe wrong(String(cString: strerror(errno)).lowercased())
+            }
             if count == 0 { break }
             bytes += chunk[..<count]
             guard bytes.count <= Document.maximumByteCount else { throw wrong("a larger file") }

@@ -28,13 +28,13 @@ extension WallTime {
     /// `nil` for a local time, which means another moment in each place.
     init?(_ moment: TOMLDateTime) {
         guard let offset = moment.offset else { return nil }
-        var parts = tm()
-        parts.tm_year = Int32(moment.date.year - 1900)
-        parts.tm_mon = Int32(moment.date.month - 1)
-        parts.tm_mday = Int32(moment.date.day)
-        parts.tm_hour = Int32(moment.time.hour)
-        parts.tm_min = Int32(moment.time.minute)
-        parts.tm_sec = Int32(moment.time.second)
-        self.init(secondsSince1970: timegm(&parts) - offset.offset * 60)
+        var parts = unsafe tm()
+        unsafe parts.tm_year = Int32(moment.date.year - 1900)
+        unsafe parts.tm_mon = Int32(moment.date.month - 1)
+        unsafe parts.tm_mday = Int32(moment.date.day)
+        unsafe parts.tm_hour = Int32(moment.time.hour)
+        unsafe parts.tm_min = Int32(moment.time.minute)
+        unsafe parts.tm_sec = Int32(moment.time.second)
+        unsafe self.init(secondsSince1970: timegm(&parts) - offset.offset * 60)
     }
 }

@@ -3,7 +3,7 @@ public import Sealing
 
 extension KeyEncapsulation {
     /// ML-KEM-768 of swift-crypto, which is BoringSSL's.
-    public static let mlKEM768 = KeyEncapsulation(
+    public static let mlKEM768 = unsafe KeyEncapsulation(
         generate: {
             guard let key = try? MLKEM768.PrivateKey.generate() else {
                 preconditionFailure("no memory for a key pair")
@@ -11,12 +11,12 @@ extension KeyEncapsulation {
             return MLKEMKey(key)
         },
         encapsulate: { publicKey, ciphertext, secret in
-            guard let key = try? MLKEM768.PublicKey(rawRepresentation: publicKey),
+            guard let key = unsafe try? MLKEM768.PublicKey(rawRepresentation: publicKey),
                 let made = try? key.encapsulate(),
                 made.encapsulated.count == ciphertext.count
             else { return false }
-            ciphertext.copyBytes(from: made.encapsulated)
-            return made.sharedSecret.copy(to: secret)
+            unsafe ciphertext.copyBytes(from: made.encapsulated)
+            return unsafe made.sharedSecret.copy(to: secret)
         }
     )
 }
@@ -35,16 +35,16 @@ final class MLKEMKey: DecapsulationKey {
         _ ciphertext: UnsafeRawBufferPointer,
         to secret: UnsafeMutableRawBufferPointer
     ) -> Bool {
-        guard let made = try? self.key.decapsulate(ciphertext) else { return false }
-        return made.copy(to: secret)
+        guard let made = unsafe try? self.key.decapsulate(ciphertext) else { return false }
+        return unsafe made.copy(to: secret)
     }
 }
 
 extension SymmetricKey {
     fileprivate func copy(to target: UnsafeMutableRawBufferPointer) -> Bool {
-        self.withUnsafeBytes { bytes in
+        unsafe self.withUnsafeBytes { bytes in
             guard bytes.count == target.count else { return false }
-            target.copyMemory(from: bytes)
+            unsafe target.copyMemory(from: bytes)
             return true
         }
     }

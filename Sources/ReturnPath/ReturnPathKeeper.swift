@@ -378,7 +378,7 @@ extension ReturnPathVerdict.State {
 enum InterfaceName {
     static func of(_ index: UInt32) -> String? {
         var name = [CChar](repeating: 0, count: Int(IF_NAMESIZE))
-        guard if_indextoname(index, &name) != nil else { return nil }
+        guard unsafe if_indextoname(index, &name) != nil else { return nil }
         return String(decoding: name.prefix { $0 != 0 }.map { UInt8($0) }, as: UTF8.self)
     }
 }

@@ -78,7 +78,9 @@ enum ReturnPathProbe {
         if let descriptor = interrupt?.descriptor {
             polls.append(pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0))
         }
-        guard Glibc.poll(&polls, nfds_t(polls.count), Self.repeatMilliseconds) > 0 else { return }
+        guard unsafe Glibc.poll(&polls, nfds_t(polls.count), Self.repeatMilliseconds) > 0 else {
+            return
+        }
         for (place, index) in waiting.enumerated() where polls[place].revents != 0 {
             attempts[index].becameReady()
         }
@@ -170,8 +172,8 @@ extension ReturnPathProbe {
             guard self.outcome == nil, let descriptor = self.datagrams?.descriptor else { return }
             var payload: [UInt8] = []
             if case .question(let bytes) = self.target.method { payload = bytes }
-            let count = payload.withUnsafeBytes {
-                Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
+            let count = unsafe payload.withUnsafeBytes {
+                unsafe Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
             }
             if count < 0, errno != EAGAIN { self.outcome = Self.outcome(errno) }
         }
@@ -182,7 +184,7 @@ extension ReturnPathProbe {
                 self.outcome = error.map { Self.outcome($0.code) } ?? .answered
             } else if let descriptor = self.datagrams?.descriptor {
                 var byte: UInt8 = 0
-                let count = recv(descriptor, &byte, 1, 0)
+                let count = unsafe recv(descriptor, &byte, 1, 0)
                 guard count < 0 else { return self.outcome = .answered }
                 if errno != EAGAIN, errno != EINTR { self.outcome = Self.outcome(errno) }
             }
