@@ -7,6 +7,7 @@ public struct ByteRing: ~Copyable {
     /// A power of two, or 0 before the first growth.
     public private(set) var capacity: Int
 
+    /// An empty ring, which holds no bytes before its first growth.
     public init() {
         self.base = UnsafeMutableRawPointer.allocate(byteCount: 0, alignment: 1)
         self.capacity = 0

@@ -4,6 +4,7 @@ public struct DeadlineHeap {
     private var heap: [(at: Instant, slot: Int)] = []
     private var places: [Int] = []
 
+    /// A heap in which no slot has a deadline.
     public init() {}
 
     /// The earliest deadline; ``Instant/never`` when none is set.

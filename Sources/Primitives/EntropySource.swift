@@ -6,6 +6,7 @@
 public struct EntropySource {
     private let fill: (UnsafeMutableRawBufferPointer) -> Void
 
+    /// A source that calls `fill` for each draw; `fill` overwrites every byte it is handed.
     public init(fill: @escaping (UnsafeMutableRawBufferPointer) -> Void) { self.fill = fill }
 
     /// A reproducible source, never for real keys.
@@ -18,8 +19,10 @@ public struct EntropySource {
         }
     }
 
+    /// Overwrites all of `bytes` with unpredictable ones; it cannot fail.
     public func fill(_ bytes: UnsafeMutableRawBufferPointer) { self.fill(bytes) }
 
+    /// An integer drawn evenly from all values of its type.
     public func next<Value: FixedWidthInteger>(_: Value.Type = Value.self) -> Value {
         var value = Value.zero
         withUnsafeMutableBytes(of: &value) { self.fill($0) }

@@ -11,8 +11,10 @@ public struct IndexTable: ~Copyable {
 
     private var entries: UnsafeMutablePointer<Entry>
     private var mask: Int
+    /// How many ids are stored; the table doubles before they fill three quarters of its places.
     public private(set) var count = 0
 
+    /// An empty table of `capacity` places, a power of two, at 8 bytes each.
     public init(capacity: Int = 16) {
         precondition(capacity > 0 && capacity & (capacity - 1) == 0)
         self.entries = Self.empty(capacity)
@@ -42,6 +44,7 @@ public struct IndexTable: ~Copyable {
         return Self.none
     }
 
+    /// Stores the slot of `key` in place of an earlier one; `value` is anything but ``none``.
     public mutating func insert(_ key: UInt32, _ value: UInt32) {
         precondition(value != Self.none)
         if (self.count + 1) * 4 > (self.mask + 1) * 3 { self.double() }

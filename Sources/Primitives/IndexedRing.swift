@@ -7,6 +7,7 @@ public struct IndexedRing<Element: BitwiseCopyable>: ~Copyable {
     @usableFromInline var base: UnsafeMutablePointer<Element>
     @usableFromInline var mask: Int
 
+    /// A ring with uninitialised memory for `capacity` elements, a power of two.
     @inlinable
     public init(capacity: Int) {
         precondition(capacity > 0 && capacity & (capacity - 1) == 0)
@@ -17,6 +18,7 @@ public struct IndexedRing<Element: BitwiseCopyable>: ~Copyable {
     @inlinable
     deinit { self.base.deallocate() }
 
+    /// How many elements are held at most; index `i + capacity` overwrites index `i`.
     @inlinable
     public var capacity: Int { self.mask + 1 }
 

@@ -4,8 +4,10 @@
 /// simulated minute pass in a millisecond, and lets a failing run be repeated bit for bit.
 @frozen
 public struct Instant: Hashable, Comparable, Sendable {
+    /// Nanoseconds since an origin that the driver chose; only differences mean anything.
     public var nanoseconds: UInt64
 
+    /// The instant `nanoseconds` after the driver's origin.
     @inlinable
     public init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
 
@@ -13,6 +15,7 @@ public struct Instant: Hashable, Comparable, Sendable {
     @inlinable
     public static var never: Self { Self(nanoseconds: .max) }
 
+    /// Whether `a` is earlier than `b`.
     @inlinable
     public static func < (a: Self, b: Self) -> Bool { a.nanoseconds < b.nanoseconds }
 
@@ -38,24 +41,30 @@ public struct Instant: Hashable, Comparable, Sendable {
     /// A length of time that cannot be negative.
     @frozen
     public struct Interval: Hashable, Comparable, Sendable {
+        /// The whole length in nanoseconds, up to 584 years.
         public var nanoseconds: UInt64
 
+        /// A length of `nanoseconds`.
         @inlinable
         public init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
 
+        /// No time at all.
         @inlinable
         public static var zero: Self { Self(nanoseconds: 0) }
 
+        /// A length of `count` seconds; traps beyond 2^64 nanoseconds, so it is for constants.
         @inlinable
         public static func seconds(_ count: UInt64) -> Self {
             Self(nanoseconds: count * 1_000_000_000)
         }
 
+        /// A length of `count` milliseconds; traps beyond 2^64 nanoseconds.
         @inlinable
         public static func milliseconds(_ count: UInt64) -> Self {
             Self(nanoseconds: count * 1_000_000)
         }
 
+        /// A length of `count` microseconds; traps beyond 2^64 nanoseconds.
         @inlinable
         public static func microseconds(_ count: UInt64) -> Self {
             Self(nanoseconds: count * 1_000)
@@ -69,6 +78,7 @@ public struct Instant: Hashable, Comparable, Sendable {
         @inlinable
         public var microseconds: UInt64 { self.nanoseconds / 1_000 }
 
+        /// Whether `a` is the shorter one.
         @inlinable
         public static func < (a: Self, b: Self) -> Bool { a.nanoseconds < b.nanoseconds }
 
@@ -92,6 +102,7 @@ public struct Instant: Hashable, Comparable, Sendable {
             return Self(nanoseconds: overflow ? .max : product)
         }
 
+        /// One of `parts` equal parts, rounded down to a nanosecond; traps where `parts` is 0.
         @inlinable
         public static func / (a: Self, parts: UInt64) -> Self {
             Self(nanoseconds: a.nanoseconds / parts)

@@ -22,7 +22,9 @@ public struct MetricDescriptor: Hashable, Sendable {
 
     /// Without the program's name; that of a counter ends with `_total`.
     public let name: String
+    /// Whether readers take its rate (counter) or its value (gauge).
     public let kind: Kind
+    /// What the number is counted in; pages show it, and METRICS.md lists it.
     public let unit: Unit
     /// The labels that say whose number it is, such as `service`.
     public let subject: [String]
@@ -31,6 +33,7 @@ public struct MetricDescriptor: Hashable, Sendable {
     /// One sentence.
     public let help: String
 
+    /// Describes one metric; ``MetricTable`` makes them from its rows.
     public init(
         name: String,
         kind: Kind,
@@ -66,17 +69,22 @@ public struct MetricFamily: Sendable {
     public struct Sample: Sendable {
         /// One for each of the descriptor's labels.
         public let labels: [String]
+        /// What was counted, in the unit of the descriptor.
         public let value: MetricValue
 
+        /// A number, with the values of the labels in the order of ``MetricDescriptor/labels``.
         public init(labels: [String], value: MetricValue) {
             self.labels = labels
             self.value = value
         }
     }
 
+    /// The name, unit and labels that all samples share.
     public let descriptor: MetricDescriptor
+    /// One sample for each subject and split value; empty where there is nothing to count.
     public let samples: [Sample]
 
+    /// A metric and the samples of one reading of it.
     public init(_ descriptor: MetricDescriptor, _ samples: [Sample]) {
         self.descriptor = descriptor
         self.samples = samples
@@ -174,6 +182,7 @@ public struct MetricTable<Source>: Sendable {
             )
         }
 
+        /// One number that goes up and down, under `name` as it stands.
         public static func gauge(
             _ name: String,
             _ unit: MetricDescriptor.Unit,
@@ -191,7 +200,9 @@ public struct MetricTable<Source>: Sendable {
         }
     }
 
+    /// The names of the labels that tell sources apart, such as `service`; empty for one source.
     public let subject: [String]
+    /// The metrics, in the order in which pages and documents show them.
     public let rows: [Row]
 
     /// Rows about sources that the labels of `subject` tell apart.

@@ -8,6 +8,7 @@ public enum PlainText {
         text.unicodeScalars.allSatisfy(Self.isPlain)
     }
 
+    /// Whether `scalar` is in none of the Unicode categories Cc, Cf, Zl and Zp.
     public static func isPlain(_ scalar: Unicode.Scalar) -> Bool {
         switch scalar.properties.generalCategory {
         case .control, .format, .lineSeparator, .paragraphSeparator: false

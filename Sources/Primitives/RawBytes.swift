@@ -2,6 +2,7 @@
 ///
 /// Bounds are the caller's affair; ``ByteReader`` and ``ByteWriter`` are the checked faces.
 extension UnsafeRawPointer {
+    /// The little-endian integer that begins `offset` bytes from here; the caller checks bounds.
     @inlinable
     public func little<Value: FixedWidthInteger & BitwiseCopyable>(
         _ offset: Int,
@@ -12,6 +13,7 @@ extension UnsafeRawPointer {
 }
 
 extension UnsafeMutableRawPointer {
+    /// The little-endian integer that begins `offset` bytes from here; the caller checks bounds.
     @inlinable
     public func little<Value: FixedWidthInteger & BitwiseCopyable>(
         _ offset: Int,
@@ -20,6 +22,7 @@ extension UnsafeMutableRawPointer {
         Value(littleEndian: self.loadUnaligned(fromByteOffset: offset, as: Value.self))
     }
 
+    /// Writes `value` in little-endian order, `offset` bytes from here; the caller checks bounds.
     @inlinable
     public func storeLittle<Value: FixedWidthInteger & BitwiseCopyable>(
         _ value: Value,
@@ -32,9 +35,11 @@ extension UnsafeMutableRawPointer {
 /// Walks little-endian fields front to back over memory it does not own; `nil` past the end.
 @frozen
 public struct ByteReader {
+    /// How many bytes have not been read yet.
     @usableFromInline var cursor: UnsafeRawPointer
     public var remaining: Int
 
+    /// Reads `count` bytes from `base`, which have to outlive the reader.
     @inlinable
     public init(_ base: UnsafeRawPointer, count: Int) {
         precondition(count >= 0)
@@ -42,6 +47,7 @@ public struct ByteReader {
         self.remaining = count
     }
 
+    /// Reads all of `bytes`, which have to outlive the reader; an empty buffer is allowed.
     @inlinable
     public init(_ bytes: UnsafeRawBufferPointer) {
         // An empty buffer may have no address; nothing is ever loaded through this one.
@@ -49,6 +55,7 @@ public struct ByteReader {
         self.remaining = bytes.count
     }
 
+    /// The next little-endian integer; `nil`, with nothing consumed, if fewer bytes are left.
     @inlinable
     public mutating func read<Field: FixedWidthInteger & BitwiseCopyable>(
         _: Field.Type = Field.self
@@ -61,6 +68,7 @@ public struct ByteReader {
         return field
     }
 
+    /// The next `count` bytes, not copied; `nil`, with nothing consumed, if fewer are left.
     @inlinable
     public mutating func read(count: Int) -> UnsafeRawBufferPointer? {
         guard count >= 0, self.remaining >= count else { return nil }
@@ -82,10 +90,12 @@ public struct ByteReader {
 /// The caller has made sure of the room with ``room``; running over is a bug of ours and traps.
 @frozen
 public struct ByteWriter {
+    /// How many bytes have been written; setting it back takes the last ones away.
     @usableFromInline let base: UnsafeMutableRawPointer
     @usableFromInline let capacity: Int
     public var count: Int
 
+    /// Writes to `capacity` bytes at `base`, which have to outlive the writer.
     @inlinable
     public init(_ base: UnsafeMutableRawPointer, capacity: Int) {
         precondition(capacity >= 0)
@@ -94,12 +104,15 @@ public struct ByteWriter {
         self.count = 0
     }
 
+    /// How many bytes may still be written.
     @inlinable
     public var room: Int { self.capacity - self.count }
 
+    /// Where the next byte goes, for callers that fill memory themselves and then raise ``count``.
     @inlinable
     public var cursor: UnsafeMutableRawPointer { self.base + self.count }
 
+    /// Appends `field` in little-endian order; traps without ``room``.
     @inlinable
     public mutating func write<Field: FixedWidthInteger & BitwiseCopyable>(_ field: Field) {
         precondition(self.room >= MemoryLayout<Field>.size)
@@ -107,6 +120,7 @@ public struct ByteWriter {
         self.count += MemoryLayout<Field>.size
     }
 
+    /// Appends a copy of `bytes`; traps without ``room``.
     @inlinable
     public mutating func write(_ bytes: UnsafeRawBufferPointer) {
         precondition(self.room >= bytes.count)

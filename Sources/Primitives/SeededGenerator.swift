@@ -3,8 +3,10 @@
 public struct SeededGenerator: RandomNumberGenerator, Sendable {
     private var state: UInt64
 
+    /// A generator whose whole stream follows from `seed`; every seed is a good one, 0 included.
     public init(seed: UInt64) { self.state = seed }
 
+    /// The next 64 bits of the stream.
     public mutating func next() -> UInt64 {
         self.state &+= 0x9E37_79B9_7F4A_7C15
         var mixed = self.state

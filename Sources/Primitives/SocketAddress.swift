@@ -8,10 +8,12 @@ public struct SocketAddress: Hashable, Sendable {
     public var high: UInt64
     /// The last eight bytes likewise.
     public var low: UInt64
+    /// The port in host order; 0 in a listener's address lets the kernel choose one.
     public var port: UInt16
     /// The interface of a link-local IPv6 address, else 0.
     public var scope: UInt32
 
+    /// An address out of its two halves, as ``high`` and ``low`` describe them.
     @inlinable
     public init(high: UInt64, low: UInt64, port: UInt16, scope: UInt32 = 0) {
         self.high = high
@@ -26,6 +28,7 @@ public struct SocketAddress: Hashable, Sendable {
         self.init(high: 0, low: 0x0000_FFFF_0000_0000 | UInt64(bits), port: port)
     }
 
+    /// Whether the address lies in ::ffff:0:0/96 (RFC 4291 §2.5.5.2), and so is written as IPv4.
     @inlinable
     public var isIPv4: Bool { self.high == 0 && self.low >> 32 == 0xFFFF }
 
@@ -55,6 +58,7 @@ public struct SocketAddress: Hashable, Sendable {
         Self(high: self.high, low: self.low, port: port, scope: self.scope)
     }
 
+    /// Whether addresses and scopes are equal; ports are not compared.
     @inlinable
     public func isSameHost(as other: Self) -> Bool {
         self.high == other.high && self.low == other.low && self.scope == other.scope
