@@ -46,6 +46,7 @@ public struct BurstMeter: ~Copyable {
     /// Mean length of silences, in milliseconds; 0 if losses come alone.
     public private(set) var burstMilliseconds = 0.0
 
+    /// A meter that has seen nothing; allocates all its memory, about 11 KiB.
     public init() {
         self.slots = .allocate(capacity: Int(Self.slotCount))
         self.slots.initialize(repeating: Slot(), count: Int(Self.slotCount))
@@ -82,6 +83,7 @@ public struct BurstMeter: ~Copyable {
 
     // MARK: Fates
 
+    /// The packet that left at `sentAt` was acknowledged.
     public mutating func arrived(sentAt: Instant) {
         let slot = self.slot(sentAt)
         if self.isCounted(sentAt) { self.expected += 1 }
@@ -89,6 +91,7 @@ public struct BurstMeter: ~Copyable {
         slot.pointee.arrived &+= slot.pointee.arrived < 60_000 ? 1 : 0
     }
 
+    /// The packet that left at `sentAt` was given up; ``cameBack(sentAt:)`` takes that back.
     public mutating func lost(sentAt: Instant) {
         let slot = self.slot(sentAt)
         if self.isCounted(sentAt) {

@@ -6,6 +6,7 @@ public struct ByteBudget: Sendable {
     /// How long an unused budget lasts.
     public static let depth = Instant.Interval.milliseconds(250)
 
+    /// The rate at which the budget refills, in bits a second on the wire.
     public let bitsPerSecond: UInt64
     /// At most 2.5e17: 8 Gbit/s for ``depth``.
     private let full: UInt64

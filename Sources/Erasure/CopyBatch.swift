@@ -21,6 +21,7 @@ public struct CopyBatch {
         self.byteCount = byteCount
     }
 
+    /// Messages in the batch, from 1 to 32.
     public var count: Int { self.members.nonzeroBitCount }
 
     /// Takes out the oldest message.
@@ -60,6 +61,7 @@ public struct CopyReader {
     /// The bytes ended inside a message, or were none: no schedule of ours writes that.
     public private(set) var isMalformed = false
 
+    /// Reads the body of a COPIES frame, which has to outlive the reader (PROTOCOL.md, section 9).
     public init(_ bytes: UnsafeRawBufferPointer) {
         self.reader = ByteReader(bytes)
         let newest = self.reader.read(UInt32.self)
@@ -67,6 +69,7 @@ public struct CopyReader {
         self.isMalformed = newest == nil
     }
 
+    /// The next message, oldest first, inside the frame; `nil` at its end or where it is malformed.
     public mutating func next() -> (number: UInt32, bytes: UnsafeRawBufferPointer)? {
         guard !self.isMalformed, self.reader.remaining > 0 else { return nil }
         guard

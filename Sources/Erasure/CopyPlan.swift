@@ -8,12 +8,14 @@ public import Primitives
 /// and no headers; only if there is none in time, it gets a packet of its own.
 @frozen
 public struct CopyPlan: Hashable, Sendable {
+    /// Most copies of one message that a plan has.
     public static let copyLimit = 4
     /// What the later copies may leave early.
     static let tolerance = Instant.Interval.milliseconds(2)
 
     /// At least one.
     public private(set) var copies = 1
+    /// How much earlier than its latest moment a first copy may ride in another packet.
     public let slack: Instant.Interval
     /// In nanoseconds.
     private var delays: SIMD4<UInt64>

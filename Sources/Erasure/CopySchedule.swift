@@ -31,6 +31,7 @@ public final class CopySchedule {
     /// How messages are copied; `nil` for not at all.
     public private(set) var plan: CopyPlan?
 
+    /// A schedule without a plan; allocates all its memory, about 13 KiB.
     public init() {
         self.entries = IndexedRing(capacity: Self.messageCapacity)
         self.bytes = .allocate(

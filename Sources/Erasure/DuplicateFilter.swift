@@ -12,6 +12,7 @@ public struct DuplicateFilter: ~Copyable {
 
     private static let wordCount = Self.window / 64
 
+    /// A filter that has seen nothing; 128 bytes on the heap.
     public init() {
         self.words = .allocate(capacity: Self.wordCount)
         self.words.initialize(repeating: 0, count: Self.wordCount)

@@ -23,9 +23,11 @@ public struct Galois: Sendable, Hashable {
     /// The kernels this processor can run, slowest first.
     public static let available = Self.known.filter { CGalois_supports($0.kernel) != 0 }
 
+    /// The fastest kernel that this processor can run, found once for each process.
     public static let best =
         Self.known.first { $0.kernel == CGalois_best() } ?? Self(CGalois_portable, "portable")
 
+    /// The product of two elements, by table; for single factors, not for data.
     public static func multiply(_ a: UInt8, _ b: UInt8) -> UInt8 { CGalois_multiply(a, b) }
 
     /// The inverse of a factor other than 0.

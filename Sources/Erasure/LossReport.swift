@@ -12,6 +12,7 @@ public struct LossCounters: Hashable, Sendable {
     /// What 95 of 100 runs stay below.
     public var highBurstPackets = 0.0
 
+    /// Counters of a direction in which nothing was sent.
     public init() {}
 }
 
@@ -34,6 +35,7 @@ public struct LossReport: Hashable, Sendable {
     /// What 95 of 100 bursts stay below, in packets.
     public var highBurstPackets = 1.0
 
+    /// A report of no loss, with no packets behind it.
     public init() {}
 
     /// The rate to guard against.
@@ -63,8 +65,10 @@ public struct LossMeter: Sendable {
     private var lastAt: Instant?
     private var short = Average(seconds: 1)
     private var long = Average(seconds: 10)
+    /// The rates as of the last ``received(_:at:)``.
     public private(set) var report = LossReport()
 
+    /// A meter that has heard no report.
     public init() {}
 
     /// A report came in.
@@ -105,6 +109,7 @@ public struct FlowTraffic: Sendable {
     public private(set) var messageByteCount = 0.0
     private var lastAt: Instant?
 
+    /// The traffic of a flow that has sent nothing.
     public init() {}
 
     /// A message of the flow went out.
@@ -124,5 +129,6 @@ public struct FlowTraffic: Sendable {
     /// Messages a second; 0 before the second one.
     public var rate: Double { self.gap > 0 ? 1 / self.gap : 0 }
 
+    /// Mean distance of messages in milliseconds; 0 before the second one.
     public var gapMilliseconds: Double { self.gap * 1000 }
 }

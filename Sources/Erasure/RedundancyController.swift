@@ -22,7 +22,9 @@ public struct RedundancyController: Sendable {
     /// Packets a rate needs before plans follow it.
     static let sampleMinimum = 200.0
 
+    /// What the flow's messages need: decides which codes come into question.
     public let kind: RedundancyClass
+    /// How much the operator allows; `off` adds nothing, whatever the loss.
     public let level: RedundancyLevel
     /// What redundancy may add to the flow, in bits per second on the wire.
     public let budget: UInt64
@@ -32,6 +34,7 @@ public struct RedundancyController: Sendable {
     public let isOrdered: Bool
     /// Until when a question and its answer are of use, if somebody said so.
     public let maximumAge: Instant.Interval?
+    /// What to add from now on, until ``update(_:traffic:roundTrip:at:)`` says that it changed.
     public private(set) var plan = RedundancyPlan.off
 
     private var seenLosses: UInt64 = 0
@@ -45,6 +48,7 @@ public struct RedundancyController: Sendable {
     /// When ``plan`` was adopted.
     private var wasMeasured = false
 
+    /// A controller that adds nothing yet; `budget` is in bits a second on the wire.
     public init(
         kind: RedundancyClass,
         level: RedundancyLevel = .auto,

@@ -6,9 +6,12 @@
 ///
 /// An instance has scratch memory of its own and serves one thread; no call allocates.
 public final class ReedSolomon {
+    /// The memory of one shard, owned by the caller; all shards of a block have one length.
     public typealias Shard = UnsafeMutablePointer<UInt8>
 
+    /// Shards that hold the block's data, first in the block.
     public let dataCount: Int
+    /// Shards that may be lost, last in the block.
     public let parityCount: Int
     private let galois: Galois
     /// `parityCount` rows of `dataCount` factors.

@@ -20,10 +20,14 @@ public struct RepairHeader: Hashable, Sendable {
     /// Symbols a repair may cover.
     public static let windowLimit = 128
 
+    /// The number of the newest covered datagram; numbers wrap.
     public var last: UInt32
+    /// How many datagrams are covered, 1 to ``windowLimit``.
     public var window: UInt8
+    /// Tells repairs with the same `last` apart: the factors follow from both.
     public var key: UInt16
 
+    /// A header out of its fields; `window` is not checked.
     @inlinable
     public init(last: UInt32, window: UInt8, key: UInt16) {
         self.last = last
@@ -47,6 +51,7 @@ public struct RepairHeader: Hashable, Sendable {
         self.init(last: last, window: window, key: key)
     }
 
+    /// Appends the 7 bytes; traps without room for them.
     @inlinable
     public func write(to writer: inout ByteWriter) {
         writer.write(self.last)

@@ -8,6 +8,7 @@ public struct RepairPlan: Hashable, Sendable {
     /// Messages a repair covers.
     public var window: Int
 
+    /// A plan; traps where a number is not positive or the window exceeds 128.
     public init(interval: Int, window: Int) {
         precondition(interval > 0 && window > 0 && window <= RepairHeader.windowLimit)
         self.interval = interval
@@ -22,6 +23,7 @@ public struct RepairSchedule: Sendable {
     /// The longest wait for a message that may not come.
     public static let flushLimit = Instant.Interval.milliseconds(10)
 
+    /// What is followed now; `nil` sends no repairs.
     public var plan: RepairPlan?
     private var unprotected = 0
     private var lastSentAt = Instant(nanoseconds: 0)
@@ -29,6 +31,7 @@ public struct RepairSchedule: Sendable {
     private var gap: Instant.Interval?
     private var isStarted = false
 
+    /// A schedule without a plan, for a flow that has sent nothing.
     public init() {}
 
     /// A message went out.

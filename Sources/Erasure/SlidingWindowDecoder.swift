@@ -39,6 +39,7 @@ public final class SlidingWindowDecoder {
         case recovered
     }
 
+    /// The largest message that a symbol has room for, in bytes; larger ones count as missing.
     public let maximumMessageByteCount: Int
     private let hasBudget: Bool
     /// Rows that may still be added to rows; below 0 after a frame that cost more than was left.
@@ -62,6 +63,7 @@ public final class SlidingWindowDecoder {
     private var newest: UInt32
     /// Messages recovered so far, and of those the ones that were too late.
     public private(set) var recoveredTotal: UInt64 = 0
+    /// Messages recovered too late, and therefore not given out.
     public private(set) var outlivedTotal: UInt64 = 0
 
     /// A decoder of a flow whose next datagram has the number `first`.

@@ -5,7 +5,9 @@ import Primitives
 /// Remembers the newest messages of one flow and combines them into repairs. Memory is fixed:
 /// `capacity` symbols of the largest message; no call allocates.
 public final class SlidingWindowEncoder {
+    /// Most symbols that a repair can cover.
     public let capacity: Int
+    /// The largest message that a symbol has room for, in bytes; a larger one empties the window.
     public let maximumMessageByteCount: Int
     private let galois: Galois
     private let stride: Int
@@ -20,6 +22,7 @@ public final class SlidingWindowEncoder {
     /// Symbols a repair can cover now: consecutive ids up to the newest.
     public private(set) var count = 0
 
+    /// Allocates `capacity` symbols, rounded up to a power of two; traps beyond 128.
     public init(
         capacity: Int = RepairHeader.windowLimit,
         maximumMessageByteCount: Int,

@@ -7,6 +7,7 @@ public import Primitives
 /// Credit is counted in bytes: the peer may send below ``creditLimit``, and memory never exceeds
 /// the window.
 public struct HostedReceiver: ~Copyable {
+    /// What became of a segment.
     public enum Outcome: Hashable, Sendable {
         /// New; `isReadable` says that the bytes in order have grown.
         case accepted(isReadable: Bool)
@@ -86,6 +87,7 @@ public struct HostedReceiver: ~Copyable {
     /// The lowest number that has not arrived, `una` on the wire.
     public var unacknowledged: UInt32 { UInt32(truncatingIfNeeded: self.next) }
 
+    /// Bytes in order that the local side has not consumed.
     public var readableByteCount: Int { Int(self.orderedOffset - self.consumedOffset) }
 
     /// The peer has ended and every segment up to its end is here.

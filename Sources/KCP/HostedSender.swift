@@ -11,13 +11,17 @@ public struct HostedSender: ~Copyable {
     /// stream.
     @frozen
     public struct Segment: Sendable {
+        /// The segment's number in its direction, from 0 and wrapping.
         public var number: UInt32
+        /// Where the bytes to send begin in the stream, not wrapped.
         public var offset: UInt64
+        /// How many bytes to send, 1 to 65,535.
         public var byteCount: Int
         /// Which chunks of the segment these are; ``SegmentPart/whole`` for all.
         public var part: SegmentPart
         /// Where the segment itself starts, and its length.
         public var segmentOffset: UInt64
+        /// The bytes of the whole segment, 1 to 65,535; that of `byteCount` unless it is a part.
         public var segmentByteCount: Int
     }
 
@@ -78,6 +82,7 @@ public struct HostedSender: ~Copyable {
     /// How many segments have been cut: the number the next one gets, not wrapped.
     public var segmentCount: UInt64 { self.next }
 
+    /// Whether the peer has every byte that the local side wrote.
     public var isEverythingAcknowledged: Bool { self.acknowledgedOffset == self.writtenOffset }
 
     /// Bytes of memory held for bytes and for records of segments.
@@ -176,6 +181,7 @@ public struct HostedSender: ~Copyable {
         return end > self.sentOffset ? Int(end - self.sentOffset) : 0
     }
 
+    /// Whether a segment waits to be sent again; such go before new ones.
     public var hasLost: Bool { self.lostHead != self.lostTail }
 
     /// Cuts the next new segment, at most `room` bytes; `nil` when there is nothing to cut.

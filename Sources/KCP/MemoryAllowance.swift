@@ -13,12 +13,14 @@ public struct MemoryAllowance: Sendable {
     /// For growth beyond it; may be negative.
     public var large: Int
 
+    /// An allowance of so many bytes of growth, small and large.
     @inlinable
     public init(small: Int, large: Int) {
         self.small = small
         self.large = large
     }
 
+    /// Whatever it asks for: for tests, and where nobody keeps account.
     public static let unbounded = Self(small: .max, large: .max)
     /// Not a byte more than is reserved.
     public static let none = Self(small: 0, large: 0)

@@ -12,6 +12,7 @@ public import Primitives
 /// ikcp.c, which nobody can see on the wire, `StandaloneEvidence`, `StandaloneCongestion` and
 /// `StandaloneTiming` say how and why.
 public final class StandaloneConversation {
+    /// Whether the conversation can go on; what is not `open` stays so.
     public enum State: Sendable {
         case open
         /// A segment was sent `deadLink` times in vain.
@@ -20,6 +21,7 @@ public final class StandaloneConversation {
         case unreadableMessage
     }
 
+    /// What became of a datagram.
     public enum InputOutcome: Sendable {
         case accepted
         case foreignConversation
@@ -27,17 +29,27 @@ public final class StandaloneConversation {
         case malformed
     }
 
+    /// What one conversation has counted since it began.
     public struct Statistics: Sendable {
+        /// Datagrams given out by ``nextDatagram(into:at:)``.
         public var datagramsSent = 0
+        /// Segments with data in them, each repetition included (`xmit` in ikcp.c).
         public var segmentsSent = 0
+        /// Of those, repetitions because later segments were acknowledged.
         public var fastResends = 0
+        /// Of those, repetitions because no acknowledgement came in time.
         public var timeouts = 0
+        /// Segments with data that arrived, whatever became of them.
         public var segmentsReceived = 0
+        /// Of those, segments that were here already; they are acknowledged once more.
         public var duplicates = 0
+        /// Of those, segments beyond the receive window; they are not acknowledged.
         public var refused = 0
     }
 
+    /// The parameters in use, each brought into its range.
     public let settings: StandaloneSettings
+    /// Counts since the beginning; they never fall.
     public internal(set) var statistics = Statistics()
 
     var isDead = false
@@ -64,6 +76,7 @@ public final class StandaloneConversation {
     var nextFlush: UInt64 = 0
     var isFlushing = false
 
+    /// Allocates the windows, `segmentSize` bytes for each of their segments.
     public init(_ settings: StandaloneSettings) {
         let settings = settings.clamped
         self.settings = settings
@@ -85,6 +98,7 @@ public final class StandaloneConversation {
         self.windowEnd = settings.firstSerial &+ 128
     }
 
+    /// Whether ``send(_:)`` and ``update(at:)`` still have a purpose.
     public var state: State {
         if self.isDead { return .deadLink }
         return !self.settings.isStream && self.receiving.isBlocked ? .unreadableMessage : .open

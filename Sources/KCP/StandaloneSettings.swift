@@ -27,6 +27,7 @@ public struct StandaloneSettings: Sendable {
     /// The first `sn` in both directions; anything but 0 is for tests of the wrap.
     public var firstSerial: UInt32 = 0
 
+    /// The defaults of ikcp.c, with the conversation's number; both ends need the same.
     public init(conversation: UInt32) { self.conversation = conversation }
 
     /// What kcptun calls `fast3`: the usual choice for games.

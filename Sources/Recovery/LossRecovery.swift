@@ -78,11 +78,14 @@ public struct LossRecovery: ~Copyable {
 
     /// Share of packets declared lost, an exponential average over about 256 packets.
     public internal(set) var lossRate = 0.0
+    /// Packets that an ACK named for the first time, those declared lost before included.
     public internal(set) var totalAcknowledged: UInt64 = 0
+    /// Packets given up by a later ACK or a timeout; probes for packet sizes are among them.
     public internal(set) var totalLost: UInt64 = 0
     /// Packets declared lost whose acknowledgement came later; also counted in ``totalLost``.
     public internal(set) var totalSpuriouslyLost: UInt64 = 0
 
+    /// Begins with the controller's first window and no round trip; packet sizes are in bytes.
     public init(congestion: CongestionChoice, maximumPacketSize: Int, at now: Instant) {
         self.choice = congestion
         self.maximumPacketSize = maximumPacketSize
@@ -106,11 +109,15 @@ public struct LossRecovery: ~Copyable {
 
     deinit { self.ranges.deallocate() }
 
+    /// The average that timers are made of (RFC 9002 §5.3); 250 ms before the first sample.
     public var smoothedRTT: Instant.Interval { .init(nanoseconds: self.roundTrip.smoothed) }
     /// Zero before the first sample.
     public var minimumRTT: Instant.Interval { .init(nanoseconds: self.roundTrip.minimum) }
+    /// The newest sample, ACK delay taken off where it may be; zero before the first.
     public var latestRTT: Instant.Interval { .init(nanoseconds: self.roundTrip.latest) }
+    /// How far samples stray from the average (RFC 9002 §5.3).
     public var rttVariance: Instant.Interval { .init(nanoseconds: self.roundTrip.variance) }
+    /// Whether a round trip has been measured, or seeded by the handshake's.
     public var hasRTT: Bool { self.roundTrip.hasSample }
 
     /// Everything below is acknowledged or lost, or asked for no ACK.

@@ -21,8 +21,10 @@ public struct LossStatistics: Sendable, Hashable {
     public var meanBurstMilliseconds = 0.0
     /// The longest gap lately: decays by 1/64 with every gap.
     public var peakBurstPackets = 0.0
+    /// The longest silence around a gap lately, in milliseconds; decays likewise.
     public var peakBurstMilliseconds = 0.0
 
+    /// Nothing seen yet: all counts are 0.
     public init() {}
 
     mutating func settle(packets: UInt64, silence: UInt64) {

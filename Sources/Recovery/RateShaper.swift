@@ -30,6 +30,7 @@ public struct RateShaper: Sendable {
         Self(span: 1, least: 262_144, at: now)
     }
 
+    /// Sets the limit in bytes a second, at least ``lowestRate``; `nil` lifts it.
     public mutating func setRate(_ rate: UInt64?, at now: Instant) {
         guard rate != self.rate else { return }
         self.fill(at: now)

@@ -25,6 +25,7 @@ public struct ReceivedPackets: ~Copyable {
     /// Gaps seen so far.
     public private(set) var lossStatistics = LossStatistics()
 
+    /// No number received; an ACK is due after two packets, or 5 ms after the first.
     public init() {
         self.ranges = .allocate(capacity: Self.rangeLimit * 2)
     }

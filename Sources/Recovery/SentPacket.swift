@@ -3,8 +3,10 @@ public import Primitives
 /// What a sent packet means to loss detection and congestion control.
 @frozen
 public struct SentPacketFlags: OptionSet, Sendable, Hashable {
+    /// One bit for each flag below; never on the wire.
     public let rawValue: UInt16
 
+    /// A set out of its bits, for `OptionSet`.
     @inlinable
     public init(rawValue: UInt16) { self.rawValue = rawValue }
 
@@ -36,6 +38,7 @@ public struct SentPacketFlags: OptionSet, Sendable, Hashable {
 public struct SentPacket: Sendable {
     /// The packet number, which is the AEAD counter.
     public var number: UInt64
+    /// When the packet was handed to the driver to be sent.
     public var sentAt: Instant
     /// Opaque tag of the engine.
     public var firstFrame: UInt64
@@ -43,12 +46,15 @@ public struct SentPacket: Sendable {
     public var largestAcked: UInt64
     /// Bytes delivered in the whole session when this packet left.
     var delivered: UInt64
+    /// The bytes of the UDP payload.
     public var byteCount: UInt32
     /// How long before `sentAt` the last delivery happened, in nanoseconds, saturating.
     var deliveryAge: UInt32
     /// How long before `sentAt` the sampling interval began, in nanoseconds, saturating.
     var flightAge: UInt32
+    /// How many frame records of the engine's log, from ``firstFrame`` on, belong to the packet.
     public var frameCount: UInt16
+    /// What the packet means to timers, window and pacer.
     public var flags: SentPacketFlags
     /// Low bits of the session's count of lost bytes when this packet left.
     var lostBefore: UInt32
