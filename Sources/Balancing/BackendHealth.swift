@@ -18,10 +18,12 @@ public struct HealthRules: Hashable, Sendable {
     public var silenceLimit = 0
     /// How long a backend that is not probed is left alone after going down; doubles each time.
     public var retryAfter = Instant.Interval.seconds(1)
+    /// Where doubling ``retryAfter`` ends.
     public var longestRetry = Instant.Interval.seconds(30)
     /// How long a backend that came back takes to get its full share; zero: at once.
     public var slowStart = Instant.Interval.zero
 
+    /// The defaults: nobody probes, three refusals in a row take a backend down.
     public init() {}
 }
 

@@ -24,6 +24,7 @@ public final class BackendSet {
         /// Used only while no other backend is up.
         public var isBackup: Bool
 
+        /// A backend as configured; a weight outside 0...1000 is brought inside.
         public init(name: String, weight: Int = 1, isBackup: Bool = false) {
             self.name = name
             self.weight = min(max(weight, 0), 1000)
@@ -33,7 +34,9 @@ public final class BackendSet {
 
     /// A backend that went up or down.
     public struct Change: Hashable, Sendable {
+        /// Which backend, by its index in the array given at construction.
         public var index: Int
+        /// Whether new players may go there now.
         public var isUp: Bool
     }
 
@@ -50,6 +53,7 @@ public final class BackendSet {
         var probe = ProbeTimer()
     }
 
+    /// How a backend is chosen among those that are up.
     public let policy: PickPolicy
     let rules: HealthRules
     private let seed: UInt64
@@ -85,8 +89,11 @@ public final class BackendSet {
         if rules.isProbed { self.spreadProbes(at: now) }
     }
 
+    /// How many backends there are, up or down.
     public var count: Int { self.places.count }
+    /// What was configured for the backend at `index`; traps outside `0..<count`.
     public func member(_ index: Int) -> Member { self.places[index].member }
+    /// Whether the backend counts as up, as one does that nobody has tried yet.
     public func isUp(_ index: Int) -> Bool { self.places[index].health.isUp }
     /// Connections and flows that have a place at this backend.
     public func active(_ index: Int) -> Int { self.places[index].active }
@@ -144,6 +151,7 @@ public final class BackendSet {
         self.isStale = true
     }
 
+    /// Whether the backend gets nothing new until ``setDraining(_:_:)`` says otherwise.
     public func isDraining(_ index: Int) -> Bool { self.places[index].isDraining }
 
     /// Who went up or down since the last call; call until `nil`.

@@ -19,6 +19,7 @@ public enum ProbeKind: Hashable, Sendable {
 /// Write the request and send it, hand over whatever comes back, and do as ``Step`` says. For
 /// ``ProbeKind/connect`` the request is empty and the connection itself is the answer.
 public struct ProbeExchange: Sendable {
+    /// What the prober does next.
     public enum Step: Hashable, Sendable {
         /// Not decided; wait for more.
         case wait
@@ -32,6 +33,7 @@ public struct ProbeExchange: Sendable {
     /// What a stream may send before it must have said what is expected.
     static let answerLimit = 65_536
 
+    /// What is asked of the backend.
     public let kind: ProbeKind
     /// Unpredictable, so that nobody can answer who was not asked.
     private let nonce: UInt64
@@ -40,6 +42,7 @@ public struct ProbeExchange: Sendable {
     private var search: ByteSearch
     private var held: [UInt8] = []
 
+    /// A probe of which nothing has been sent; `nonce` has to be unpredictable for UDP.
     public init(_ kind: ProbeKind, nonce: UInt64) {
         self.kind = kind
         self.nonce = nonce

@@ -15,6 +15,7 @@ public final class CompressedStreamReader {
 
     /// Once set it stays set and nothing more comes out: reset the stream.
     public private(set) var fault: Fault?
+    /// Whether ``fault`` is set, whatever it is.
     public var isCorrupt: Bool { self.fault != nil }
     /// False lets only stored blocks pass.
     public var mayInflate = true
@@ -30,6 +31,7 @@ public final class CompressedStreamReader {
     /// Bytes of memory that one may come to hold, nearly.
     public static let memoryByteCount = 20_480
 
+    /// A reader at the beginning of a direction, which may inflate.
     public init() {}
 
     /// Whether the input so far ends with a whole block, as a clean end of stream does.

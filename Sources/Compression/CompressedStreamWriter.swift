@@ -41,6 +41,7 @@ public final class CompressedStreamWriter {
     /// deflated, or not yet.
     public var mayCompress: Bool
 
+    /// A writer at the beginning of a direction; the deflater is made when it is first needed.
     public init(mayCompress: Bool = true) { self.mayCompress = mayCompress }
 
     /// Whether it compresses; false, too, once it was found not to pay.

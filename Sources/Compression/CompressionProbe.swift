@@ -10,6 +10,7 @@ public struct CompressionProbe: Sendable {
     private static let firstTrial = 16 << 10
     private static let laterTrial = 256 << 10
 
+    /// Whether to compress what comes next; once false, it stays false.
     public private(set) var isPaying = true
     private var trial = Self.firstTrial
     private var taken = 0
@@ -17,6 +18,7 @@ public struct CompressionProbe: Sendable {
     private var head: (UInt64, UInt64) = (0, 0)
     private var headCount = 0
 
+    /// A probe of a stream of which nothing is known; with `isPaying` false it is decided.
     public init(isPaying: Bool = true) { self.isPaying = isPaying }
 
     /// How many bytes may be compressed before ``decide()`` is due.

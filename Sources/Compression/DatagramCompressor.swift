@@ -10,6 +10,7 @@ public final class DatagramCompressor {
     private let deflateStream = ZlibStream()
     private let inflateStream = ZlibStream()
 
+    /// Allocates the memory of both directions, about 60 KiB; traps where zlib finds none.
     public init() {
         // Measured on datagrams of 100 to 1200 bytes: a larger table or a higher level costs up to
         // a third more time and saves less than 1 %.

@@ -14,11 +14,13 @@ public struct InflationAllowance: Sendable {
     /// Bytes of output that are left; below zero once too much came out.
     public private(set) var byteCount: Int
 
+    /// An allowance that begins with all of `burst` and never saves up more.
     public init(burst: Int = Self.burst) {
         self.burst = burst
         self.byteCount = burst
     }
 
+    /// Whether more came out than went in allows: reset the stream, or drop the datagram.
     public var isOverdrawn: Bool { self.byteCount < 0 }
 
     /// Takes note of `count` bytes of input, their framing included.

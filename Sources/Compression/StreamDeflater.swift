@@ -17,6 +17,7 @@ public final class StreamDeflater {
 
     private let stream = ZlibStream()
 
+    /// Allocates about 100 KiB, for the life of the object; traps where zlib finds none.
     public init() {
         self.stream.beginDeflate(
             level: Self.level,

@@ -5,6 +5,7 @@ public final class StreamInflater {
     private let stream = ZlibStream()
     private var isCorrupt = false
 
+    /// Allocates about 16 KiB, for the life of the object; traps where zlib finds none.
     public init() { self.stream.beginInflate(windowBits: StreamDeflater.windowBits) }
 
     deinit { self.stream.endInflate() }

@@ -4,6 +4,7 @@ public import Primitives
 public struct NameAnswer: Hashable, Sendable {
     /// One address, and what is said of the host that has it.
     public struct Place: Hashable, Sendable {
+        /// Address and port, the latter from the SRV record or the question.
         public var address: SocketAddress
         /// The host; two places of one target are two ways to one server.
         public var target: String
@@ -12,6 +13,7 @@ public struct NameAnswer: Hashable, Sendable {
         /// The share among equal priorities; 0 without a SRV record.
         public var weight: UInt16
 
+        /// One address of `target`; a name without SRV records has priority and weight 0.
         public init(
             _ address: SocketAddress,
             target: String,
@@ -32,6 +34,7 @@ public struct NameAnswer: Hashable, Sendable {
     /// Targets of SRV records whose addresses could not be had.
     public var missing: [ServiceRecord]
 
+    /// An answer out of its parts; a time to live of zero asks to look again soon.
     public init(
         _ places: [Place],
         timeToLive: Instant.Interval = .zero,
@@ -47,6 +50,7 @@ public struct NameAnswer: Hashable, Sendable {
         self.init(addresses.map { Place($0, target: "") })
     }
 
+    /// All addresses in the order of ``places``, one that two targets share twice.
     public var addresses: [SocketAddress] { self.places.map(\.address) }
 
     /// Whether both lead to the same places, in whatever order.

@@ -8,6 +8,7 @@ import Primitives
 /// It has a channel of its own, which reads `/etc/resolv.conf` anew and keeps no socket once it is
 /// answered. Belongs to one thread.
 public final class NameLookup {
+    /// How a lookup ended.
     public enum Outcome: Hashable, Sendable {
         case found(NameAnswer)
         case failed(cause: String)
@@ -21,6 +22,7 @@ public final class NameLookup {
     private static let patience: Int32 = 1_500
     private static let tries: Int32 = 3
 
+    /// How it ended; `nil` while it is under way.
     public private(set) var outcome: Outcome?
     private var channel: ares_channel?
     private let question: NameQuestion

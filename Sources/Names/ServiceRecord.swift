@@ -2,12 +2,16 @@ import CCares
 
 /// A SRV record (RFC 2782).
 public struct ServiceRecord: Hashable, Sendable {
+    /// Targets with lower numbers are tried first.
     public var priority: UInt16
+    /// The share among targets of one priority; 0 is the smallest chance.
     public var weight: UInt16
+    /// The port of the service on the target's host.
     public var port: UInt16
     /// Empty: the service is decidedly not available at this domain.
     public var target: String
 
+    /// A record out of its fields; `target` is a host name in lower case, without the last dot.
     public init(priority: UInt16, weight: UInt16, port: UInt16, target: String) {
         self.priority = priority
         self.weight = weight

@@ -12,6 +12,7 @@ public struct AddressPrefix: Hashable, Sendable {
     private let highMask: UInt64
     private let lowMask: UInt64
 
+    /// Whether it is a block of IPv4 addresses, and so holds no others.
     public var isIPv4: Bool { self.base.isIPv4 }
 
     /// The block of `length` bits that `address` lies in; `nil` if its family has fewer bits.
@@ -75,6 +76,7 @@ extension AddressPrefix: CustomStringConvertible {
 public struct TrustedNetworks: Sendable {
     private let prefixes: ContiguousArray<AddressPrefix>
 
+    /// The listener's `trusted` networks, of either family.
     public init(_ prefixes: [AddressPrefix]) { self.prefixes = ContiguousArray(prefixes) }
 
     /// Nobody is trusted by an empty list.

@@ -8,6 +8,7 @@ public import Primitives
 /// player's forgery or a new flow on an old port, and then the whole flow is refused until it has
 /// been silent for ``defaultLifetime``, which is as long as the proxy itself remembers it.
 public final class DatagramAcceptor {
+    /// How a proxy tells of the player in datagrams.
     public enum Framing: Hashable, Sendable {
         case proxyV2(HeaderDialect)
         /// A line of text in front of the first datagram of a flow, as nginx sends it; no
@@ -17,6 +18,7 @@ public final class DatagramAcceptor {
         case simple
     }
 
+    /// What became of a datagram.
     public enum Outcome: Hashable, Sendable {
         /// The player's datagram begins at `offset` and may be empty.
         ///
@@ -30,11 +32,15 @@ public final class DatagramAcceptor {
 
     /// Cloudflare Spectrum forgets an idle flow after 30 s.
     public static let defaultLifetime = Instant.Interval.seconds(30)
+    /// Flows remembered at most; datagrams of further ones are refused, ``HeaderFault/crowded``.
     public static let defaultCapacity = 65_536
 
     private let framing: Framing
     private var associations: AssociationTable
 
+    /// An acceptor that knows no flows; memory grows with them, up to `capacity`.
+    ///
+    /// `key` has to be secret, so that nobody can aim at one chain of the table.
     public init(
         _ framing: Framing,
         key: HashKey,
@@ -58,6 +64,7 @@ public final class DatagramAcceptor {
         }
     }
 
+    /// Finds the player of `datagram`, which is only looked at and not kept.
     public func accept(
         _ datagram: UnsafeRawBufferPointer,
         from proxy: SocketAddress,

@@ -6,6 +6,7 @@ public import Primitives
 /// alike; no check further on can be talked round by the way an address was written.
 @frozen
 public struct ProxyHeader: Hashable, Sendable {
+    /// What the player speaks, with the number of the low nibble in byte 13 of a v2 header.
     @frozen
     public enum Transport: UInt8, Sendable {
         case stream = 1
@@ -16,8 +17,10 @@ public struct ProxyHeader: Hashable, Sendable {
     public var source: SocketAddress
     /// Where the player connected to.
     public var destination: SocketAddress
+    /// Whether the player speaks TCP or UDP.
     public var transport: Transport
 
+    /// A header out of its fields; families need not agree.
     @inlinable
     public init(source: SocketAddress, destination: SocketAddress, transport: Transport) {
         self.source = source
@@ -113,6 +116,7 @@ public struct ProxyTLVs: Hashable, Sendable {
     /// Whether the header carries a CRC32C of itself.
     public let hasChecksum: Bool
 
+    /// No fields and no checksum.
     public static let none = Self()
 
     private init() {

@@ -11,6 +11,7 @@ public struct ProxyHeaderParser {
         case v1, v2, either
     }
 
+    /// What to do with the connection.
     public enum Outcome: Equatable, Sendable {
         case needMore
         /// The header is complete.
@@ -33,8 +34,10 @@ public struct ProxyHeaderParser {
     /// PP2_TYPE_AUTHORITY, the host name that the player asked for, if the header had one.
     public private(set) var authority: [UInt8] = []
 
+    /// A parser at the beginning of a connection.
     public init(accepting versions: Versions) { self.versions = versions }
 
+    /// Takes the next bytes of the connection; they are copied only if the header is incomplete.
     public mutating func feed(_ bytes: UnsafeRawBufferPointer) -> Outcome {
         if self.held.isEmpty {
             let outcome = self.parse(bytes)

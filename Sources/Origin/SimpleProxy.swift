@@ -5,6 +5,7 @@ import Primitives
 /// There is neither version nor checksum and the magic has 16 bits, so it must never be guessed:
 /// a listener or backend speaks it because its configuration says so.
 extension ProxyHeader {
+    /// Bytes of a Simple Proxy header: magic 2, two addresses of 16, two ports of 2.
     public static let simpleByteCount = 38
     private static let simpleMagic: UInt16 = 0x56EC
 

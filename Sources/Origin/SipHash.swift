@@ -2,14 +2,18 @@ public import Primitives
 
 /// A secret that decides how addresses are hashed, so that nobody outside can aim at collisions.
 public struct HashKey: Hashable, Sendable {
+    /// The first half of SipHash's 128-bit key.
     public var first: UInt64
+    /// The second half.
     public var second: UInt64
 
+    /// A key out of its halves; a fixed one is for tests only.
     public init(first: UInt64, second: UInt64) {
         self.first = first
         self.second = second
     }
 
+    /// A new key, 16 bytes out of `entropy`.
     public init(_ entropy: EntropySource) {
         self.init(first: entropy.next(), second: entropy.next())
     }

@@ -7,6 +7,7 @@ public enum Cipher: UInt8, Sendable, CaseIterable {
     case chacha20Poly1305 = 1
     case aes256GCM = 2
 
+    /// What logs and `status` call it; part of what keys are derived from, so it may not change.
     public var label: String {
         switch self {
         case .chacha20Poly1305: "chacha20-poly1305"
@@ -50,10 +51,13 @@ public enum CipherPreference: UInt8, Sendable {
 
 /// A set of ciphers as it travels in a hello.
 public struct CipherSet: OptionSet, Hashable, Sendable {
+    /// Bit 0 for ChaCha20-Poly1305, bit 1 for AES-256-GCM; other bits are a later version's.
     public var rawValue: UInt8
 
+    /// A set as it was read from a hello, unknown bits included.
     public init(rawValue: UInt8) { self.rawValue = rawValue }
 
+    /// The set of one cipher.
     public init(_ cipher: Cipher) { self.rawValue = cipher.rawValue }
 
     /// What this machine can offer under `preference`; empty if it wants AES and has none.

@@ -3,6 +3,7 @@ public import Primitives
 
 /// What became of a packet given to an initiator.
 public enum InitiatorOutcome {
+    /// Why a packet changed nothing; counted as a drop.
     public enum Reason: UInt8, Sendable, CaseIterable {
         /// No handshake is under way, or the packet belongs to another one.
         case unexpected
@@ -68,6 +69,9 @@ public final class HandshakeInitiator {
     private static let retryMilliseconds: [UInt64] = [250, 500, 1000, 2000, 2400]
     static let maximumPacketByteCount = Layout.initiationByteCount + Layout.maximumPadding
 
+    /// A client's half with nothing under way; allocates guarded memory for two attempts.
+    ///
+    /// `local` is shared, not copied; `mask` has to be derived from `remote`.
     public convenience init(
         local: SecretKey,
         remote: PublicKey,

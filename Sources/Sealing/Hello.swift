@@ -9,8 +9,11 @@ public struct Hello: Hashable, Sendable {
     public var maximumPacketSize: UInt16
     /// Filled in by the initiator and the responder from their own preference.
     public var ciphers: CipherSet
+    /// What the sender would choose; informative, since the server decides.
     public var preference: CipherPreference
+    /// The lowest protocol version that the sender speaks.
     public var minimumVersion: UInt8
+    /// The highest one; the server refuses a client whose range does not hold its own version.
     public var maximumVersion: UInt8
     /// Wall-clock time, advisory: nobody is locked out for a wrong clock.
     ///
@@ -25,6 +28,7 @@ public struct Hello: Hashable, Sendable {
     public static let version: UInt8 = 1
     static let byteCount = 32
 
+    /// A hello of this version without ciphers, which the handshake fills in.
     public init(
         instance: UInt64 = 0,
         maximumPacketSize: UInt16 = 1200,
@@ -49,6 +53,7 @@ public enum RefusalReason: UInt8, Sendable, CaseIterable {
     /// One end insists on the post-quantum exchange that the other does not do.
     case postQuantum
 
+    /// What logs, metrics and the client's messages call the reason.
     public var label: String {
         switch self {
         case .unknownKey: "unknown-key"
@@ -180,11 +185,13 @@ extension Hello {
 
 /// What a completed handshake hands over.
 public struct EstablishedKeys {
+    /// What seals and opens the DATA packets from now on.
     public var keys: TransportKeys
     /// The peer's receiver index: goes into every packet we send.
     public var remoteIndex: UInt32
     /// Our receiver index, as given to the handshake.
     public var localIndex: UInt32
+    /// What the peer says of itself, authenticated by the handshake.
     public var peerHello: Hello
     /// Whether the server still has the session this handshake belongs to.
     public var continuesSession: Bool

@@ -9,8 +9,11 @@ public enum PostQuantumPolicy: UInt8, Sendable, CaseIterable {
 
 /// ML-KEM-768 (FIPS 203), from outside: it draws random bytes, and this module draws none.
 public struct KeyEncapsulation: Sendable {
+    /// Bytes of an ML-KEM-768 encapsulation key (FIPS 203, table 3).
     public static let publicKeyByteCount = 1184
+    /// Bytes of an ML-KEM-768 ciphertext.
     public static let ciphertextByteCount = 1088
+    /// Bytes of the shared secret.
     public static let secretByteCount = 32
 
     /// A new key pair.
@@ -23,6 +26,7 @@ public struct KeyEncapsulation: Sendable {
             UnsafeRawBufferPointer, UnsafeMutableRawBufferPointer, UnsafeMutableRawBufferPointer
         ) -> Bool
 
+    /// An implementation out of its two functions, which any thread may call.
     public init(
         generate: @escaping @Sendable () -> any DecapsulationKey,
         encapsulate:

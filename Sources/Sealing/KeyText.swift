@@ -10,6 +10,7 @@ public enum KeyKind: Hashable, Sendable, CaseIterable {
         }
     }
 
+    /// What messages to people call such a key.
     public var name: String {
         switch self {
         case .secret: "private key"

@@ -8,6 +8,7 @@ public import Primitives
 public final class PresharedKey: @unchecked Sendable, Hashable, CustomStringConvertible,
     CustomDebugStringConvertible, CustomReflectable
 {
+    /// Bytes of a preshared key, as Noise's `psk` modifier wants them.
     public static let byteCount = 32
 
     private let memory: GuardedMemory
@@ -48,7 +49,9 @@ public final class PresharedKey: @unchecked Sendable, Hashable, CustomStringConv
 
     /// Never anything but a placeholder, in every way Swift knows to print a value.
     public var description: String { "<preshared>" }
+    /// The placeholder of ``description``.
     public var debugDescription: String { "<preshared>" }
+    /// A mirror without children, so that `dump` shows no bytes.
     public var customMirror: Mirror { Mirror(self, children: EmptyCollection()) }
 
     public static func == (a: PresharedKey, b: PresharedKey) -> Bool {

@@ -4,6 +4,7 @@ import CSodium
 ///
 /// Written as WireGuard writes it, 44 characters of standard base64.
 public struct PublicKey: Hashable, Sendable, CustomStringConvertible {
+    /// Bytes of a public key (RFC 7748 §5).
     public static let byteCount = 32
 
     private var words: (UInt64, UInt64, UInt64, UInt64)
@@ -29,6 +30,7 @@ public struct PublicKey: Hashable, Sendable, CustomStringConvertible {
         self.words = bytes
     }
 
+    /// Lends the 32 bytes, which are valid until `body` returns.
     public func withBytes<Result, Failure: Error>(
         _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
     ) throws(Failure) -> Result {

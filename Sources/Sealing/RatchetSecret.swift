@@ -6,11 +6,13 @@ import CSodium
 public final class RatchetSecret {
     /// Keys that nobody has who does not know both secrets.
     public struct Strengthened {
+        /// The keys to use in place of the handshake's, with the same packet numbers.
         public let keys: TransportKeys
         /// Shows whoever has the same keys that this end has them.
         public let confirmation: [UInt8]
     }
 
+    /// Bytes of a confirmation, behind the ciphertext in PQ_ANSWER (PROTOCOL.md, section 5).
     public static let confirmationByteCount = 16
 
     private let arena: KeyArena

@@ -11,18 +11,23 @@ public enum RecordType: UInt8, Sendable, CaseIterable {
 /// In handshake packets the counter's place holds the sender's index and the wire version.
 @frozen
 public struct RecordHeader: Hashable, Sendable {
+    /// Bytes in front of every packet (PROTOCOL.md, section 1).
     public static let byteCount = 12
+    /// Bytes of the AEAD's tag at the end of a DATA packet.
     public static let tagByteCount = 16
     /// What sealing adds to a plaintext.
     public static let overhead = 28
     /// The counter has 56 bits.
     public static let maximumCounter: UInt64 = 1 << 56 - 1
 
+    /// The number by which the receiver of the packet finds session and keys; 0 for none.
     public var receiverIndex: UInt32
     /// 56 bits of packet number, which is also the nonce.
     public var counter: UInt64
+    /// The last header byte: a ``RecordType``, or a later version's, below 16.
     public var type: UInt8
 
+    /// A header out of its fields; a counter beyond 56 bits is not checked.
     public init(receiverIndex: UInt32, counter: UInt64, type: UInt8) {
         self.receiverIndex = receiverIndex
         self.counter = counter
@@ -43,6 +48,7 @@ public struct RecordHeader: Hashable, Sendable {
         self.type = type
     }
 
+    /// The type, `nil` for one that this version does not know: drop the packet.
     public var recordType: RecordType? { RecordType(rawValue: self.type) }
 
     @inline(__always)

@@ -9,6 +9,7 @@ public struct ReplayWindow: ~Copyable {
     private let words: UnsafeMutablePointer<UInt64>
     private var highest: UInt64 = 0
 
+    /// A window that has seen nothing; 1 KiB on the heap.
     public init() {
         self.words = .allocate(capacity: Int(Self.wordCount))
         self.words.initialize(repeating: 0, count: Int(Self.wordCount))

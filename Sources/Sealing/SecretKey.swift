@@ -8,8 +8,10 @@ public import Primitives
 public final class SecretKey: @unchecked Sendable, CustomStringConvertible,
     CustomDebugStringConvertible, CustomReflectable
 {
+    /// Bytes of a private key (RFC 7748 §5).
     public static let byteCount = 32
 
+    /// The key that belongs to this one, computed once.
     public let publicKey: PublicKey
     private let memory: GuardedMemory
 
@@ -45,7 +47,9 @@ public final class SecretKey: @unchecked Sendable, CustomStringConvertible,
 
     /// Never anything but a placeholder, in every way Swift knows to print a value.
     public var description: String { "<secret>" }
+    /// The placeholder of ``description``.
     public var debugDescription: String { "<secret>" }
+    /// A mirror without children, so that `dump` shows no bytes.
     public var customMirror: Mirror { Mirror(self, children: EmptyCollection()) }
 
     /// The 32 bytes, for arithmetic inside this module only.

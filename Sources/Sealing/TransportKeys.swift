@@ -5,6 +5,7 @@ import CSodium
 /// Belongs to one thread. The keys lie in guarded memory and are wiped when the last owner lets go.
 /// Sealing and opening allocate nothing.
 public final class TransportKeys {
+    /// What seals and opens under these keys.
     public let cipher: Cipher
     /// Packets that came under this key and were not authentic.
     public private(set) var openFailures: UInt64 = 0
