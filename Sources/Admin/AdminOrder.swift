@@ -1,6 +1,7 @@
 /// What an operator asks of a running process over its control socket: `POST /drain` or
 /// `POST /undrain` with the query `service=…&backend=…`.
 public struct AdminOrder: Hashable, Sendable {
+    /// What became of the order: status 200 or 409.
     public enum Outcome: Hashable, Sendable {
         /// Both with a sentence for the operator.
         case done(String)
@@ -10,12 +11,14 @@ public struct AdminOrder: Hashable, Sendable {
     /// Called on the server's thread; may take a few seconds.
     public typealias Handler = @Sendable (AdminOrder) -> Outcome
 
+    /// The service's name, as written in the configuration.
     public var service: String
     /// As written in the configuration.
     public var backend: String
     /// Whether it is to get nobody new.
     public var isDraining: Bool
 
+    /// An order to drain a backend, or to take that back.
     public init(service: String, backend: String, isDraining: Bool) {
         self.service = service
         self.backend = backend

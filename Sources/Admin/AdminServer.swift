@@ -9,6 +9,7 @@ public import Primitives
 /// most 5 seconds; where another wants to be served, the oldest unfinished one gives way. The
 /// thread sleeps for ever while nobody is connected.
 public final class AdminServer: Sendable {
+    /// Connections that each listener serves at a time; the oldest unfinished one gives way.
     public static let connectionLimit = 16
     /// The number of the control socket among the listeners.
     static let controlSource = 1
@@ -103,13 +104,16 @@ public final class AdminServer: Sendable {
 
 /// What an ``AdminServer`` could not have, and what the kernel said.
 public struct AdminFailure: Error, Sendable, CustomStringConvertible {
+    /// Which part of the server could not be had.
     public enum Place: Hashable, Sendable {
         case http(SocketAddress)
         case control([String])
         case thread
     }
 
+    /// What could not be had.
     public let place: Place
+    /// What the kernel said.
     public let reason: IOError
 
     public var description: String {

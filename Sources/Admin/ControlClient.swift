@@ -3,8 +3,11 @@ public import LinuxIO
 
 /// Asks a running process over its control socket.
 public enum ControlClient {
+    /// What the process answered.
     public struct Answer: Sendable {
+        /// The HTTP status, such as 200.
         public let status: Int
+        /// The page, or a sentence that says what became of an order.
         public let body: String
     }
 

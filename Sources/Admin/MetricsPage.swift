@@ -2,6 +2,7 @@ public import Primitives
 
 /// The report in Prometheus' text format 0.0.4.
 public enum MetricsPage {
+    /// The media type of the exposition format, with its version.
     public static let contentType = "text/plain; version=0.0.4; charset=utf-8"
 
     /// `families` in their order, each under its help and type.

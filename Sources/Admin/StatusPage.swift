@@ -2,6 +2,7 @@ import Primitives
 
 /// The report as JSON for programs and as a table for people.
 public enum StatusPage {
+    /// The media type of ``json(_:)``.
     public static let contentType = "application/json"
 
     /// `{version, role, uptime_s, ready, reason, sessions: […], services: […], …}` on one line.

@@ -7,8 +7,10 @@ public import Primitives
 /// so a session dead for an hour would look a moment old on waking. Both are answered by the vDSO
 /// without entering the kernel.
 public struct BootClock: Sendable {
+    /// A reader of the clock; it holds nothing.
     public init() {}
 
+    /// Nanoseconds since the machine booted, sleep included (clock_gettime(2)).
     @inline(__always)
     public func now() -> Instant {
         var time = timespec()

@@ -5,12 +5,16 @@ public import Primitives
 /// What a descriptor is ready for, or is watched for.
 @frozen
 public struct Readiness: OptionSet, Sendable {
+    /// The bits of `epoll_event.events` (epoll_ctl(2)).
     public let rawValue: UInt32
 
+    /// A set out of the kernel's bits, unknown ones included.
     @inlinable
     public init(rawValue: UInt32) { self.rawValue = rawValue }
 
+    /// A read would not block: bytes, a connection or an end are there.
     public static var readable: Self { Self(rawValue: CLinuxShims_EPOLLIN) }
+    /// A write would not block: the socket has room, or its connection is made or failed.
     public static var writable: Self { Self(rawValue: CLinuxShims_EPOLLOUT) }
     /// An error is pending; reported whether watched for or not.
     public static var failed: Self { Self(rawValue: CLinuxShims_EPOLLERR) }
@@ -28,6 +32,7 @@ public final class Poller {
     private let capacity = 256
     private var hasNanoseconds = true
 
+    /// An empty set; throws where the process is out of descriptors.
     public init() throws(IOError) {
         self.descriptor = try plainCall("epoll_create1") { CLinuxShims_epoll_create() }
         self.events = .allocate(capacity: self.capacity)
@@ -42,6 +47,7 @@ public final class Poller {
         self.events.deallocate()
     }
 
+    /// Watches `descriptor` for `interest`; throws `EEXIST` if it is watched already.
     public func add(
         _ descriptor: Int32,
         token: UInt64,
@@ -50,6 +56,7 @@ public final class Poller {
         try self.control(CLinuxShims_EPOLL_CTL_ADD, descriptor, interest, token)
     }
 
+    /// Changes token and interest of a watched descriptor; throws `ENOENT` for another.
     public func modify(
         _ descriptor: Int32,
         token: UInt64,
@@ -121,9 +128,11 @@ public final class Poller {
         )
     }
 
+    /// The token of an event of the last ``wait(atMost:)``, by its place below that count.
     @inline(__always)
     public func token(_ index: Int) -> UInt64 { self.events[index].data }
 
+    /// What an event of the last ``wait(atMost:)`` says, by its place below that count.
     @inline(__always)
     public func readiness(_ index: Int) -> Readiness {
         Readiness(rawValue: self.events[index].events)

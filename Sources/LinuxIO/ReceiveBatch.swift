@@ -7,6 +7,7 @@ public import Primitives
 public struct ReceivedPacket {
     /// Valid until the batch is used for the next receive.
     public var bytes: UnsafeMutableRawBufferPointer
+    /// Who sent the datagram.
     public var source: SocketAddress
     /// The address it was sent to, if the socket reports that, else what the socket is bound to.
     public var destination: SocketAddress
@@ -36,6 +37,7 @@ public final class ReceiveBatch {
     private var destination = SocketAddress.anyIPv4(port: 0)
     private var bound = SocketAddress.anyIPv4(port: 0)
 
+    /// Allocates eight slots of 64 KiB, which are given back with the object.
     public init() {
         let slots = Self.slotCount
         let control = Int(CLinuxShims_control_size)

@@ -9,6 +9,7 @@ public import Primitives
 /// nothing, because a socket holds no state and is opened again when it is needed. What arrives at
 /// these sockets is never read: the packet filter's rule leads it to the listener.
 public final class ReplySockets {
+    /// Sockets that one worker keeps open, where nobody says otherwise.
     public static let defaultLimit = 1024
 
     private struct Entry {
@@ -17,14 +18,17 @@ public final class ReplySockets {
         var isUsed: Bool
     }
 
+    /// Most sockets open at a time, at least one.
     public let limit: Int
     private var places: [SocketAddress: Int] = [:]
     private var entries: [Entry] = []
     /// Second chance (Corbató, 1968): approximates "least recently used" without moving entries.
     private var hand = 0
 
+    /// A set without sockets.
     public init(limit: Int = ReplySockets.defaultLimit) { self.limit = max(limit, 1) }
 
+    /// How many sockets are open.
     public var count: Int { self.entries.count }
 
     /// The socket that sends from `address`; throws where none can be had.

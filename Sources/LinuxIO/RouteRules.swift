@@ -14,20 +14,27 @@ public struct RoutingRule: Hashable, Sendable {
         case pass
     }
 
+    /// Which of the kernel's two lists of rules it belongs to.
     public var isIPv6: Bool
     /// Rules are asked in ascending order.
     public var priority: UInt32 = 0
+    /// Matches packets from this address, whose port is ignored.
     public var source: SocketAddress?
+    /// Matches packets for this address, whose port is ignored.
     public var destination: SocketAddress?
     /// Where the packet came in; `lo`: it was made on this machine.
     public var device = ""
+    /// Matches packets of this protocol: 6 is TCP, 17 UDP.
     public var ipProtocol: UInt8 = 0
+    /// Matches packets from this port, for protocols that have ports.
     public var sourcePort: UInt16 = 0
     /// Matches every packet that has ports, which fragments have not.
     public var wantsPorts = false
     /// For ICMP made on this machine the kernel keeps type × 256 + code in this place.
     public var destinationPort: UInt16 = 0
+    /// The table that is asked; above 255 for tables of our own.
     public var table: UInt32 = 0
+    /// What becomes of a packet that matches.
     public var action = Action.lookup
     /// Who installed it: a routing protocol's number.
     public var owner: UInt8 = 0
@@ -35,6 +42,7 @@ public struct RoutingRule: Hashable, Sendable {
     /// The kernel takes a range that ends at 65535 for a mistake.
     private static let lastPort: UInt16 = 65_534
 
+    /// A rule that matches everything, with priority and table 0: set what it is to be.
     public init(isIPv6: Bool) { self.isIPv6 = isIPv6 }
 
     /// What follows `ip rule add`, or `ip -6 rule add`.
@@ -69,12 +77,16 @@ public struct RoutingRule: Hashable, Sendable {
 
 /// A route that takes every packet of its table for one of this machine's own.
 public struct LocalRoute: Hashable, Sendable {
+    /// Which family of packets it takes.
     public var isIPv6: Bool
+    /// The table it stands in.
     public var table: UInt32
     /// The source address of packets that have none yet; `nil`: the kernel's choice.
     public var source: SocketAddress?
+    /// Who installed it: a routing protocol's number, see ip-route(8).
     public var owner: UInt8
 
+    /// A route out of its fields.
     public init(isIPv6: Bool, table: UInt32, source: SocketAddress?, owner: UInt8) {
         self.isIPv6 = isIPv6
         self.table = table
@@ -91,21 +103,28 @@ public struct LocalRoute: Hashable, Sendable {
 
 /// A packet whose way is asked for.
 public struct RouteQuestion: Hashable, Sendable {
+    /// Where the packet goes; its port is ignored.
     public var destination: SocketAddress
+    /// Where it comes from; `nil` leaves the source to the kernel.
     public var source: SocketAddress?
     /// The interface it came in by, 0 for packets made here.
     public var inputInterface: UInt32 = 0
+    /// Its protocol: 6 is TCP, 17 UDP; 0 for none in particular.
     public var ipProtocol: UInt8 = 0
+    /// Its source port, 0 for none in particular.
     public var sourcePort: UInt16 = 0
+    /// Its destination port, 0 for none in particular.
     public var destinationPort: UInt16 = 0
     /// What the packet filter would have put on it.
     public var mark: UInt32 = 0
 
+    /// A packet made on this machine, of which nothing but the destination is known.
     public init(destination: SocketAddress) { self.destination = destination }
 }
 
 /// Where the kernel would send a packet.
 public struct RouteAnswer: Hashable, Sendable {
+    /// What kind of route it would take.
     public enum Kind: Hashable, Sendable {
         /// To this machine itself.
         case local
@@ -115,10 +134,13 @@ public struct RouteAnswer: Hashable, Sendable {
         case other
     }
 
+    /// What kind of route the packet would take.
     public var kind: Kind
+    /// The number of the interface it would leave by (if_nametoindex(3)).
     public var interface: UInt32
     /// The source address it gets if it has none.
     public var source: SocketAddress?
+    /// The routing table in which that route stands.
     public var table: UInt32
 }
 

@@ -7,8 +7,10 @@ import Primitives
 /// It is the name of an abstract Unix socket: the kernel keeps those per network namespace, as it
 /// keeps the routing rules, and frees them however the process ends.
 public final class RouteSlot: Sendable {
+    /// How many slots there are, and so how many servers may share a network namespace.
     public static let count: UInt32 = 32
 
+    /// Which slot is held, below ``count``.
     public let number: UInt32
     private let descriptor: Int32
 

@@ -10,6 +10,7 @@ public final class RouteSocket {
     private var sequence: UInt32 = 0
     private var buffer = [UInt8](repeating: 0, count: 64 << 10)
 
+    /// Opens a netlink socket, which needs no rights; throws where there is no descriptor.
     public init() throws(IOError) {
         self.descriptor = try openNetlink(groups: 0)
         // Lets a dump be asked for some routes only. A kernel that does not know it (before 5.0)
@@ -49,6 +50,7 @@ public final class RouteSocket {
         return try self.change(request, "rtnetlink RTM_NEWROUTE", unless: EEXIST)
     }
 
+    /// Removes a route; one that is gone already is as good.
     public func remove(_ route: LocalRoute) throws(IOError) {
         let request = route.request(
             RouteConstant.deleteRoute,
@@ -177,6 +179,7 @@ extension RouteRequest {
 
 /// Tells that somebody has changed rules, routes, interfaces or addresses of this namespace.
 public final class RouteChanges {
+    /// What to be told of.
     public enum Subject: Sendable {
         /// Interfaces, and the routes and rules of both families.
         case routes
@@ -188,6 +191,7 @@ public final class RouteChanges {
     public let descriptor: Int32
     private var buffer = [UInt8](repeating: 0, count: 16 << 10)
 
+    /// Subscribes to changes from now on; needs no rights, throws where there is no descriptor.
     public init(of subject: Subject = .routes) throws(IOError) {
         // Bit n − 1 is group n.
         let groups: UInt32 =

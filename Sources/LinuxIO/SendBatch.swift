@@ -68,6 +68,7 @@ public final class SendBatch {
         self.messages.deallocate()
     }
 
+    /// Whether everything has been handed to the kernel.
     public var isEmpty: Bool { self.count == 0 }
 
     /// 64 KiB to write the next train into, or `nil` when the batch is full.

@@ -3,11 +3,13 @@ import Glibc
 
 /// The signals a process is steered with, as events of a poller.
 public final class SignalSource {
+    /// What a signal asks for: SIGTERM and SIGINT to end, SIGHUP to read the configuration again.
     public enum Kind: Hashable, Sendable {
         case terminate
         case reload
     }
 
+    /// The signalfd(2), readable while a signal is pending; closed with the object.
     public let descriptor: Int32
 
     /// Blocks SIGTERM, SIGINT and SIGHUP in this thread and in every thread it starts from now on,

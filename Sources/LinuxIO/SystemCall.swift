@@ -17,6 +17,7 @@ public struct IOError: Error, Hashable, Sendable, CustomStringConvertible {
     /// The call's name, as in the manual pages.
     public var call: String
 
+    /// A refusal with an `errno` value, and the call's name as in the manual pages.
     public init(code: Int32, call: StaticString) {
         self.code = code
         self.call = call.description

@@ -4,6 +4,7 @@ public import Primitives
 
 /// One accepted connection.
 public struct AcceptedConnection: Sendable {
+    /// The connection, non-blocking, whose closing is now the caller's affair.
     public var socket: TCPSocket
     /// Who connected.
     public var peer: SocketAddress
@@ -13,6 +14,7 @@ public struct AcceptedConnection: Sendable {
 
 /// A listening TCP socket.
 public final class TCPListener {
+    /// The listening socket, for a poller; closed with the object.
     public let descriptor: Int32
     /// What it is bound to, with the port the kernel chose.
     public let localAddress: SocketAddress

@@ -19,6 +19,7 @@ public enum TransferResult: Equatable, Sendable {
 /// ``close()`` or ``abort()`` exactly once.
 @frozen
 public struct TCPSocket: Equatable, Sendable {
+    /// The socket, for a poller; whoever closes this value closes it.
     public let descriptor: Int32
 
     /// The connection that lives behind a descriptor kept elsewhere.
@@ -52,9 +53,12 @@ public struct TCPSocket: Equatable, Sendable {
     /// Takes the error that a poller reported, 0 if there is none.
     public func takeError() -> Int32 { option(self.descriptor, SOL_SOCKET, SO_ERROR) ?? 0 }
 
+    /// This end's address; `nil` once the kernel does not know it any more.
     public var localAddress: SocketAddress? { LinuxIO.localAddress(of: self.descriptor) }
+    /// The peer's address; `nil` before the connection is made and after a reset.
     public var remoteAddress: SocketAddress? { LinuxIO.remoteAddress(of: self.descriptor) }
 
+    /// Reads at most `target.count` bytes without waiting; `target` must not be empty.
     @inline(__always)
     public func read(into target: UnsafeMutableRawBufferPointer) -> TransferResult {
         while true {
@@ -69,6 +73,7 @@ public struct TCPSocket: Equatable, Sendable {
         }
     }
 
+    /// Writes a prefix of `source` without waiting, and says how many bytes that was.
     @inline(__always)
     public func write(_ source: UnsafeRawBufferPointer) -> TransferResult {
         while true {

@@ -37,6 +37,7 @@ public final class TransparentFlows: Sendable {
     /// Allows at most `limit` claims at a time.
     public init(limit: Int) { self.limit = limit }
 
+    /// How many pairs are claimed now, over all workers.
     public var count: Int { self.table.withLock { $0.holders.count } }
 
     /// Claims the pair for `owner`, the number of the peer that leads the player here.

@@ -14,6 +14,7 @@ public enum TransparentPort: Hashable, Sendable {
 
 /// Why a socket could not take a player's address, and what helps.
 public struct TransparentFailure: Error, Hashable, Sendable, CustomStringConvertible {
+    /// What stood in the way; decides the reason that the client hears.
     public enum Cause: Hashable, Sendable {
         /// `CAP_NET_RAW` is missing.
         case missingNetRaw
@@ -35,10 +36,12 @@ public struct TransparentFailure: Error, Hashable, Sendable, CustomStringConvert
         case network
     }
 
+    /// What stood in the way.
     public var cause: Cause
     /// What the kernel said, or would have said.
     public var error: IOError
 
+    /// A failure with its cause, and the kernel's error.
     public init(_ cause: Cause, _ error: IOError) {
         self.cause = cause
         self.error = error

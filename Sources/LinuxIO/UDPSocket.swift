@@ -6,7 +6,9 @@ public import Primitives
 public struct UDPOptions: Sendable {
     /// Wanted kernel buffers in bytes; the kernel may grant less to an unprivileged process.
     public var receiveBuffer = 4 << 20
+    /// Wanted kernel buffer for sending, in bytes, likewise.
     public var sendBuffer = 4 << 20
+    /// Whether further sockets of this process are to share the port.
     public var sharing = PortSharing.exclusive
     /// Whether a socket bound to `[::]` takes IPv4 as well.
     public var isDualStack = true
@@ -20,6 +22,7 @@ public struct UDPOptions: Sendable {
     /// Binds to an address that this machine does not have yet; see ``UDPSocket/isAhead``.
     public var awaitsAddress = false
 
+    /// A socket of its own, with 4 MiB for each direction.
     public init() {}
 }
 
@@ -43,6 +46,7 @@ public struct UDPCounters: Sendable {
     /// Errors reported while receiving, such as a connected peer's closed port.
     public var receiveErrors: UInt64 = 0
 
+    /// Nothing refused yet.
     public init() {}
 
     /// What each total is shown as.
@@ -67,6 +71,7 @@ public struct UDPCounters: Sendable {
         ),
     ])
 
+    /// The totals of both, as pages show them for all sockets of a process.
     public static func + (a: Self, b: Self) -> Self {
         var sum = a
         Self.metrics.add(b, to: &sum)
@@ -77,9 +82,11 @@ public struct UDPCounters: Sendable {
 /// A non-blocking UDP socket that moves batches: `recvmmsg` with UDP_GRO, `sendmmsg` with
 /// UDP_SEGMENT.
 public final class UDPSocket {
+    /// The socket, for a poller; closed with the object.
     public let descriptor: Int32
     /// `AF_INET` or `AF_INET6`.
     public let family: Int32
+    /// Whether it is connected (connect(2)): hears one peer only, and learns of its closed port.
     public let isConnected: Bool
     /// What the socket is bound to, with the port the kernel chose.
     public let localAddress: SocketAddress
@@ -89,6 +96,7 @@ public final class UDPSocket {
     public let isAhead: Bool
     /// Turns false for ever once the kernel or its device has refused UDP_SEGMENT.
     public internal(set) var usesSegmentation: Bool
+    /// What could not be done, since the socket was opened.
     public internal(set) var counters = UDPCounters()
 
     /// Opens a socket bound to `address`.

@@ -3,8 +3,10 @@ import Glibc
 
 /// How another thread ends a poller's sleep: an eventfd.
 public final class WakeUp: Sendable {
+    /// The eventfd(2), to be watched for reading; closed with the object.
     public let descriptor: Int32
 
+    /// An eventfd that is not readable; throws where there is no descriptor.
     public init() throws(IOError) {
         self.descriptor = try plainCall("eventfd") { CLinuxShims_eventfd() }
     }
@@ -18,6 +20,7 @@ public final class WakeUp: Sendable {
         _ = write(self.descriptor, &one, MemoryLayout<UInt64>.size)
     }
 
+    /// Makes the descriptor unreadable: the poller's thread does so before it looks for its orders.
     public func clear() {
         var count: UInt64 = 0
         _ = read(self.descriptor, &count, MemoryLayout<UInt64>.size)

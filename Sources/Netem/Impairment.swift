@@ -24,6 +24,7 @@ public struct Impairment: Hashable, Sendable {
     public var duplicationPartsPerMillion: UInt32 = 0
     /// A packet that is held back by ``reorderHold`` while later ones pass.
     public var reorderPartsPerMillion: UInt32 = 0
+    /// How much later than its turn a packet held back arrives.
     public var reorderHold: Instant.Interval = .milliseconds(5)
     /// A packet in which one or three bits are flipped.
     public var corruptionPartsPerMillion: UInt32 = 0
@@ -41,6 +42,7 @@ public struct Impairment: Hashable, Sendable {
     /// the void.
     public var outages: [Range<Instant>] = []
 
+    /// A path that does nothing to packets and takes no time.
     public init() {}
 
     /// A two-state Markov chain that moves once per packet (Gilbert 1960, Elliott 1963).
@@ -49,9 +51,12 @@ public struct Impairment: Hashable, Sendable {
         public var toBadPartsPerMillion: UInt32
         /// Chance per packet to come back; its inverse is the mean burst length in packets.
         public var toGoodPartsPerMillion: UInt32
+        /// Loss of each packet while the chain is in its bad state.
         public var lossInBadPartsPerMillion: UInt32
+        /// Loss of each packet while it is in its good state.
         public var lossInGoodPartsPerMillion: UInt32
 
+        /// A chain by its four chances, each in parts per million of packets.
         public init(
             toBad: UInt32,
             toGood: UInt32,
@@ -83,6 +88,7 @@ public struct Impairment: Hashable, Sendable {
         /// Loss of each packet within a bad spell.
         public var lossPartsPerMillion: UInt32
 
+        /// Spells by their mean lengths, in the bad ones of which all packets are lost by default.
         public init(
             meanGap: Instant.Interval,
             meanLength: Instant.Interval,

@@ -13,6 +13,7 @@ public import Primitives
 public final class Link {
     /// May change at any time and governs the packets sent from then on.
     public var impairment: Impairment
+    /// What became of all packets so far.
     public private(set) var counters = LinkCounters()
 
     private var random: SeededGenerator

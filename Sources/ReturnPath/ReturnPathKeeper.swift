@@ -34,6 +34,7 @@ public final class ReturnPathKeeper {
         SocketAddress(high: 0x2001_0DB8_0000_0000, low: 1, port: 0),
     ]
 
+    /// What workers open sockets with; it refuses each backend until its way back is proven.
     public let dialer: TransparentDialer
     /// What came of each backend, in the order given.
     public private(set) var verdicts: [ReturnPathVerdict] = []

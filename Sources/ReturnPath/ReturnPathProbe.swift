@@ -9,6 +9,7 @@ public struct ProbeInterrupt {
     /// Also makes ``descriptor`` unreadable, or the wait would turn for nothing.
     public var isWanted: () -> Bool
 
+    /// An interrupt that `descriptor` announces and `isWanted` confirms; it owns neither.
     public init(descriptor: Int32, isWanted: @escaping () -> Bool) {
         self.descriptor = descriptor
         self.isWanted = isWanted

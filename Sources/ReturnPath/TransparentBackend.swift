@@ -3,11 +3,14 @@ public import Primitives
 
 /// A backend that is to be dialled with the addresses of players.
 public struct TransparentBackend: Hashable, Sendable, CustomStringConvertible {
+    /// Over what the backend is dialled; a port may be proven for one and not for the other.
     public enum Transport: Hashable, Sendable {
         case tcp, udp
     }
 
+    /// Where it is dialled, never a wildcard.
     public var address: SocketAddress
+    /// Whether it is dialled over TCP or UDP.
     public var transport: Transport
     /// A datagram that makes the backend answer, such as the query of its health check.
     ///
@@ -34,6 +37,7 @@ public struct TransparentBackend: Hashable, Sendable, CustomStringConvertible {
 
 /// Whether a backend may be served, and if not, why.
 public struct ReturnPathVerdict: Hashable, Sendable {
+    /// What the keeper has found out.
     public enum State: Hashable, Sendable {
         /// Replies to players come back through this process; `note` is worth logging.
         case ready(note: String?)
@@ -41,9 +45,12 @@ public struct ReturnPathVerdict: Hashable, Sendable {
         case refused(reason: String, cure: String)
     }
 
+    /// The backend that was judged.
     public var backend: TransparentBackend
+    /// What is true of it now; it may change with every ``ReturnPathKeeper/check()``.
     public var state: State
 
+    /// Whether players may be led to the backend.
     public var isReady: Bool {
         if case .ready = self.state { true } else { false }
     }

@@ -12,7 +12,9 @@ public final class TransparentDialer: Sendable {
     /// A UDP socket and its claim; call ``TransparentDialer/close(_:)`` before the last use of the
     /// socket ends.
     public struct Flow {
+        /// The socket, connected to the backend and bound to the player's address.
         public let socket: UDPSocket
+        /// The pair of player and backend, which nobody else may use until it is given back.
         public let claim: TransparentFlows.Claim
     }
 

@@ -9,13 +9,16 @@ public import Primitives
 public enum TransparentInput {
     /// One listener, and what is led to it.
     public struct Listener: Hashable, Sendable {
+        /// Whether connections or datagrams are led to it.
         public var transport: TransparentBackend.Transport
         /// Where it is bound, with the first of its ports.
         public var first: SocketAddress
+        /// The last of its ports; the same as the first for a single one.
         public var lastPort: UInt16
         /// Whether one bound to `[::]` hears IPv4 too.
         public var isDualStack: Bool
 
+        /// A listener as the client's file describes it.
         public init(
             _ transport: TransparentBackend.Transport,
             first: SocketAddress,
@@ -28,9 +31,11 @@ public enum TransparentInput {
             self.isDualStack = isDualStack
         }
 
+        /// Whether IPv4 packets are to be led to it.
         public var hearsIPv4: Bool {
             self.first.isIPv4 || (self.first.isWildcard && self.isDualStack)
         }
+        /// Whether IPv6 packets are to be led to it.
         public var hearsIPv6: Bool { !self.first.isIPv4 }
     }
 
