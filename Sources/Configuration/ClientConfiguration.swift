@@ -5,18 +5,26 @@ public import Sealing
 public struct ClientConfiguration: Hashable, Sendable {
     /// Tried in order; never empty.
     public var servers: [Endpoint]
+    /// `server_public_key`: whom every one of ``servers`` has to prove to be.
     public var serverPublicKey: PublicKey
+    /// `private_key`: where the client's own key lies.
     public var privateKey: KeyFile
+    /// `preshared_key`: where the secret shared with the server lies, if there is one.
     public var presharedKey: KeyFile?
     /// Where HTTP is served, if anywhere.
     public var admin: SocketAddress?
     /// Host names, in lower case, under which `admin` is served besides its addresses.
     public var adminHosts: [String] = []
+    /// `control`: where `fairlead status` finds the process.
     public var control = ControlSocket.automatic
+    /// What the client sends with.
     public var transport = TransportSettings()
+    /// How much it holds.
     public var limits = Limits()
+    /// Every `[[forward]]`, in the order of the file; may be empty.
     public var forwards: [Forward] = []
 
+    /// A client of these servers that forwards nothing; the reader and tests fill in the rest.
     public init(servers: [Endpoint], serverPublicKey: PublicKey, privateKey: KeyFile) {
         self.servers = servers
         self.serverPublicKey = serverPublicKey
@@ -47,20 +55,27 @@ public struct Forward: Hashable, Sendable {
         case simpleProxy = "spp"
     }
 
+    /// `listen`: one address, and one port or several.
     public var listen: ListenRange
+    /// `protocol`: what is taken in there.
     public var transportProtocol: ForwardedProtocol
     /// The service's name, 1...64 bytes of UTF-8.
     public var service: String
+    /// What the streams and flows want of the path.
     public var trafficClass = TrafficClass.auto
+    /// `compression`: whether bytes are compressed, where the service allows it.
     public var isCompressed = false
+    /// How long lost datagrams are of use.
     public var delivery = Delivery.datagram
     /// When a silent UDP flow is forgotten.
     public var idleTimeout = Instant.Interval.seconds(120)
     /// How long bytes of a TCP connection may wait before both ends reset it; `nil`: for ever.
     public var maximumStall: Instant.Interval?
+    /// What the listener expects in front of the players' bytes.
     public var accept = AcceptedHeader.plain
     /// Who may send headers; never empty when ``accept`` is not plain.
     public var trusted: [AddressBlock] = []
+    /// How PROXY v2 headers come on UDP; nothing else asks for it.
     public var dialect = DatagramDialect.every
     /// Overrides ``TransportSettings/redundancy`` for this forward.
     public var redundancy: Redundancy?
@@ -76,6 +91,7 @@ public struct Forward: Hashable, Sendable {
     /// What makes a forward the same one after a reload.
     public var identity: String { "\(self.transportProtocol.rawValue) \(self.listen)" }
 
+    /// A forward with every other key at its default.
     public init(listen: ListenRange, transportProtocol: ForwardedProtocol, service: String) {
         self.listen = listen
         self.transportProtocol = transportProtocol

@@ -5,6 +5,7 @@ public enum Endpoint: Hashable, Sendable, CustomStringConvertible {
     case address(SocketAddress)
     case name(String, port: UInt16)
 
+    /// The port, as written; 0 only where a reader allows it.
     public var port: UInt16 {
         switch self {
         case .address(let address): address.port
@@ -58,8 +59,10 @@ public enum Endpoint: Hashable, Sendable, CustomStringConvertible {
 public struct ListenRange: Hashable, Sendable, CustomStringConvertible {
     /// The address with the first port.
     public let first: SocketAddress
+    /// The last port of the run, not below the first.
     public let lastPort: UInt16
 
+    /// Most ports of one forward, each of which is a socket for each worker.
     public static let maximumCount = 1024
 
     /// The number of sockets this makes.
@@ -70,6 +73,7 @@ public struct ListenRange: Hashable, Sendable, CustomStringConvertible {
         (self.first.port...self.lastPort).map { self.first.with(port: $0) }
     }
 
+    /// Whether `port` is one of the run.
     public func contains(port: UInt16) -> Bool {
         self.first.port <= port && port <= self.lastPort
     }
@@ -100,6 +104,7 @@ public struct AddressBlock: Hashable, Sendable, CustomStringConvertible {
     /// 0...32 for IPv4, 0...128 for IPv6.
     public let prefixLength: Int
 
+    /// Whether it is a block of IPv4 addresses, and so holds no others.
     public var isIPv4: Bool { self.base.isIPv4 }
     public var description: String { "\(self.base.hostText)/\(self.prefixLength)" }
 

@@ -9,6 +9,7 @@ public struct KeyFile: Hashable, Sendable {
     /// The path to open: relative ones are relative to the configuration file's folder.
     public var location: String
 
+    /// A file that nobody has looked for yet.
     public init(path: String, location: String) {
         self.path = path
         self.location = location
@@ -149,7 +150,9 @@ public struct KeyFile: Hashable, Sendable {
 ///
 /// Holds nothing of its contents.
 public struct KeyFileRefusal: Error, Hashable, Sendable, CustomStringConvertible {
+    /// What was found: the path in quotes and what is wrong with it.
     public let got: String
+    /// What it should have been, with the command that makes it so.
     public let expected: String
 
     public var description: String { "got \(self.got), expected \(self.expected)" }

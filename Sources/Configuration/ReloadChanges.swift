@@ -2,15 +2,22 @@ import Sealing
 
 /// What happened to one list of a configuration.
 public struct ListChanges<Item: Hashable & Sendable>: Hashable, Sendable {
+    /// An item that stayed itself and says something else.
     public struct Change: Hashable, Sendable {
+        /// What was in effect.
         public let old: Item
+        /// What is to be in effect.
         public let new: Item
     }
 
+    /// Items of the new list whose identity the old one does not have.
     public private(set) var added: [Item] = []
+    /// Items of the old list whose identity the new one does not have.
     public private(set) var removed: [Item] = []
+    /// Items of both lists that differ.
     public private(set) var changed: [Change] = []
 
+    /// Whether the lists say the same, in whatever order.
     public var isEmpty: Bool {
         self.added.isEmpty && self.removed.isEmpty && self.changed.isEmpty
     }
@@ -39,6 +46,7 @@ public struct ClientReload: Hashable, Sendable {
     /// Other keys outside `[[forward]]` that changed, and that the process takes over.
     public let changedKeys: [String]
 
+    /// Whether the process has nothing to do.
     public var isEmpty: Bool {
         self.forwards.isEmpty && self.needsRestart.isEmpty && self.changedKeys.isEmpty
     }
@@ -84,6 +92,7 @@ public struct ServerReload: Hashable, Sendable {
     /// over.
     public let changedKeys: [String]
 
+    /// Whether the process has nothing to do.
     public var isEmpty: Bool {
         self.services.isEmpty && self.peers.isEmpty && self.renewedPeers.isEmpty
             && self.needsRestart.isEmpty && self.changedKeys.isEmpty

@@ -10,18 +10,26 @@ public struct ServerConfiguration: Hashable, Sendable {
 
     /// Where the tunnel's UDP sockets are bound; never empty, port 0 lets the kernel choose.
     public var listen: [SocketAddress]
+    /// `private_key`: where the server's own key lies.
     public var privateKey: KeyFile
     /// Where HTTP is served, if anywhere.
     public var admin: SocketAddress?
     /// Host names, in lower case, under which `admin` is served besides its addresses.
     public var adminHosts: [String] = []
+    /// `control`: where `fairlead status` finds the process.
     public var control = ControlSocket.automatic
+    /// `routes`: who installs what brings replies to transparent services back.
     public var routes = Routes.auto
+    /// What the server sends with.
     public var transport = TransportSettings()
+    /// How much it holds.
     public var limits = Limits()
+    /// Every `[[peer]]`, in the order of the file; may be empty.
     public var peers: [PeerEntry] = []
+    /// Every `[[service]]`, in the order of the file; may be empty.
     public var services: [Service] = []
 
+    /// A server that serves nobody; the reader and tests fill in the rest.
     public init(listen: [SocketAddress], privateKey: KeyFile) {
         self.listen = listen
         self.privateKey = privateKey
@@ -34,6 +42,7 @@ public struct PeerEntry: Hashable, Sendable {
     public var name: String
     /// Unique as well.
     public var publicKey: PublicKey
+    /// `preshared_key`: where the secret shared with this client lies, if there is one.
     public var presharedKey: KeyFile?
     /// Names of services, each of which exists, or `["*"]`.
     public var services: [String]
@@ -51,10 +60,13 @@ public struct PeerEntry: Hashable, Sendable {
     public var rateDown: UInt64?
     /// From when on the key is no good any more.
     public var expires: WallTime?
+    /// `enabled`: a client that is not is refused, ``RefusalReason/keyExpired``.
     public var isEnabled = true
 
+    /// Whether `services = ["*"]`, services that a reload adds included.
     public var mayUseEveryService: Bool { self.services == ["*"] }
 
+    /// A client with the default limits that may claim no address.
     public init(name: String, publicKey: PublicKey, services: [String]) {
         self.name = name
         self.publicKey = publicKey
@@ -87,21 +99,28 @@ public struct Service: Hashable, Sendable {
 
     /// 1...64 bytes of UTF-8, unique.
     public var name: String
+    /// `protocol`: what the service takes; a forward has to agree.
     public var transportProtocol: ForwardedProtocol
     /// Never empty, and never backups alone.
     public var backends: [Backend]
+    /// How a backend is chosen for a new player.
     public var balance = Balance.roundRobin
+    /// What the backend is told of the player.
     public var origin = Origin.none
     /// Never `.any`.
     public var dialect = DatagramDialect.every
+    /// What a transparent socket does where the player's port is taken.
     public var sourcePort = SourcePort.keepOrAny
     /// Whether IPv4 backends are shown a stable address of 240.0.0.0/4 for players with IPv6.
     public var usesPseudoIPv4 = false
+    /// How backends are asked whether they live; `nil`: refusals and silence alone count.
     public var health: HealthCheck?
     /// Overrides ``TransportSettings/redundancy`` for this service.
     public var redundancy: Redundancy?
+    /// `compression`: false resets streams in which a client deflates nonetheless.
     public var allowsCompression = true
 
+    /// A service with every other key at its default.
     public init(name: String, transportProtocol: ForwardedProtocol, backends: [Backend]) {
         self.name = name
         self.transportProtocol = transportProtocol
@@ -111,30 +130,37 @@ public struct Service: Hashable, Sendable {
 
 /// One place a service's streams and flows are led to.
 public struct Backend: Hashable, Sendable {
+    /// Where it is; of a name's addresses the first is used, looked up again as it grows old.
     public var endpoint: Endpoint
     /// 1...1000.
     public var weight = 1
     /// Used only while no other backend is up.
     public var isBackup = false
 
+    /// A backend of weight 1 that is used like the others.
     public init(endpoint: Endpoint) { self.endpoint = endpoint }
 }
 
 /// How a backend is asked whether it lives.
 public struct HealthCheck: Hashable, Sendable {
+    /// What is sent to it, and what counts as an answer.
     public enum Probe: Hashable, Sendable {
         case tcp, a2s, raknet, minecraft, dns
         /// Sends bytes and expects the answer to contain others.
         case sendExpect(send: [UInt8], expect: [UInt8])
     }
 
+    /// How it is asked.
     public var probe: Probe
+    /// From one probe to the next.
     public var interval = Instant.Interval.seconds(2)
+    /// After which a probe without an answer has failed.
     public var timeout = Instant.Interval.seconds(1)
     /// Successes in a row that bring a backend up.
     public var rise = 2
     /// Failures in a row that take it down.
     public var fall = 3
 
+    /// A check with the default times and counts.
     public init(probe: Probe) { self.probe = probe }
 }

@@ -3,11 +3,14 @@ public import Sealing
 
 /// A checked configuration and the keys whose files it names.
 public struct LoadedConfiguration<Configuration: Sendable>: Sendable {
+    /// What the file says, checked.
     public let configuration: Configuration
+    /// The key of `private_key`, read and derived.
     public let privateKey: SecretKey
     /// By the public key of whom they are shared with.
     public let presharedKeys: [PublicKey: PresharedKey]
 
+    /// A configuration with its keys; tests make one without files.
     public init(
         configuration: Configuration,
         privateKey: SecretKey,

@@ -9,9 +9,13 @@ public struct TransportSettings: Hashable, Sendable {
         case fixed(bitsPerSecond: UInt64)
     }
 
+    /// How fast to send.
     public var congestion = Congestion.auto
+    /// `fec`: what forwards and services without a word of their own use.
     public var redundancy = Redundancy.auto
+    /// `cipher`: what this end offers or allows.
     public var cipher = CipherPreference.auto
+    /// `post_quantum`: whether keys are strengthened by ML-KEM-768, and whether that is a must.
     public var postQuantum = PostQuantumPolicy.prefer
     /// The largest UDP payload to send, in bytes; `nil` probes for it.
     public var maximumPacketSize: Int?
@@ -19,8 +23,10 @@ public struct TransportSettings: Hashable, Sendable {
     ///
     /// A client serves one network: one session suffices, and more would only keep more alive.
     public var workers = 1
+    /// How long a client lets an accepted TCP connection wait for a session, then it is reset.
     public var connectTimeout = Instant.Interval.seconds(10)
 
+    /// The defaults of all keys.
     public init() {}
 }
 
@@ -40,10 +46,14 @@ public struct Limits: Hashable, Sendable {
     public var streamBuffer = 8 << 20
     /// Bytes a session may hold.
     public var sessionBuffer = 64 << 20
+    /// `max_sessions`: sessions of each worker of a server.
     public var maximumSessions = 1024
+    /// TCP connections of each worker; no key changes it.
     public var maximumStreams = 65_536
+    /// `max_flows`: UDP flows of each worker; descriptors bound it as well.
     public var maximumFlows = 65_536
 
+    /// The defaults of all keys.
     public init() {}
 }
 

@@ -3,13 +3,16 @@ import TOMLKit
 
 /// A moment of the calendar, in whole seconds since 1970 in UTC.
 public struct WallTime: Hashable, Comparable, Sendable {
+    /// Seconds since 1970-01-01T00:00:00Z, leap seconds left out, as time(2) counts them.
     public let secondsSince1970: Int
 
+    /// The moment so many seconds after 1970 began, or before where negative.
     public init(secondsSince1970: Int) { self.secondsSince1970 = secondsSince1970 }
 
     /// What the machine's clock says.
     public static func now() -> Self { Self(secondsSince1970: time(nil)) }
 
+    /// Whether `a` is earlier than `b`.
     public static func < (a: Self, b: Self) -> Bool { a.secondsSince1970 < b.secondsSince1970 }
 }
 

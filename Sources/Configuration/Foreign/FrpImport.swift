@@ -5,6 +5,9 @@ import Primitives
 /// The ends change places: frpc stands beside the backends, as our server does, and players come
 /// to frps, as they do to our client.
 public enum FrpImport {
+    /// Reads frpc's file; a name that ends in `.json` is JSON, every other one TOML.
+    ///
+    /// Throws where the file cannot be read or says nothing that could be kept.
     public static func pair(
         ofFileAt path: String,
         _ options: ImportedPair.Options = ImportedPair.Options()

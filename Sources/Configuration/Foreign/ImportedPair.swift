@@ -1,6 +1,8 @@
 /// A server's and a client's file that do what another program's files said.
 public struct ImportedPair: Sendable {
+    /// The server's file, complete but for the keys, which are placeholders.
     public let server: String
+    /// The client's file, likewise.
     public let client: String
     /// What the other program's files cannot tell, a sentence each.
     public let missing: [String]
@@ -14,6 +16,7 @@ public struct ImportedPair: Sendable {
         /// Where clients reach the server; `nil` to take it from the files.
         public var server: Endpoint?
 
+        /// Takes the server's address from the files, and calls the client `edge-1`.
         public init() {}
     }
 

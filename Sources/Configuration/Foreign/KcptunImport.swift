@@ -2,6 +2,9 @@ import Primitives
 
 /// What kcptun's JSON files become; a client's, a server's, or both.
 public enum KcptunImport {
+    /// Reads one or two files; which end each belongs to, its keys tell.
+    ///
+    /// Throws where a file cannot be read, or where two belong to the same end.
     public static func pair(
         ofFilesAt paths: [String],
         _ options: ImportedPair.Options = ImportedPair.Options()

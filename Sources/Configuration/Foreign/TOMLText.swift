@@ -1,9 +1,12 @@
 /// TOML that a program writes, a line at a time.
 public struct TOMLText {
+    /// What has been written so far; each line ends with a line feed.
     public private(set) var text = ""
 
+    /// An empty text.
     public init() {}
 
+    /// Adds a comment, made one line.
     public mutating func comment(_ line: String) { self.text += "# \(Complaint.oneLine(line))\n" }
 
     /// `value` is TOML already.
@@ -11,6 +14,7 @@ public struct TOMLText {
         self.text += "\(key) = \(value)\n"
     }
 
+    /// Adds a blank line and a header, which brings its own brackets.
     public mutating func table(_ header: String) { self.text += "\n\(header)\n" }
 
     /// A basic string.

@@ -31,6 +31,7 @@ public struct KeyReference: Sendable, CustomStringConvertible {
             }
         }
 
+        /// One sentence for the reference.
         public var meaning: String {
             switch self {
             case .atOnce: "The new value applies at once."
@@ -45,10 +46,15 @@ public struct KeyReference: Sendable, CustomStringConvertible {
         }
     }
 
+    /// The table in which the key stands.
     public let place: KeyPlace
+    /// The key as it is written, without its table.
     public let name: String
+    /// What may be written for it.
     public let value: KeyValue
+    /// What it means to leave it out.
     public let standard: Standard
+    /// What a reload does with a changed value.
     public let reload: Reload
     /// The version that had the key first.
     public let since: String
@@ -97,10 +103,12 @@ extension KeyReference {
         Self.serverKeys + Self.clientKeys + Self.forwardKeys + Self.peerKeys + Self.serviceKeys
         + Self.backendKeys + Self.healthKeys
 
+    /// The keys of one table, in the order of the reference.
     public static func keys(of place: KeyPlace) -> [KeyReference] {
         Self.all.filter { $0.place == place }
     }
 
+    /// The entry of a key; `nil` for one that does not exist.
     public static func key(_ name: String, of place: KeyPlace) -> KeyReference? {
         Self.all.first { $0.place == place && $0.name == name }
     }

@@ -4,7 +4,9 @@ public import Primitives
 public enum KeyValue: Sendable {
     /// A word that may be written, and what it means.
     public struct Word: Sendable {
+        /// The word as it is written.
         public let name: String
+        /// What it means, as a clause.
         public let meaning: String
 
         init(_ name: String, _ meaning: String) {

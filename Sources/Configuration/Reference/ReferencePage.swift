@@ -4,6 +4,7 @@ import Primitives
 public enum ReferencePage {
     private static let width = 120
 
+    /// The whole page, as `fairlead help config --markdown` prints it.
     public static let markdown: String = {
         let parts = [Self.head, Self.values, Self.reload] + KeyPlace.allCases.map(Self.place)
         return parts.joined(separator: "\n\n") + "\n"
