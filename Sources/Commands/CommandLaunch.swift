@@ -5,6 +5,7 @@ import Glibc
 ///
 /// 0 for success, 1 for what failed while running, 2 for a wrong command line or configuration.
 public enum CommandLaunch {
+    /// Parses the process's arguments, runs what they say and exits; errors go to standard error.
     public static func run(_ command: (some ParsableCommand).Type) -> Never {
         // A reader that goes away ends a write with an error, not the process with a signal.
         signal(SIGPIPE, SIG_IGN)
@@ -58,5 +59,6 @@ enum Terminal {
 
 /// What this build is.
 public enum Release {
+    /// The version that `--version`, `status` and the metrics name (semver.org).
     public static let version = "0.1.0"
 }

@@ -4,6 +4,7 @@ import Sealing
 
 /// `fairlead-server`.
 public struct ServerCommand: ParsableCommand {
+    /// Name, help and version for ArgumentParser.
     public static let configuration = CommandConfiguration(
         commandName: "fairlead-server",
         abstract: "Run the end of the tunnel that backends stand behind.",
@@ -19,8 +20,10 @@ public struct ServerCommand: ParsableCommand {
 
     @OptionGroup var options: RunOptions
 
+    /// For ArgumentParser, which fills in the options afterwards.
     public init() {}
 
+    /// Serves until a signal ends it; throws the exit code, 2 for a wrong configuration.
     public func run() throws {
         let loaded: LoadedConfiguration<ServerConfiguration>
         do throws(ConfigurationError) {
@@ -45,6 +48,7 @@ public struct ServerCommand: ParsableCommand {
 
 /// `fairlead-client`.
 public struct ClientCommand: ParsableCommand {
+    /// Name, help and version for ArgumentParser.
     public static let configuration = CommandConfiguration(
         commandName: "fairlead-client",
         abstract: "Run the end of the tunnel that players connect to.",
@@ -60,8 +64,10 @@ public struct ClientCommand: ParsableCommand {
 
     @OptionGroup var options: RunOptions
 
+    /// For ArgumentParser, which fills in the options afterwards.
     public init() {}
 
+    /// Serves until a signal ends it; throws the exit code, 2 for a wrong configuration.
     public func run() throws {
         let loaded: LoadedConfiguration<ClientConfiguration>
         do throws(ConfigurationError) {

@@ -2,6 +2,7 @@ public import ArgumentParser
 
 /// `fairlead`: what an operator does beside running the two ends.
 public struct FairleadCommand: ParsableCommand {
+    /// Name, help and subcommands for ArgumentParser.
     public static let configuration = CommandConfiguration(
         commandName: "fairlead",
         abstract: "Keys, checks and status of Fairlead tunnels.",
@@ -20,6 +21,7 @@ public struct FairleadCommand: ParsableCommand {
         ]
     )
 
+    /// For ArgumentParser.
     public init() {}
 }
 

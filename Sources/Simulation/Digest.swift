@@ -1,7 +1,9 @@
 /// A fingerprint of a history: FNV-1a over everything that was delivered, and when.
 public struct Digest: Hashable, Sendable {
+    /// The 64 bits so far; FNV's offset basis for an empty history.
     public private(set) var value: UInt64 = 0xCBF2_9CE4_8422_2325
 
+    /// The digest of an empty history.
     public init() {}
 
     mutating func add(_ number: UInt64) {

@@ -4,6 +4,7 @@ import Session
 
 /// Everything that is decided before a history begins, drawn from its seed.
 public struct Scenario: Sendable {
+    /// What the scenario was drawn from: enough to run it again.
     public let seed: UInt64
     var clients: [ClientPlan] = []
     var streams: [StreamPlan] = []

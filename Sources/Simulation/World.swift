@@ -15,20 +15,34 @@ public final class World {
     static let epoch = Instant(nanoseconds: 1_000_000_000)
     static let serverAddress = SocketAddress(ipv4: 0xC633_6401, port: 4600)
 
+    /// Counts of one history, or of several added up.
     public struct Statistics: Hashable, Sendable {
+        /// Turns of the loop, each at one instant of virtual time.
         public var steps: UInt64 = 0
+        /// Packets that engines sent.
         public var packets: UInt64 = 0
+        /// Packets that links lost or dropped.
         public var packetsLost: UInt64 = 0
+        /// Bytes that applications read from streams, at both ends.
         public var streamBytes: UInt64 = 0
+        /// Ends of streams that closed with everything delivered.
         public var streamsClosed: UInt64 = 0
+        /// Ends of streams that were reset.
         public var streamsReset: UInt64 = 0
+        /// Datagrams that applications handed to flows.
         public var datagramsSent: UInt64 = 0
+        /// Datagrams that applications got from flows.
         public var datagramsReceived: UInt64 = 0
+        /// Sessions that came up, counted at each end.
         public var sessions: UInt64 = 0
+        /// Sessions whose keys became post-quantum, counted at each end.
         public var strengthened: UInt64 = 0
+        /// Addresses of clients that a server followed to.
         public var moves: UInt64 = 0
+        /// Packets that one worker handed to another.
         public var handovers: UInt64 = 0
 
+        /// Nothing happened yet.
         public init() {}
     }
 
@@ -54,9 +68,13 @@ public final class World {
         }
     }
 
+    /// What was decided before the history began.
     public let scenario: Scenario
+    /// What did not hold, a sentence each with its time, 20 at most; empty when all went well.
     public internal(set) var violations: [String] = []
+    /// What happened, for reports.
     public internal(set) var statistics = Statistics()
+    /// The fingerprint of all that was delivered: equal for equal seeds.
     public internal(set) var digest = Digest()
     /// Virtual time that passed.
     public var elapsed: Instant.Interval { self.now.since(Self.epoch) }
@@ -110,6 +128,7 @@ public final class World {
         case rehash
     }
 
+    /// A world before its first instant; `sabotage` makes one mistake on purpose.
     public init(_ scenario: Scenario, sabotage: Sabotage = .none) {
         self.scenario = scenario
         self.sabotage = sabotage
@@ -268,6 +287,7 @@ public final class World {
 }
 
 extension World.Statistics {
+    /// Adds another history's counts.
     public mutating func add(_ other: Self) {
         self.steps += other.steps
         self.packets += other.packets

@@ -7,12 +7,16 @@ import Session
 public struct Bar: Sendable {
     /// A figure of an outcome, and the bound it must keep.
     public struct Check: Sendable {
+        /// What reports call the figure.
         public var label: String
         /// Otherwise the figure must not be below the bound.
         public var isCeiling: Bool
+        /// What the figure must reach, or may reach, in the figure's own unit.
         public var bound: Double
+        /// Reads the figure from an outcome.
         public var figure: @Sendable (Outcome) -> Double
 
+        /// A figure that must not be below `bound`.
         public static func least(
             _ label: String,
             _ bound: Double,
@@ -21,6 +25,7 @@ public struct Bar: Sendable {
             Self(label: label, isCeiling: false, bound: bound, figure: figure)
         }
 
+        /// A figure that must not be above `bound`.
         public static func most(
             _ label: String,
             _ bound: Double,
@@ -29,13 +34,17 @@ public struct Bar: Sendable {
             Self(label: label, isCeiling: true, bound: bound, figure: figure)
         }
 
+        /// Whether `value` is on the right side; the bound itself is.
         public func isKept(by value: Double) -> Bool {
             self.isCeiling ? value <= self.bound : value >= self.bound
         }
     }
 
+    /// Which bars are run together, such as `bulk`.
     public var group: String
+    /// What is run.
     public var trial: Trial
+    /// What its outcome has to keep, all of it.
     public var checks: [Check]
 }
 

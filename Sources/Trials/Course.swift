@@ -71,6 +71,7 @@ public final class Course {
     private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 65_536, alignment: 64)
     private let packet = UnsafeMutableRawBufferPointer.allocate(byteCount: 2_048, alignment: 64)
 
+    /// A course before its first instant; links, keys and applications draw from `seed`.
     public init(_ trial: Trial, seed: UInt64) {
         self.trial = trial
         self.random = SeededGenerator(seed: seed ^ 0x5EED)

@@ -5,8 +5,10 @@ import Session
 
 /// What a game may lose and wait on one kind of path, with what it may cost.
 public struct EchoBar: Sendable, CustomStringConvertible {
+    /// What reports call the bar.
     public let name: String
     public var description: String { self.name }
+    /// The path and the traffic that are judged.
     public let settings: EchoSettings
     /// Share of messages without an echo.
     public let undelivered: Double
@@ -31,6 +33,7 @@ public struct EchoBar: Sendable, CustomStringConvertible {
         return misses
     }
 
+    /// The IP bytes of a message as a multiple of what plain UDP sends for it.
     public func expansion(_ result: EchoResult) -> Double { result.bytesPerMessage / self.plain }
 
     private func late(_ result: EchoResult) -> Double {

@@ -6,16 +6,25 @@ import Sealing
 
 /// A game's rhythm over an impaired path: what is measured, and on which path.
 public struct EchoSettings: Sendable {
+    /// What each direction of the path does, the delay aside, which ``roundTrip`` gives.
     public var impairment = Impairment()
+    /// The round trip of the empty path.
     public var roundTrip = Instant.Interval.milliseconds(60)
     /// Flows of one session.
     public var flows = 1
+    /// How long messages are sent, in seconds.
     public var seconds: UInt64 = 60
+    /// The rate of each flow, evenly spaced.
     public var messagesPerSecond: UInt64 = 60
+    /// The payload of each message, in bytes.
     public var messageByteCount = 100
+    /// `fec` of both ends.
     public var redundancy = RedundancyLevel.auto
+    /// `delivery` of the flows.
     public var delivery = Delivery.datagram
+    /// `max_age` of the flows, for delivery by deadline.
     public var maximumAge = Instant.Interval.milliseconds(150)
+    /// `class` of the flows or streams.
     public var trafficClass = TrafficClass.auto
     /// A TCP connection for each flow instead of datagrams.
     public var isStream = false
@@ -24,28 +33,35 @@ public struct EchoSettings: Sendable {
     /// Seconds at the start whose messages are not looked at.
     public var warmUp: UInt64 = 0
 
+    /// One flow like a game's, for a minute on a clean path of 60 ms.
     public init() {}
 }
 
 /// What became of the messages of one trial, or of several pooled.
 public struct EchoResult: Sendable {
+    /// Messages that were sent and are looked at.
     public var sent = 0
     /// Microseconds from sending to the echo, of every message whose echo came.
     public var roundTrips: [UInt32] = []
+    /// Echoes that came once more, which must not be.
     public var duplicates = 0
     /// Packets and UDP payload both ways.
     public var packets: UInt64 = 0
+    /// The same in bytes of UDP payload.
     public var bytes: UInt64 = 0
     /// What the engines counted as redundancy, both ways.
     public var redundancyBytes: UInt64 = 0
+    /// Seconds of sending, summed over the flows.
     public var flowSeconds: UInt64 = 0
     /// What the download brought.
     public var bulkBytes: UInt64 = 0
     /// Undelivered messages that were sent in the first five seconds.
     public var earlyLosses = 0
 
+    /// Nothing sent yet.
     public init() {}
 
+    /// Share of messages without an echo, from 0 to 1.
     public var undelivered: Double { 1 - Double(self.roundTrips.count) / Double(max(1, self.sent)) }
 
     /// IP bytes per message and direction, acknowledgements and all else included.
@@ -89,6 +105,7 @@ public struct EchoResult: Sendable {
             + "\(self.bytesPerMessage) bytes a message, \(self.duplicates) duplicates"
     }
 
+    /// Pools another result with this one.
     public mutating func add(_ other: Self) {
         self.sent += other.sent
         self.roundTrips += other.roundTrips
@@ -128,6 +145,7 @@ public final class EchoTrial {
     private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 65_536, alignment: 64)
     private let packet = UnsafeMutableRawBufferPointer.allocate(byteCount: 65_536, alignment: 64)
 
+    /// A trial before its first instant; keys and links draw from `seed`.
     public init(_ settings: EchoSettings, seed: UInt64) {
         self.settings = settings
         let entropy = EntropySource.seeded(seed)

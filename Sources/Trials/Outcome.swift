@@ -1,8 +1,10 @@
 /// What one application saw between the end of the warm-up and the end of the trial.
 public struct Tally: Sendable {
+    /// Bytes that the application received; of echoes none are counted.
     public internal(set) var byteCount: UInt64 = 0
     /// Milliseconds from when a message was due until it was back, sorted at the end.
     public internal(set) var latencies: [Double] = []
+    /// Messages that were due in that time.
     public internal(set) var sent = 0
     /// The longest time without a byte, in milliseconds.
     public internal(set) var longestGap = 0.0
@@ -27,9 +29,11 @@ public struct Outcome: Sendable {
     public internal(set) var capacity = 0.0
     /// IP bytes given to the path, towards the server and back.
     public internal(set) var wireBytes: [UInt64] = [0, 0]
+    /// Packets that the path lost or dropped, towards the server and back.
     public internal(set) var packetsLost: [UInt64] = [0, 0]
     /// Mean and greatest wait at the bottleneck in milliseconds, towards the server and back.
     public internal(set) var meanQueue: [Double] = [0, 0]
+    /// The greatest wait, likewise.
     public internal(set) var greatestQueue: [Double] = [0, 0]
     /// Packets that found the bottleneck's queue full.
     public internal(set) var dropped: UInt64 = 0

@@ -9,9 +9,12 @@ public import Session
 public struct Trial: Sendable {
     /// The bottleneck changes at a time.
     public struct Step: Sendable {
+        /// When, from the beginning of the trial.
         public var at: Instant.Interval
+        /// The bottleneck's new rate, in Mbit/s of IP bytes, both ways.
         public var megabits: UInt64
 
+        /// A change of the bottleneck's rate.
         public init(at: Instant.Interval, megabits: UInt64) {
             self.at = at
             self.megabits = megabits
@@ -20,9 +23,12 @@ public struct Trial: Sendable {
 
     /// A client, its server, and what they carry.
     public struct Tunnel: Sendable {
+        /// What both ends of the tunnel send by.
         public var congestion: CongestionChoice
+        /// Its applications, each a stream or a flow of one session.
         public var loads: [Load]
 
+        /// A tunnel with a session of its own.
         public init(_ congestion: CongestionChoice = .auto, _ loads: [Load]) {
             self.congestion = congestion
             self.loads = loads
@@ -31,6 +37,7 @@ public struct Trial: Sendable {
 
     /// An application.
     public struct Load: Sendable {
+        /// What an application does.
         public enum Kind: Sendable {
             /// As many bytes as pass, towards the server if `isUpload`.
             case bulk(isUpload: Bool)
@@ -42,12 +49,16 @@ public struct Trial: Sendable {
             case stalled
         }
 
+        /// What it does.
         public var kind: Kind
         /// What the messages of an echo travel in; everything else is a stream.
         public var delivery: Delivery?
+        /// `class` of its stream or flow.
         public var trafficClass = TrafficClass.auto
+        /// When it begins, from the beginning of the trial.
         public var startsAt = Instant.Interval.zero
 
+        /// An application; `delivery` makes an echo one of datagrams.
         public init(
             _ kind: Kind,
             over delivery: Delivery? = nil,
@@ -60,7 +71,9 @@ public struct Trial: Sendable {
             self.startsAt = startsAt
         }
 
+        /// As many bytes as pass from the server, from the beginning.
         public static let download = Self(.bulk(isUpload: false))
+        /// As many bytes as pass to the server, from the beginning.
         public static let upload = Self(.bulk(isUpload: true))
         /// A game: sixty small messages a second.
         public static func game(over delivery: Delivery?) -> Self {
@@ -68,18 +81,24 @@ public struct Trial: Sendable {
         }
     }
 
+    /// What reports and `fairlead-trials` call it.
     public var name: String
     /// Both directions alike; ``Impairment/bitsPerSecond`` is the first step's.
     public var path: Impairment
+    /// Changes of the bottleneck, in the order of their times.
     public var steps: [Step] = []
     /// From then on larger UDP payloads vanish.
     public var narrowing: (at: Instant.Interval, byteCount: Int)?
+    /// Who shares the path; may be one.
     public var tunnels: [Tunnel]
+    /// How long it runs before anything is measured.
     public var warmUp = Instant.Interval.seconds(3)
+    /// How long is measured, after ``warmUp``.
     public var duration = Instant.Interval.seconds(15)
     /// Timers fire late by an even draw up to this.
     public var lateness = Instant.Interval.microseconds(80)
 
+    /// A trial over a path that stays what it is.
     public init(_ name: String, path: Impairment, tunnels: [Tunnel]) {
         self.name = name
         self.path = path

@@ -3,12 +3,18 @@ import Primitives
 
 /// Everything a scenario came to, and how it is written down.
 public struct Report: Sendable {
+    /// What was run.
     public var scenario: Scenario
+    /// What it ran on, as pairs of a name and a value.
     public var machine: [(String, String)]
+    /// One result for each run that ended well.
     public var results: [RunResult] = []
+    /// Stacks that could not run here, and why.
     public var skipped: [Stack: String] = [:]
+    /// Runs that failed, a line each with the cause.
     public var failures: [String] = []
 
+    /// A report of a scenario of which nothing has run.
     public init(scenario: Scenario, machine: [(String, String)] = []) {
         self.scenario = scenario
         self.machine = machine

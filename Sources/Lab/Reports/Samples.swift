@@ -5,8 +5,10 @@ public struct Samples: Sendable {
     /// In ascending order.
     public let sorted: [Double]
 
+    /// Sorts `values`; they have to be numbers, not NaN.
     public init(_ values: [Double]) { self.sorted = values.sorted() }
 
+    /// How many values there are.
     public var count: Int { self.sorted.count }
 
     /// The smallest value that at least the given share of all values do not exceed (nearest rank);
@@ -20,6 +22,7 @@ public struct Samples: Sendable {
         return self.sorted[min(max(rank, 1), self.count) - 1]
     }
 
+    /// The middle value, or the mean of the two in the middle; `nil` when there are no values.
     public var median: Double? {
         guard !self.sorted.isEmpty else { return nil }
         let middle = self.count / 2
@@ -30,6 +33,7 @@ public struct Samples: Sendable {
 
 /// Numbers as texts of a fixed number of decimals, without a locale.
 public enum Decimal {
+    /// `value` with `places` decimals, rounded half up in magnitude; a dash for what is not finite.
     public static func text(_ value: Double, _ places: Int = 1) -> String {
         guard value.isFinite else { return "–" }
         var factor = 1.0

@@ -3,7 +3,9 @@ public import Primitives
 
 /// One experiment: a link, what travels over it, and what is measured.
 public struct Scenario: Sendable {
+    /// What the file is called, and the folder of its results.
     public var name: String
+    /// What reports call it.
     public var title: String
     /// What the path does to packets from the client to the server.
     public var up = Impairment()
@@ -13,10 +15,15 @@ public struct Scenario: Sendable {
     public var timeline = Timeline()
     /// How long is measured, after ``warmUp``.
     public var duration = Instant.Interval.seconds(25)
+    /// How long the load runs before anything is measured.
     public var warmUp = Instant.Interval.seconds(3)
+    /// One round of all runs for each.
     public var seeds: [UInt64] = [1]
+    /// Who is compared, in the order of the reports.
     public var stacks: [Stack] = []
+    /// What is measured, a run of its own each.
     public var measures: [Measure] = []
+    /// The exchange of ``Measure/echo`` and ``Measure/beside``.
     public var echo = EchoShape()
     /// The class of Fairlead's UDP forward, as its configuration names it.
     public var trafficClass = "auto"
@@ -30,6 +37,7 @@ public struct Scenario: Sendable {
     /// Connections whose client asked for a download and does not read it.
     public var stalledReaders = 0
 
+    /// A scenario that measures nothing over a link that does nothing.
     public init(name: String, title: String) {
         self.name = name
         self.title = title
@@ -42,28 +50,36 @@ public struct Scenario: Sendable {
         /// In the order of their times.
         public var changes: [Change] = []
 
+        /// Nothing happens.
         public init() {}
 
+        /// Whether nothing happens.
         public var isEmpty: Bool { self.outages.isEmpty && self.changes.isEmpty }
     }
 
     /// A link that is another one from some time on, in both directions.
     public struct Change: Hashable, Sendable {
+        /// When, from the first measured message.
         public var at: Instant.Interval
+        /// The bottleneck's new rate, with IP headers counted; `nil`: it stays.
         public var bitsPerSecond: UInt64?
         /// Larger packets vanish from now on.
         public var maximumPacketByteCount: Int?
         /// A NAT beside the client forgets what it had mapped.
         public var rebinds = false
 
+        /// A change of nothing: set what is to change.
         public init(at: Instant.Interval) { self.at = at }
     }
 
     /// What a game-like exchange looks like.
     public struct EchoShape: Hashable, Sendable {
+        /// How many messages are sent a second, evenly spaced.
         public var messagesPerSecond: UInt64 = 60
+        /// The payload of a message, in bytes.
         public var byteCount = 100
 
+        /// A game's: 60 messages of 100 bytes a second.
         public init() {}
     }
 

@@ -8,6 +8,7 @@ public import Primitives
 /// refuses it, the kernel keeps that for the socket. The tunnel's own socket stays out of it: there
 /// an ICMP message, which anybody may forge, would cost packets.
 public final class ServerReach {
+    /// What the network says of the server, as far as it says anything.
     public enum Finding: Hashable, Sendable {
         /// Nothing came back, as from a server that does not know whoever asks.
         case silence
@@ -25,6 +26,7 @@ public final class ServerReach {
     private let socket: UDPSocket?
     private var code: Int32 = 0
 
+    /// Sends the byte to `server`; what goes wrong is what ``finding()`` tells, nothing throws.
     public init(_ server: SocketAddress) {
         var options = UDPOptions()
         options.receiveBuffer = 4096

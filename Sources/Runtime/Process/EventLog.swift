@@ -7,6 +7,7 @@ import Synchronization
 /// Text lines read `TIME LEVEL EVENT key=value…`; JSON lines are one object with the same keys.
 /// Safe to call from every thread. Nothing here is called per packet.
 public final class EventLog: Sendable {
+    /// How much an operator has to care; the raw value stands in each line.
     public enum Level: String, CaseIterable, Comparable, Sendable {
         case debug, info, warning, error
 
@@ -19,16 +20,21 @@ public final class EventLog: Sendable {
             }
         }
 
+        /// Whether `a` concerns the operator less.
         public static func < (a: Self, b: Self) -> Bool { a.rank < b.rank }
     }
 
+    /// How lines are written: for people, or one JSON object each (RFC 8259).
     public enum Format: String, CaseIterable, Sendable {
         case text, json
     }
 
+    /// Keys and values in the order in which a line shows them; values may hold anything.
     public typealias Fields = KeyValuePairs<String, String>
 
+    /// How lines are written.
     public let format: Format
+    /// The lowest level that is written.
     public let level: Level
     private let write: @Sendable (String) -> Void
     private let limiter = Mutex(LineLimiter())
@@ -46,13 +52,18 @@ public final class EventLog: Sendable {
         self.write = write
     }
 
+    /// Writes a line of level debug.
     public func debug(_ event: String, _ fields: Fields = [:]) { self.log(.debug, event, fields) }
+    /// Writes a line of level info.
     public func info(_ event: String, _ fields: Fields = [:]) { self.log(.info, event, fields) }
+    /// Writes a line of level warning: something is wrong and the process goes on.
     public func warning(_ event: String, _ fields: Fields = [:]) {
         self.log(.warning, event, fields)
     }
+    /// Writes a line of level error: what was asked for is not done.
     public func error(_ event: String, _ fields: Fields = [:]) { self.log(.error, event, fields) }
 
+    /// Writes a line, unless it is below ``level`` or one of too many alike in 10 s.
     public func log(_ level: Level, _ event: String, _ fields: Fields) {
         guard level >= self.level else { return }
         var time = timespec()

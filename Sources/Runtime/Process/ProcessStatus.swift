@@ -4,11 +4,14 @@ public import Session
 
 /// What a running process knows of itself at one moment, for metrics, status and health pages.
 public struct ProcessStatus: Sendable {
+    /// Which end of the tunnel the process is.
     public enum Role: String, Sendable {
         case client, server
     }
 
+    /// Which end of the tunnel this is.
     public var role: Role
+    /// How long the process has run.
     public var uptime: Instant.Interval
     /// Whether it can do its work: a server's sockets are bound, a client has a session.
     public var isReady: Bool
@@ -16,14 +19,19 @@ public struct ProcessStatus: Sendable {
     public var reason: String
     /// The addresses it listens on.
     public var listen: [SocketAddress]
+    /// Every session of every worker.
     public var sessions: [SessionSnapshot]
+    /// Each service with the sums over all workers.
     public var services: [ServiceTally]
     /// Without ``EngineCounters/drops``, which are in ``drops``.
     public var counters: EngineCounters
+    /// What the tunnel's sockets of all workers could not do.
     public var tunnelSockets: UDPCounters
     /// What was thrown away, the engines' drops included, by the metric's `reason` label.
     public var drops: [(reason: String, count: UInt64)]
+    /// TCP streams open now, over all workers.
     public var streams: Int
+    /// UDP flows open now, over all workers.
     public var flows: Int
     /// What buffers of streams and queues of datagrams hold.
     public var bufferedByteCount: Int

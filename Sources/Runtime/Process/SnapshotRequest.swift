@@ -5,9 +5,13 @@ import Synchronization
 
 /// What one worker knows at one moment.
 public struct WorkerSnapshot: Sendable {
+    /// What the worker's engine knows.
     public var engine: EngineSnapshot
+    /// What the worker moved, by service.
     public var services: [ServiceTally]
+    /// What the worker's tunnel socket could not do.
     public var tunnelSockets: UDPCounters
+    /// Client: whether it has a session with a server.
     public var isSessionUp: Bool
     /// Client: its server is silent though it owes a word.
     public var isSessionInDoubt: Bool

@@ -12,6 +12,7 @@ public struct RefusalTally: Sendable {
     public var peer: String?
     /// Where the last one came from.
     public var from: SocketAddress
+    /// How often, since the entry was made.
     public var count: UInt64
     /// When the last one came, in whole seconds since 1970.
     public var last: Int

@@ -39,6 +39,7 @@ public enum HeaderRefusal: Hashable, CaseIterable, Sendable {
     case timeout
     case fault(HeaderFault)
 
+    /// Every refusal there is, each fault of a header among them.
     public static let allCases: [Self] =
         [.untrusted, .timeout] + HeaderFault.allCases.map(Self.fault)
 
@@ -63,15 +64,19 @@ public enum HeaderRefusal: Hashable, CaseIterable, Sendable {
 
 /// What one worker moved for one service.
 public struct ServiceTally: Sendable {
+    /// The service's name, as written in the configuration.
     public var name: String
     /// Payload from players to backends, in bytes.
     public var bytesUp: UInt64 = 0
     /// Payload from backends to players.
     public var bytesDown: UInt64 = 0
+    /// TCP streams open now.
     public var streams = 0
+    /// UDP flows open now.
     public var flows = 0
     /// Players whose own port a backend could not be shown.
     public var portsChanged: UInt64 = 0
+    /// The service's backends, in the order of the configuration; empty on a client.
     public var backends: [BackendTally] = []
 
     /// What a service's numbers are shown as; its name is the label.
@@ -102,10 +107,13 @@ public struct ServiceTally: Sendable {
 public struct BackendTally: Sendable {
     /// As written in the configuration.
     public var address: String
+    /// Whether it is alive, as far as this worker has heard.
     public var isUp = true
     /// Whether it gets nobody new, because an operator wants it so.
     public var isDraining = false
+    /// TCP streams that lead to it.
     public var streams = 0
+    /// UDP flows that lead to it.
     public var flows = 0
 
     /// What a backend's numbers are shown as; its service and address are the labels.

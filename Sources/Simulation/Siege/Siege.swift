@@ -18,9 +18,13 @@ public final class Siege {
     static let ownCount = 3
     static let victimCount = 2
 
+    /// What the siege was drawn from: enough to run it again.
     public let seed: UInt64
+    /// Whether the attackers attack; the same seed in peace shows what honest peers may expect.
     public let isAtWar: Bool
+    /// What did not hold, a sentence each with its time; empty when all went well.
     public internal(set) var violations: [String] = []
+    /// What happened, for reports.
     public internal(set) var statistics = Statistics()
     /// Of all that came to applications, and of all packets of the server.
     public internal(set) var digest = Digest()
@@ -29,21 +33,32 @@ public final class Siege {
     /// Says how many bytes of memory the process has allocated, where that is to be checked.
     public var heap: (() -> Int)?
 
+    /// Counts of one siege, or of several added up.
     public struct Statistics: Hashable, Sendable {
+        /// Sieges that ran to their end.
         public var sieges: UInt64 = 0
+        /// Turns of the loop, each at one instant of virtual time.
         public var steps: UInt64 = 0
+        /// Packets that attackers sent, whatever they held.
         public var hostilePackets: UInt64 = 0
+        /// Sessions that attackers made with the server.
         public var hostileSessions: UInt64 = 0
+        /// Sessions of attackers that the server ended for what they did.
         public var expulsions: UInt64 = 0
         /// What the server dropped, by reason.
         public var drops: [String: UInt64] = [:]
+        /// Bytes of UDP payload that the server sent to attackers' addresses.
         public var bytesToAttackers: UInt64 = 0
+        /// Messages of honest streams that came back.
         public var echoes: UInt64 = 0
+        /// Datagrams of honest flows that came back.
         public var datagrams: UInt64 = 0
+        /// The most that all peers together made the server hold, in bytes.
         public var mostHeldBytes: UInt64 = 0
         /// Memory that grew without being charged to anybody.
         public var mostUnchargedBytes: UInt64 = 0
 
+        /// Nothing happened yet.
         public init() {}
     }
 
@@ -232,6 +247,7 @@ extension Siege.Statistics: CustomStringConvertible {
             """
     }
 
+    /// Adds another siege's counts, and keeps the larger of what is a maximum.
     public mutating func add(_ other: Self) {
         self.sieges += other.sieges
         self.steps += other.steps
