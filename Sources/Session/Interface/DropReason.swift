@@ -79,11 +79,15 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
 public struct DropCounters: Sendable {
     private var counts = [UInt64](repeating: 0, count: DropReason.allCases.count)
 
+    /// Nothing thrown away yet.
     public init() {}
 
+    /// Adds one to the count of `reason`; it wraps at 2^64 and never traps.
     public mutating func count(_ reason: DropReason) { self.counts[Int(reason.rawValue)] &+= 1 }
 
+    /// How often something was thrown away for `reason`.
     public subscript(reason: DropReason) -> UInt64 { self.counts[Int(reason.rawValue)] }
 
+    /// How often something was thrown away, for whatever reason.
     public var total: UInt64 { self.counts.reduce(0, &+) }
 }

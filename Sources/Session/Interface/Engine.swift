@@ -36,6 +36,9 @@ public final class Engine {
     var flowSweepAt = Instant.never
     let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 2048, alignment: 64)
 
+    /// An engine that seeks a session with one of `settings.servers` from the first turn on.
+    ///
+    /// `entropy` is drawn from as long as the engine lives; `now` begins its time.
     public init(
         client settings: ClientSettings,
         limits: EngineLimits,
@@ -52,6 +55,9 @@ public final class Engine {
         self.role = .client(ClientRole(settings, mask: self.mask, entropy: entropy, at: now))
     }
 
+    /// An engine that answers clients; its siblings of one process share key and `indexKey`.
+    ///
+    /// `entropy` is drawn from as long as the engine lives; `now` begins its time.
     public init(
         server settings: ServerSettings,
         limits: EngineLimits,

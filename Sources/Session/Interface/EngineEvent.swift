@@ -1,13 +1,18 @@
 public import Primitives
 public import Sealing
 
+/// What an event says of its session, as it was when the event happened.
 public struct SessionInfo: Sendable {
+    /// The peer's name: that of `[[peer]]` on a server, `server` on a client.
     public var peerName: String
+    /// The peer's address, as far as it is proven.
     public var address: SocketAddress
+    /// What seals and opens the session's packets.
     public var cipher: Cipher
     /// Into ``PeerDirectory/peers``; -1 on a client.
     public var peerIndex: Int
 
+    /// A session's description out of its parts.
     public init(peerName: String, address: SocketAddress, cipher: Cipher, peerIndex: Int) {
         self.peerName = peerName
         self.address = address
@@ -54,11 +59,14 @@ public enum EngineEvent: Sendable {
 
 /// Packets at the front of the caller's buffer, for one address.
 public struct Transmit: Sendable {
+    /// Where all the packets go.
     public var destination: SocketAddress
+    /// Bytes of all packets together, at the front of the buffer.
     public var byteCount: Int
     /// Every packet is this long, but for the last, which may be shorter.
     public var segmentSize: Int
 
+    /// Packets of one size for one address, already in the caller's buffer.
     public init(destination: SocketAddress, byteCount: Int, segmentSize: Int) {
         self.destination = destination
         self.byteCount = byteCount
@@ -73,16 +81,27 @@ public enum Disposition: Hashable, Sendable {
     case foreign(worker: Int, generation: Int)
 }
 
+/// One session as it is at one moment, for the status and metrics pages.
 public struct SessionSnapshot: Sendable {
+    /// The peer's name: that of `[[peer]]` on a server, `server` on a client.
     public var peer: String
+    /// The peer's address, as far as it is proven.
     public var address: SocketAddress
+    /// The smoothed round trip; 250 ms before the first sample.
     public var roundTrip: Instant.Interval
+    /// Share of the sent packets that is lost lately, from 0 to 1.
     public var lossRate: Double
+    /// What seals and opens the session's packets.
     public var cipher: Cipher
+    /// Streams open now.
     public var streams: Int
+    /// UDP flows open now.
     public var flows: Int
+    /// UDP payload of the largest packet that the path is known to carry, in bytes.
     public var packetSize: Int
+    /// Bytes that may be on the way at once.
     public var congestionWindow: Int
+    /// Bytes a second at which packets leave, while there is enough to send.
     public var pacingRate: UInt64
     /// Since it was made.
     public var age: Instant.Interval
@@ -90,6 +109,7 @@ public struct SessionSnapshot: Sendable {
     public var silence: Instant.Interval
     /// UDP payload of its packets, in bytes.
     public var wireBytesSent: UInt64
+    /// UDP payload of the peer's packets that were authentic, in bytes.
     public var wireBytesReceived: UInt64
     /// Whether recordings of it stay closed to whoever can compute discrete logarithms.
     public var isPostQuantum: Bool
@@ -97,22 +117,36 @@ public struct SessionSnapshot: Sendable {
 
 /// Totals since the engine was made.
 public struct EngineCounters: Sendable {
+    /// Packets handed to the driver, handshakes included.
     public var packetsSent: UInt64 = 0
+    /// DATA packets that were authentic and within their peer's rate.
     public var packetsReceived: UInt64 = 0
+    /// UDP payload of the packets sent, in bytes.
     public var wireBytesSent: UInt64 = 0
+    /// UDP payload of those packets received, in bytes.
     public var wireBytesReceived: UInt64 = 0
+    /// Sent packets declared lost, those that proved late included.
     public var packetsLost: UInt64 = 0
+    /// Losses that redundancy made good: datagrams that only a copy or a repair brought.
     public var packetsRecovered: UInt64 = 0
+    /// Bytes spent on copies and repairs.
     public var redundancyBytes: UInt64 = 0
+    /// What was thrown away, by reason.
     public var drops = DropCounters()
 
+    /// Nothing sent or received yet.
     public init() {}
 }
 
+/// All that an engine tells of itself at one moment; made for pages, never for a packet.
 public struct EngineSnapshot: Sendable {
+    /// Every confirmed session that may carry streams and flows.
     public var sessions: [SessionSnapshot]
+    /// Totals since the engine was made.
     public var counters: EngineCounters
+    /// Streams open now, those of a client that wait for a session included.
     public var streams: Int
+    /// UDP flows open now, in all sessions; a client's outlive sessions and count without one.
     public var flows: Int
     /// Bytes of stream and datagram buffers.
     public var bufferedByteCount: Int

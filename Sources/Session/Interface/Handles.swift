@@ -8,6 +8,7 @@ public struct Handle<Tag>: Hashable, Sendable {
     /// Counts how often the slot was used before, and wraps.
     public let generation: UInt32
 
+    /// A handle as it was taken apart by a driver; only an engine makes new ones.
     @inlinable
     public init(slot: UInt32, generation: UInt32) {
         self.slot = slot
@@ -28,8 +29,11 @@ public struct Handle<Tag>: Hashable, Sendable {
 
 /// The kinds of things that a ``Handle`` names.
 public enum HandleTag {
+    /// The tag of a ``StreamHandle``.
     public enum Stream {}
+    /// The tag of a ``FlowHandle``.
     public enum Flow {}
+    /// The tag of a ``SessionHandle``.
     public enum Session {}
 }
 

@@ -6,11 +6,13 @@ public struct OpenContext: Hashable, Sendable {
     /// The host name that the player asked for; empty: nobody has said.
     public let authority: [UInt8]
 
+    /// Most bytes of a unique id, as in the PROXY v2 header that it comes from.
     public static let uniqueIDLimit = 128
     /// What an OPEN has room for, type and length bytes included; it is repeated in every packet
     /// until the server has it, so it must leave most of one to what it opens.
     public static let byteCountLimit = 256
 
+    /// Nothing was said.
     public init() {
         self.uniqueID = []
         self.authority = []

@@ -14,19 +14,24 @@ public enum Delivery: UInt8, Sendable {
     case reliable
 }
 
+/// What the service's backends speak.
 public enum ServiceProtocol: UInt8, Sendable { case tcp, udp }
 
 /// What the opener of a stream or flow asks for; the body of an OPEN frame.
 public struct OpenRequest: Hashable, Sendable {
     /// 1 to 64 bytes of UTF-8 without control and format characters, as configurations allow.
     public var service: String
+    /// What the opener's player speaks; the service has to speak the same.
     public var serviceProtocol: ServiceProtocol
     /// The player, as the client claims it.
     public var origin: SocketAddress?
     /// The address the player connected to.
     public var destination: SocketAddress?
+    /// What the stream or flow is for.
     public var trafficClass = TrafficClass.auto
+    /// Whether both directions use the framing of PROTOCOL.md, section 10.
     public var isCompressed = false
+    /// How lost datagrams are dealt with; means nothing to a TCP connection.
     public var delivery = Delivery.datagram
     /// How old a datagram may get, for ``Delivery/deadline``.
     public var maximumAge = Instant.Interval.milliseconds(150)
@@ -43,10 +48,12 @@ public struct OpenRequest: Hashable, Sendable {
     /// What this end spends against loss in the direction it sends; not sent to the peer.
     public var redundancy = RedundancyLevel.auto
 
+    /// Most bytes of a service's name.
     public static let serviceByteCountLimit = 64
     /// The longest that a flow may ask to be kept without a word: what configurations allow.
     public static let longestIdle = Instant.Interval.seconds(86_400)
 
+    /// A request for the service without an origin, with every other field at its default.
     public init(service: String, serviceProtocol: ServiceProtocol) {
         self.service = service
         self.serviceProtocol = serviceProtocol

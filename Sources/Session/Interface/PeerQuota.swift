@@ -5,8 +5,11 @@ public struct PeerQuota: Sendable, Hashable {
     /// What is counted.
     public enum Kind: Int, CaseIterable, Sendable { case session, stream, flow }
 
+    /// Sessions at a time, over all engines of the process.
     public var maximumSessions = 4
+    /// Streams at a time, over all sessions.
     public var maximumStreams = 4096
+    /// UDP flows at a time, over all sessions.
     public var maximumFlows = 4096
     /// Bytes a second on the wire that the peer may send, its sessions together; `nil`: any.
     public var rateUp: UInt64?
@@ -15,6 +18,7 @@ public struct PeerQuota: Sendable, Hashable {
     /// Whether its key is good at all at the moment.
     public var isEnabled = true
 
+    /// The defaults of `[[peer]]`, with any rate.
     public init() {}
 
     func limit(_ kind: Kind) -> Int {
@@ -55,6 +59,7 @@ public final class LonePeerAccounts {
 
     private var accounts: [PublicKey: Account] = [:]
 
+    /// Accounts in which nothing is held.
     public init() {}
 
     /// The account of whoever has this key.

@@ -65,6 +65,7 @@ public enum ConnectFailure: UInt8, Sendable {
     /// One end insists on the post-quantum exchange that the other does not do.
     case postQuantum
 
+    /// The word operators see as `reason=` of `connect-failed`.
     public var label: String {
         switch self {
         case .serverSilent: "server-silent"
