@@ -5,6 +5,7 @@ public struct AdminOrder: Hashable, Sendable {
     public enum Outcome: Hashable, Sendable {
         /// Both with a sentence for the operator.
         case done(String)
+        /// Nothing has changed.
         case refused(String)
     }
 

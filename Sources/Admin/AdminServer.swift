@@ -106,8 +106,11 @@ public final class AdminServer: Sendable {
 public struct AdminFailure: Error, Sendable, CustomStringConvertible {
     /// Which part of the server could not be had.
     public enum Place: Hashable, Sendable {
+        /// The address of the HTTP pages.
         case http(SocketAddress)
+        /// The control socket, none of whose paths could be bound.
         case control([String])
+        /// The thread that serves both.
         case thread
     }
 

@@ -4,6 +4,7 @@ public import Primitives
 public struct ProcessReport: Sendable {
     /// Which end of the tunnel the process is; the raw value is what pages show.
     public enum Role: String, Sendable {
+        /// The end near the players, or that near the backends.
         case client, server
     }
 

@@ -2,7 +2,9 @@ public import Primitives
 
 /// How a backend is chosen among those that are up.
 public enum PickPolicy: String, CaseIterable, Sendable {
+    /// In turn, each as often as its weight says.
     case roundRobin = "round-robin"
+    /// The one with the fewest connections and flows for its weight.
     case leastConnections = "least-connections"
     /// The same player, by address without port, comes to the same backend (Maglev).
     case sourceHash = "source-hash"

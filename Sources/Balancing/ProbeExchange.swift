@@ -25,6 +25,7 @@ public struct ProbeExchange: Sendable {
         case wait
         /// Ask for the request once more and send that: it has changed.
         case sendAgain
+        /// It has answered as expected: the probe is over.
         case alive
         /// Something answered, but not what was expected.
         case wrong

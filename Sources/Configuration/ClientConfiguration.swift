@@ -36,22 +36,29 @@ public struct ClientConfiguration: Hashable, Sendable {
 public struct Forward: Hashable, Sendable {
     /// `class`.
     public enum TrafficClass: String, CaseIterable, Sendable {
+        /// The words of the key: small messages first, all first, sound and picture, and the rest.
         case auto, interactive, realtime, bulk
     }
 
     /// How datagrams travel; UDP only.
     public enum Delivery: Hashable, Sendable {
+        /// `datagram`: what is lost is not sent again, but for small flows within a short time.
         case datagram
         /// Retransmit what is still younger than `maximumAge`.
         case deadline(maximumAge: Instant.Interval)
+        /// `reliable`: in order and complete, in a stream of messages.
         case reliable
     }
 
     /// What arriving connections or datagrams begin with.
     public enum AcceptedHeader: String, CaseIterable, Sendable {
+        /// Nothing: the player's bytes come at once.
         case plain
+        /// A line of text (haproxy `doc/proxy-protocol.txt` §2.1).
         case proxyV1 = "proxy-v1"
+        /// A binary header (haproxy `doc/proxy-protocol.txt` §2.2).
         case proxyV2 = "proxy-v2"
+        /// Cloudflare's Simple Proxy Protocol, for UDP.
         case simpleProxy = "spp"
     }
 

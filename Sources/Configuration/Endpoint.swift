@@ -2,7 +2,9 @@ public import Primitives
 
 /// Where something is reached: an address, or a name that the runtime resolves.
 public enum Endpoint: Hashable, Sendable, CustomStringConvertible {
+    /// An IP address, which needs no lookup.
     case address(SocketAddress)
+    /// A host name in lower case, looked up while the process runs.
     case name(String, port: UInt16)
 
     /// The port, as written; 0 only where a reader allows it.

@@ -1,5 +1,6 @@
 /// Whose file a configuration is, told by its keys.
 public enum FileKind: String, Sendable {
+    /// The file of the end near the players, or of that near the backends.
     case client, server
 
     /// `nil` for a file that cannot be read, and for one that says nothing of it.

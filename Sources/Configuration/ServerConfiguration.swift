@@ -5,6 +5,7 @@ public import Sealing
 public struct ServerConfiguration: Hashable, Sendable {
     /// Who changes the routing table for transparent origins.
     public enum Routes: String, CaseIterable, Sendable {
+        /// The server itself, an operator who is shown the commands, or an operator who knows them.
         case auto, print, off
     }
 
@@ -78,22 +79,31 @@ public struct PeerEntry: Hashable, Sendable {
 public struct Service: Hashable, Sendable {
     /// `balance`.
     public enum Balance: String, CaseIterable, Sendable {
+        /// In turn, by weight.
         case roundRobin = "round-robin"
+        /// The one with the fewest connections and flows for its weight.
         case leastConnections = "least-connections"
+        /// The same player comes to the same backend, as long as it is up.
         case sourceHash = "source-hash"
     }
 
     /// How a backend learns who the player is.
     public enum Origin: String, CaseIterable, Sendable {
+        /// Nothing, or the player's address as that of the connection itself.
         case none, transparent
+        /// A line of text before the first byte (haproxy `doc/proxy-protocol.txt` §2.1).
         case proxyV1 = "proxy-v1"
+        /// A binary header (haproxy `doc/proxy-protocol.txt` §2.2).
         case proxyV2 = "proxy-v2"
+        /// Cloudflare's Simple Proxy Protocol, for UDP.
         case simpleProxy = "spp"
     }
 
     /// Whether a transparent socket insists on the player's own port.
     public enum SourcePort: String, CaseIterable, Sendable {
+        /// The player's port or no connection, or a port of the kernel's choice.
         case keep, any
+        /// The player's port where it is free, else one of the kernel's choice.
         case keepOrAny = "keep-or-any"
     }
 
@@ -145,6 +155,7 @@ public struct Backend: Hashable, Sendable {
 public struct HealthCheck: Hashable, Sendable {
     /// What is sent to it, and what counts as an answer.
     public enum Probe: Hashable, Sendable {
+        /// A connection, a query of Source, RakNet or Minecraft, or one for the root's servers.
         case tcp, a2s, raknet, minecraft, dns
         /// Sends bytes and expects the answer to contain others.
         case sendExpect(send: [UInt8], expect: [UInt8])

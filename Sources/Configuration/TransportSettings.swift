@@ -5,7 +5,9 @@ public import Sealing
 public struct TransportSettings: Hashable, Sendable {
     /// `congestion` and its `rate`.
     public enum Congestion: Hashable, Sendable {
+        /// The delay-guarded model, one after BBR version 1, or CUBIC (RFC 9438).
         case auto, bbr, cubic
+        /// A rate that the operator vouches for, IP and UDP headers included.
         case fixed(bitsPerSecond: UInt64)
     }
 
@@ -32,11 +34,13 @@ public struct TransportSettings: Hashable, Sendable {
 
 /// `fec`: how much redundancy may be spent against loss.
 public enum Redundancy: String, CaseIterable, Sendable {
+    /// As much as the measured loss asks for, none, a little, or much, once there is any loss.
     case auto, off, low, high
 }
 
 /// What travels inside a forward or a service.
 public enum ForwardedProtocol: String, CaseIterable, Sendable {
+    /// Connections or datagrams.
     case tcp, udp
 }
 
@@ -73,7 +77,9 @@ public enum DatagramDialect: String, CaseIterable, Sendable {
 public enum ControlSocket: Hashable, Sendable {
     /// The usual places: ``ControlSocket/defaultPaths(role:runtimeFolder:)``.
     case automatic
+    /// A path of a Unix socket.
     case path(String)
+    /// No socket: nobody can ask the process.
     case off
 
     /// `/run/fairlead/ROLE.sock`, then `/run/fairlead-ROLE/ROLE.sock`, in the folder of a service's

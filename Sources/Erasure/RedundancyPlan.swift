@@ -2,6 +2,7 @@
 public enum RedundancyLevel: UInt8, Sendable, CaseIterable {
     /// As much as the measured loss asks for.
     case auto
+    /// Nothing, and datagrams are not sent again either.
     case off
     /// One copy, in the next message's packet, or one repair for ten: less than three times the
     /// bytes.
@@ -12,7 +13,9 @@ public enum RedundancyLevel: UInt8, Sendable, CaseIterable {
 
 /// What kind of flow asks for redundancy.
 public enum RedundancyClass: UInt8, Sendable, CaseIterable {
+    /// Small messages that are of use only in time, as a game's.
     case interactive
+    /// A steady flow of sound or picture; it may cost more.
     case realtime
     /// Never gets any: on bulk, redundancy is a loss of goodput and nothing else.
     case bulk
@@ -21,8 +24,11 @@ public enum RedundancyClass: UInt8, Sendable, CaseIterable {
 /// What a flow adds to its messages.
 @frozen
 public enum RedundancyPlan: Hashable, Sendable {
+    /// Nothing is added.
     case off
+    /// Each message is sent again, whole.
     case copies(CopyPlan)
+    /// Combinations of several messages are sent beside them.
     case repairs(RepairPlan)
 
     /// Bytes of a packet that are not messages: IPv4 and UDP 28, record 28, frame 8.

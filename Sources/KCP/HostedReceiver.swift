@@ -11,6 +11,7 @@ public struct HostedReceiver: ~Copyable {
     public enum Outcome: Hashable, Sendable {
         /// New; `isReadable` says that the bytes in order have grown.
         case accepted(isReadable: Bool)
+        /// The segment is here already; the packet may be acknowledged.
         case duplicate
         /// The peer broke the protocol: beyond its credit, or places that do not fit together.
         case violation

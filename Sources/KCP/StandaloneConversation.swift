@@ -14,6 +14,7 @@ public import Primitives
 public final class StandaloneConversation {
     /// Whether the conversation can go on; what is not `open` stays so.
     public enum State: Sendable {
+        /// Bytes or messages can be sent and received.
         case open
         /// A segment was sent `deadLink` times in vain.
         case deadLink
@@ -23,7 +24,9 @@ public final class StandaloneConversation {
 
     /// What became of a datagram.
     public enum InputOutcome: Sendable {
+        /// Every segment in it was taken in.
         case accepted
+        /// It belongs to another conversation; nothing of it was taken in.
         case foreignConversation
         /// Cut short, or with an unknown command; the segments before that place were accepted.
         case malformed

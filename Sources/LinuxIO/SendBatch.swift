@@ -183,6 +183,7 @@ public final class SendBatch {
 /// How far a batch got.
 @frozen
 public enum SendResult: Sendable {
+    /// The batch is empty: everything was sent, or refused and counted.
     case done
     /// The socket is full: watch it for writability, and send the rest then.
     case blocked

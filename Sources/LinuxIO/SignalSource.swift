@@ -5,7 +5,9 @@ import Glibc
 public final class SignalSource {
     /// What a signal asks for: SIGTERM and SIGINT to end, SIGHUP to read the configuration again.
     public enum Kind: Hashable, Sendable {
+        /// SIGTERM or SIGINT.
         case terminate
+        /// SIGHUP.
         case reload
     }
 

@@ -3,7 +3,9 @@ import Glibc
 /// What a non-blocking call can say when nothing is wrong.
 @frozen
 public enum IOResult<Value> {
+    /// The call has done its work and returned this.
     case done(Value)
+    /// The call would have had to wait (`EAGAIN`): ask the poller.
     case wouldBlock
 }
 

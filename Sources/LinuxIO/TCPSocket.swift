@@ -8,6 +8,7 @@ public enum TransferResult: Equatable, Sendable {
     case moved(Int)
     /// The peer has sent all it will (reads only).
     case finished
+    /// Nothing could be moved now (`EAGAIN`): ask the poller.
     case wouldBlock
     /// The connection is over: `ECONNRESET` and its kin.
     case failed(code: Int32)

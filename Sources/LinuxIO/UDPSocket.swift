@@ -31,8 +31,11 @@ public struct UDPOptions: Sendable {
 /// The first of a group is bound alone, so that a port somebody else already has is an error and
 /// not a silent sharing of traffic with, say, a forgotten second instance.
 public enum PortSharing: Sendable {
+    /// No other socket may be bound there.
     case exclusive
+    /// The first of a group: it is bound alone, and lets others in afterwards.
     case first
+    /// One more of a group whose first is bound.
     case further
 }
 

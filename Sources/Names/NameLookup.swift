@@ -10,7 +10,9 @@ import Primitives
 public final class NameLookup {
     /// How a lookup ended.
     public enum Outcome: Hashable, Sendable {
+        /// The name leads somewhere.
         case found(NameAnswer)
+        /// It does not, or nobody could say; a few words for the log.
         case failed(cause: String)
     }
 

@@ -10,6 +10,7 @@ public import Primitives
 public final class DatagramAcceptor {
     /// How a proxy tells of the player in datagrams.
     public enum Framing: Hashable, Sendable {
+        /// PROXY version 2, placed as the dialect says.
         case proxyV2(HeaderDialect)
         /// A line of text in front of the first datagram of a flow, as nginx sends it; no
         /// specification has it.

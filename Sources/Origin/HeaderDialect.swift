@@ -17,6 +17,7 @@ public enum HeaderDialect: String, CaseIterable, Sendable {
 public struct HeaderSchedule: Sendable {
     /// What to do about the next datagram.
     public enum Step: Hashable, Sendable {
+        /// The payload alone.
         case bare
         /// The header and the payload in one datagram.
         case prefixed

@@ -4,11 +4,15 @@ public import Primitives
 public enum OriginRefusal: String, CaseIterable, Sendable {
     /// 0.0.0.0/8, ::/64: the kernel replaces such a source, usually by 127.0.0.1.
     case unspecified
+    /// 127.0.0.0/8 or ::1, which no player on another machine has.
     case loopback
+    /// 169.254.0.0/16 or fe80::/10, which mean something on one link only.
     case linkLocal = "link-local"
     /// Bound as a source, it would be seen as 127.0.0.1 by a backend.
     case multicast
+    /// 255.255.255.255, which cannot be a source (RFC 1122 §3.2.1.3).
     case broadcast
+    /// Port 0, which no socket has.
     case portZero = "port-zero"
     /// One of the server's own addresses, or of a backend's.
     case ownAddress = "own-address"

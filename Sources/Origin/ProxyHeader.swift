@@ -9,7 +9,9 @@ public struct ProxyHeader: Hashable, Sendable {
     /// What the player speaks, with the number of the low nibble in byte 13 of a v2 header.
     @frozen
     public enum Transport: UInt8, Sendable {
+        /// TCP.
         case stream = 1
+        /// UDP.
         case datagram = 2
     }
 
@@ -40,7 +42,9 @@ public enum HeaderFault: String, CaseIterable, Sendable {
     case versionOne = "version-1"
     /// A header of version 2 where another is expected.
     case versionTwo = "version-2"
+    /// A version that does not exist.
     case version
+    /// A command other than LOCAL and PROXY.
     case command
     /// An address family this program does not speak, or one without a transport.
     case family
@@ -52,6 +56,7 @@ public enum HeaderFault: String, CaseIterable, Sendable {
     case oversize
     /// Extension fields that do not end where the header ends, or contradict themselves.
     case extensions
+    /// A CRC32C that does not fit the header.
     case checksum
     /// Text that PROXY v1 does not allow.
     case text

@@ -8,11 +8,13 @@ import Primitives
 public struct ProxyHeaderParser {
     /// Which versions a listener takes; a listener that takes either tells them by the first byte.
     public enum Versions: Sendable {
+        /// Text, binary, or whichever comes.
         case v1, v2, either
     }
 
     /// What to do with the connection.
     public enum Outcome: Equatable, Sendable {
+        /// Feed the next bytes; what has come so far could be a header's beginning.
         case needMore
         /// The header is complete.
         ///

@@ -10,9 +10,13 @@ public struct MetricDescriptor: Hashable, Sendable {
 
     /// What a number is counted in; the raw value is for people.
     public enum Unit: String, Sendable {
+        /// A plain number of things.
         case count
+        /// Bytes, of what the help says.
         case bytes
+        /// Bytes in a second, as an average.
         case bytesPerSecond = "bytes per second"
+        /// Seconds, with fractions.
         case seconds
         /// From 0 to 1.
         case ratio
@@ -56,8 +60,11 @@ public struct MetricDescriptor: Hashable, Sendable {
 
 /// A number as it was counted, before a page writes it.
 public enum MetricValue: Hashable, Sendable {
+    /// A total or a level, in the descriptor's unit.
     case count(UInt64)
+    /// A length of time, which pages write in seconds with fractions.
     case seconds(Instant.Interval)
+    /// A share, from 0 to 1.
     case ratio(Double)
     /// There is nothing to measure now.
     case none
@@ -102,11 +109,17 @@ public struct MetricTable<Source>: Sendable {
         case total(any WritableKeyPath<Source, UInt64> & Sendable)
         /// What there is now; those of several sources are added up.
         case level(any WritableKeyPath<Source, Int> & Sendable)
+        /// What there is now, of one source: not added up.
         case size(any KeyPath<Source, Int> & Sendable)
+        /// How much there is in a second now: not added up.
         case rate(any KeyPath<Source, UInt64> & Sendable)
+        /// A length of time of one source: not added up.
         case interval(any KeyPath<Source, Instant.Interval> & Sendable)
+        /// The length of time that was last measured, if any: not added up.
         case latest(any KeyPath<Source, Instant.Interval?> & Sendable)
+        /// A share, from 0 to 1: not added up.
         case ratio(any KeyPath<Source, Double> & Sendable)
+        /// Whether something is so: not added up.
         case flag(any KeyPath<Source, Bool> & Sendable)
 
         /// The field itself, whatever its type.

@@ -14,9 +14,11 @@ public enum RouteMode: Hashable, Sendable {
 
 /// What is worth a line in the log.
 public enum ReturnPathEvent: Hashable, Sendable {
+    /// All rules and routes of the plan stand, so many of each.
     case installed(rules: Int, routes: Int)
     /// Somebody had removed some of them.
     case repaired(count: Int)
+    /// Some were removed and could not be added again.
     case repairFailed(reason: String)
     /// A command to run, in the mode ``RouteMode/print``.
     case command(String)

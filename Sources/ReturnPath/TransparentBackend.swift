@@ -5,6 +5,7 @@ public import Primitives
 public struct TransparentBackend: Hashable, Sendable, CustomStringConvertible {
     /// Over what the backend is dialled; a port may be proven for one and not for the other.
     public enum Transport: Hashable, Sendable {
+        /// A connection for each stream, or a connected socket for each flow.
         case tcp, udp
     }
 

@@ -4,7 +4,9 @@ import CSodium
 ///
 /// Raw values are also the bits of the mask each side announces.
 public enum Cipher: UInt8, Sendable, CaseIterable {
+    /// ChaCha20-Poly1305 (RFC 8439), which every machine computes in constant time.
     case chacha20Poly1305 = 1
+    /// AES-256-GCM (NIST SP 800-38D), only where the processor computes it.
     case aes256GCM = 2
 
     /// What logs and `status` call it; part of what keys are derived from, so it may not change.
@@ -45,7 +47,9 @@ public enum Cipher: UInt8, Sendable, CaseIterable {
 public enum CipherPreference: UInt8, Sendable {
     /// AES-256-GCM when both ends have it in hardware, else ChaCha20-Poly1305.
     case auto = 0
+    /// ChaCha20-Poly1305 alone.
     case chacha20Poly1305 = 1
+    /// AES-256-GCM alone; no handshake succeeds where either end lacks the hardware.
     case aes256GCM = 2
 }
 

@@ -7,13 +7,17 @@ public enum InitiatorOutcome {
     public enum Reason: UInt8, Sendable, CaseIterable {
         /// No handshake is under way, or the packet belongs to another one.
         case unexpected
+        /// Of no type or size that a server sends to a client.
         case malformed
+        /// A MAC or a seal does not fit: forged, damaged, or made with another key.
         case unauthentic
     }
 
+    /// Nothing has changed; count it and go on waiting.
     case ignored(Reason)
     /// Ask for the next packet: the initiation is due again, now with the cookie.
     case cookieStored
+    /// The handshake is over, and its keys seal from now on.
     case established(EstablishedKeys)
     /// The server said no. The handshake is over.
     case refused(RefusalReason)

@@ -6,6 +6,7 @@ public enum ResponderDecision: Sendable {
     /// `continues`: there is a session of this client and instance, which the new keys will carry.
     /// `presharedKey`: what this client has to know besides.
     case accept(continues: Bool, presharedKey: PresharedKey? = nil)
+    /// Answer with a refusal for this reason, as often as its source may have one.
     case refuse(RefusalReason)
     /// Say nothing; the next attempt will find things decided.
     case wait
@@ -31,6 +32,7 @@ public enum HandshakeDrop: UInt8, Sendable, CaseIterable {
 
 /// What became of an initiation.
 public enum ResponderOutcome {
+    /// There is nothing to send; count it.
     case dropped(HandshakeDrop)
     /// Send the first bytes of the reply buffer back to where the initiation came from: a cookie,
     /// or the answer to a copy. Nothing else has changed.

@@ -48,7 +48,9 @@ public struct Hello: Hashable, Sendable {
 
 /// Why a server says no to somebody who has proved to know its public key.
 public enum RefusalReason: UInt8, Sendable, CaseIterable {
+    /// The server does not know the client's public key.
     case unknownKey = 1
+    /// Those of PROTOCOL.md, section 3, in this order: status 2 to 6.
     case noPermission, cipherMismatch, versionMismatch, limit, keyExpired
     /// One end insists on the post-quantum exchange that the other does not do.
     case postQuantum

@@ -1,5 +1,6 @@
 /// Whether an end strengthens the keys of its handshakes by a post-quantum exchange.
 public enum PostQuantumPolicy: UInt8, Sendable, CaseIterable {
+    /// Never: the keys rest on X25519 and the preshared key.
     case off
     /// Wherever the peer does it too.
     case prefer

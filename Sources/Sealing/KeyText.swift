@@ -1,5 +1,6 @@
 /// What a key file holds.
 public enum KeyKind: Hashable, Sendable, CaseIterable {
+    /// A private key, or a secret that two ends share.
     case secret, preshared
 
     /// What the one line begins with.
@@ -23,8 +24,11 @@ public enum KeyKind: Hashable, Sendable, CaseIterable {
 ///
 /// Says nothing about the key's own characters: messages end up in logs.
 public enum KeyFileError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// Nothing but blank lines and comments.
     case noKey(KeyKind)
+    /// A line that is neither blank nor a comment nor a key of this kind.
     case malformed(KeyKind, line: Int)
+    /// A second key, on this line.
     case severalKeys(KeyKind, line: Int)
     /// A preshared key that means the same as none.
     case zeros(line: Int)

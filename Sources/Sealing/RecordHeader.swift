@@ -1,8 +1,12 @@
 /// The four kinds of packets.
 public enum RecordType: UInt8, Sendable, CaseIterable {
+    /// INIT, from a client.
     case initiation = 1
+    /// RESP, from a server.
     case response = 2
+    /// COOKIE, from a server that wants an address proven.
     case cookie = 3
+    /// DATA, from either end.
     case data = 4
 }
 

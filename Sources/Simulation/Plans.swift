@@ -83,11 +83,18 @@ struct ClientPlan: Sendable {
 
 /// A mistake made on purpose between engine and application, to see that the checks see it.
 public enum Sabotage: UInt8, Sendable, CaseIterable {
+    /// No mistake: the history must be right.
     case none
+    /// A byte of a stream arrives changed.
     case corruptStreamByte
+    /// A byte of a stream is left out.
     case dropStreamByte
+    /// A byte of a stream arrives twice.
     case repeatStreamByte
+    /// A byte of a datagram arrives changed.
     case corruptDatagram
+    /// A datagram is delivered twice.
     case repeatDatagram
+    /// The application does not hear that a stream has closed.
     case forgetClosing
 }

@@ -1,5 +1,6 @@
 /// A table in which keys stand: one of the two files, or a table inside them.
 public enum KeyPlace: String, CaseIterable, Sendable {
+    /// The raw values are the first words of ``KeyReference/path``.
     case server, client, forward, peer, service, backends, health
 
     /// How messages and pages call it.

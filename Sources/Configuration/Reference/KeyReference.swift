@@ -16,9 +16,13 @@ public struct KeyReference: Sendable, CustomStringConvertible {
 
     /// What a reload does with a changed value.
     public enum Reload: String, CaseIterable, Sendable {
+        /// What exists already follows the new value.
         case atOnce
+        /// What exists already keeps the old one.
         case newOnes
+        /// What exists already under the changed table ends.
         case endsOwn
+        /// Nothing follows it before the process starts anew.
         case restart
 
         /// One or two words for a table.

@@ -15,16 +15,19 @@ public enum KeyValue: Sendable {
         }
     }
 
+    /// `true` or `false`.
     case boolean
     /// A number of `unit`.
     case integer(ClosedRange<Int>, unit: String)
     /// The word `auto`, or a number of `unit`.
     case automaticOrInteger(ClosedRange<Int>, unit: String)
+    /// A string of a number and `ms`, `s`, `m` or `h`, within these bounds.
     case duration(ClosedRange<Instant.Interval>)
     /// In bytes.
     case size(ClosedRange<Int>)
     /// In bits a second.
     case rate(ClosedRange<UInt64>)
+    /// One of these words.
     case words([Word])
     /// A string of this form.
     case text(String)

@@ -1,12 +1,18 @@
 /// A value of JSON, written with its keys in the order given.
 public enum JSONValue: Sendable {
+    /// No value.
     case null
+    /// `true` or `false`.
     case flag(Bool)
+    /// A whole number, written without a fraction.
     case integer(UInt64)
     /// Rounded to three decimals.
     case number(Double)
+    /// A string, escaped as it is written (RFC 8259 §7).
     case text(String)
+    /// An array.
     case list([JSONValue])
+    /// An object, whose members keep this order.
     case object([(String, JSONValue)])
 
     static func optional(_ value: Double?) -> Self { value.map { .number($0) } ?? .null }

@@ -2,7 +2,9 @@
 public enum Stack: String, CaseIterable, Sendable {
     /// The kernel's UDP without a tunnel; its download, where there is one, is kernel TCP with BBR.
     case udp
+    /// The kernel's TCP with CUBIC, without a tunnel.
     case tcpCubic = "tcp-cubic"
+    /// The kernel's TCP with BBR, without a tunnel.
     case tcpBBR = "tcp-bbr"
     /// Fairlead; the exchange is a UDP flow with `delivery = "datagram"`.
     case fairleadUDP = "fairlead-udp"
@@ -16,6 +18,7 @@ public enum Stack: String, CaseIterable, Sendable {
     case fairleadReliable = "fairlead-reliable"
     /// Fairlead; the exchange is a TCP stream.
     case fairleadTCP = "fairlead-tcp"
+    /// kcptun without forward error correction.
     case kcptun
     /// kcptun with ten data and three parity packets to a group.
     case kcptunFEC = "kcptun-fec"
@@ -24,9 +27,11 @@ public enum Stack: String, CaseIterable, Sendable {
     case plainKCP = "plain-kcp"
     /// Inside WireGuard in user space (`wireguard-go`); connections use BBR.
     case wireGuardUDP = "wireguard-udp"
+    /// The same; the exchange is a TCP connection.
     case wireGuardTCP = "wireguard-tcp"
     /// Inside OpenVPN over UDP; connections use BBR.
     case openVPNUDP = "openvpn-udp"
+    /// The same; the exchange is a TCP connection.
     case openVPNTCP = "openvpn-tcp"
     /// The kernel's UDP to go-mmproxy beside the backend, which is shown the player's address.
     case mmproxyUDP = "mmproxy-udp"
@@ -72,6 +77,8 @@ public enum Stack: String, CaseIterable, Sendable {
 
 /// What an exchange speaks.
 public enum Transport: String, Sendable {
+    /// Datagrams.
     case udp
+    /// A connection.
     case tcp
 }

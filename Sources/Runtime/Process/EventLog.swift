@@ -9,6 +9,7 @@ import Synchronization
 public final class EventLog: Sendable {
     /// How much an operator has to care; the raw value stands in each line.
     public enum Level: String, CaseIterable, Comparable, Sendable {
+        /// What only developers ask for, what happened, what is wrong, and what was not done.
         case debug, info, warning, error
 
         private var rank: Int {
@@ -26,6 +27,7 @@ public final class EventLog: Sendable {
 
     /// How lines are written: for people, or one JSON object each (RFC 8259).
     public enum Format: String, CaseIterable, Sendable {
+        /// `key=value` pairs, or one JSON object a line.
         case text, json
     }
 

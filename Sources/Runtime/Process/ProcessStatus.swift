@@ -6,6 +6,7 @@ public import Session
 public struct ProcessStatus: Sendable {
     /// Which end of the tunnel the process is.
     public enum Role: String, Sendable {
+        /// The end near the players, or that near the backends.
         case client, server
     }
 

@@ -2,6 +2,7 @@ public import Configuration
 
 /// What reading the configuration file again came to.
 public enum ReloadOutcome<Configuration: Sendable>: Sendable {
+    /// The file is right; the process takes over what it can.
     case configuration(LoadedConfiguration<Configuration>)
     /// One line per error, ready for the log.
     case refused([String])

@@ -48,7 +48,9 @@ final class DrainRequest: Sendable {
 
 /// What came of a wish to drain; both with a sentence for the operator.
 public enum DrainOutcome: Hashable, Sendable {
+    /// It is so from now on, or was already.
     case done(String)
+    /// Nothing has changed, and why.
     case refused(String)
 }
 

@@ -4,10 +4,15 @@ import Sealing
 
 /// Why a worker threw something away that its engine had nothing to do with.
 public enum WorkerDrop: UInt8, CaseIterable, Sendable {
+    /// A packet for another worker, whose backlog had no room.
     case foreignQueueFull
+    /// A datagram for a player or backend whose socket's buffer was full.
     case localSocketFull
+    /// A connection, flow or client beyond a limit.
     case limit
+    /// A stream or flow whose client may not speak for its player.
     case originForbidden
+    /// A datagram that its header made too large for one.
     case datagramTooLarge
 
     /// The value of the `reason` label in `fairlead_drops_total`.
@@ -35,8 +40,11 @@ public enum WorkerDrop: UInt8, CaseIterable, Sendable {
 
 /// Why a connection or datagram was refused for the header it had or had not.
 public enum HeaderRefusal: Hashable, CaseIterable, Sendable {
+    /// Its sender is in none of the `trusted` networks.
     case untrusted
+    /// A connection's header did not come in time.
     case timeout
+    /// The bytes are not the header they should have been.
     case fault(HeaderFault)
 
     /// Every refusal there is, each fault of a header among them.

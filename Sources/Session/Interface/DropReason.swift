@@ -3,24 +3,43 @@
 /// One case, one counter, one line in the metrics page: the network makes these happen, so they are
 /// weather and not errors.
 public enum DropReason: UInt8, CaseIterable, Sendable {
+    /// A packet or frame that no release of this protocol writes.
     case malformed
+    /// A packet whose seal does not fit: damaged, forged, or of other keys.
     case unauthentic
+    /// A packet that came a second time, or too late to tell.
     case replayed
+    /// A packet of a session that is over or was never here.
     case unknownSession
+    /// A handshake that is damaged, copied, or not meant for this server.
     case handshakeRefused
+    /// A handshake of a source or a key that asks too often.
     case handshakeLimited
+    /// A frame that an honest peer does not send.
     case protocolViolation
+    /// A datagram of a flow that is over or was never opened.
     case unknownFlow
+    /// A segment of a stream that is over or was never opened.
     case unknownStream
+    /// A datagram that waited in a flow's queue when it was full: the oldest goes.
     case flowQueueFull
+    /// A datagram that waited in a flow's queue until it was of no use.
     case flowQueueStale
+    /// A datagram that the driver did not take in time, the newest one.
     case inboxFull
+    /// An incomplete datagram that made room for a later one.
     case reassemblyFull
+    /// An incomplete datagram whose missing parts never came.
     case reassemblyStale
+    /// A datagram that no longer fits into one, as after compression.
     case datagramTooLarge
+    /// A flow beyond a limit, this engine's or its peer's.
     case flowLimit
+    /// A flow that made room for another.
     case flowEvicted
+    /// A stream beyond a limit, this engine's or its peer's.
     case streamLimit
+    /// A packet to an address that has not proved to be the peer's: its budget is spent.
     case pathUnvalidated
     /// A segment or repair for which its session has no memory left.
     case sessionMemory

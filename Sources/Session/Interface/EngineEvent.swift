@@ -23,9 +23,11 @@ public struct SessionInfo: Sendable {
 
 /// What happens rarely enough to be told one by one.
 public enum EngineEvent: Sendable {
+    /// Streams and flows may be opened in the session from now on.
     case sessionUp(SessionHandle, SessionInfo)
     /// The session's keys are post-quantum from now on; told once.
     case sessionStrengthened(SessionHandle, SessionInfo)
+    /// The session is over; the events of its streams and flows come besides.
     case sessionDown(SessionHandle, SessionInfo, ResetReason)
     /// The peer's address changed and the new one is proven; `SessionInfo.address` is the new one.
     case peerMoved(SessionHandle, SessionInfo, from: SocketAddress)
@@ -35,6 +37,7 @@ public enum EngineEvent: Sendable {
     case streamReset(StreamHandle, ResetReason)
     /// Every byte has passed both ways and is acknowledged; the handle is dead.
     case streamClosed(StreamHandle)
+    /// Server: choose a backend; the flow's first datagrams follow from `nextDatagram()`.
     case flowOpened(FlowHandle, SessionHandle, OpenRequest)
     /// The handle is dead.
     case flowClosed(FlowHandle, ResetReason)
@@ -76,6 +79,7 @@ public struct Transmit: Sendable {
 
 /// Whether a packet was this engine's.
 public enum Disposition: Hashable, Sendable {
+    /// It was this engine's, or nobody's; its bytes may have been decrypted in place.
     case consumed
     /// Another worker's, or another process generation's; the packet is as it came.
     case foreign(worker: Int, generation: Int)

@@ -37,7 +37,9 @@ public struct PeerQuota: Sendable, Hashable {
 public protocol PeerAccount: AnyObject, Sendable {
     /// Takes one if fewer than `limit` are held.
     func take(_ kind: PeerQuota.Kind, atMost limit: Int) -> Bool
+    /// Gives one back that was taken.
     func giveBack(_ kind: PeerQuota.Kind)
+    /// How many are held now.
     func held(_ kind: PeerQuota.Kind) -> Int
 }
 

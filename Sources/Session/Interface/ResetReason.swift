@@ -1,19 +1,34 @@
 /// Why a stream or flow ended before its time; one byte in a RESET frame.
 public enum ResetReason: UInt8, Sendable, CaseIterable {
+    /// The local connection failed, or the program behind it reset it.
     case aborted = 1
+    /// The backend refused the connection.
     case backendRefused
+    /// The backend did not answer in time.
     case backendTimeout
+    /// No way led to the backend, or no backend was up.
     case backendUnreachable
+    /// The server has no service of that name and protocol.
     case serviceUnknown
+    /// The peer may not use the service.
     case serviceForbidden
+    /// The peer may not speak for that player.
     case originForbidden
+    /// One limit or another was reached, at the server or of the peer.
     case limit
+    /// The session ended, or the server has forgotten it.
     case sessionLost
+    /// The client's own: there was no session in time; operators read `server-silent`.
     case connectTimeout
+    /// The peer broke the rules of the stream.
     case protocolViolation
+    /// What came does not inflate, or may not be deflated, or unfolds to too much.
     case compression
+    /// The process at one end ends.
     case shutdown
+    /// A flow was silent for its idle time.
     case idle
+    /// What it belonged to has changed in the configuration.
     case reload
     /// A datagram came for a flow this end does not know: open it again.
     case flowUnknown
@@ -54,11 +69,17 @@ public enum ResetReason: UInt8, Sendable, CaseIterable {
 public enum ConnectFailure: UInt8, Sendable {
     /// Nothing came back: no server there, or not the one the configured key belongs to.
     case serverSilent
+    /// The server does not know this client's public key.
     case unknownKey
+    /// The server knows the key, and it may use no service.
     case noPermission
+    /// The ends allow no cipher in common.
     case cipherMismatch
+    /// The ends speak no version of the protocol in common.
     case versionMismatch
+    /// The server, or this client's quota there, is full.
     case limit
+    /// The server knows the key, and it is past its time or disabled.
     case keyExpired
     /// An answer came that does not open: one end has another preshared key, or none.
     case presharedKey
