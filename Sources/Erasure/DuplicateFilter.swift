@@ -23,10 +23,11 @@ public struct DuplicateFilter: ~Copyable {
     /// Marks the number as seen; true if it was not.
     ///
     /// Numbers wrap, and are compared the way RFC 1982 prescribes. The first one may be any.
-    public mutating func isNew(_ number: UInt32) -> Bool {
+    public mutating func admit(_ number: UInt32) -> Bool {
         let ahead = self.isStarted ? Int(Int32(bitPattern: number &- self.newest)) : Self.window
         self.isStarted = true
         if ahead > 0 { self.advance(to: number, by: ahead) }
+        assert(Int32(bitPattern: number &- self.newest) <= 0, "ahead of the newest")
         guard ahead > -Self.window else { return false }
         let word = self.words + Int(number / 64) % Self.wordCount
         let bit: UInt64 = 1 << UInt64(number % 64)
@@ -37,6 +38,7 @@ public struct DuplicateFilter: ~Copyable {
 
     /// Clears the bits of the numbers that enter the window.
     private mutating func advance(to number: UInt32, by ahead: Int) {
+        precondition(ahead > 0)
         if ahead >= Self.window {
             self.words.update(repeating: 0, count: Self.wordCount)
         } else {

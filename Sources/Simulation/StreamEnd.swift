@@ -60,7 +60,7 @@ final class StreamEnd {
                 return world.streamWasReset(self, reason: reset.reason, byApplication: true)
             }
             guard self.sent < self.total else { break }
-            let room = engine.writableRegion(of: self.handle)
+            let room = engine.beginWrite(to: self.handle)
             guard !room.isEmpty else { return }
             let wish = min(self.total - self.sent, 1 + world.dice.below(self.plan.chunk))
             let count = min(room.count, Int(wish))
@@ -82,7 +82,7 @@ final class StreamEnd {
         let reader = self.plan.readers[self.side.index]
         if case .stalled = reader { return }
         while true {
-            let region = engine.readableRegion(of: self.handle)
+            let region = engine.beginRead(from: self.handle)
             guard !region.isEmpty else { break }
             var count = region.count
             if case .slow(let limit, _) = reader { count = min(count, limit) }

@@ -53,7 +53,7 @@ extension Course {
     }
 
     private func write(_ bytes: [UInt8], to stream: StreamHandle, of site: Site) {
-        let region = site.engine.writableRegion(of: stream)
+        let region = site.engine.beginWrite(to: stream)
         guard region.count >= bytes.count else { return }
         region.copyBytes(from: bytes)
         site.engine.wrote(bytes.count, to: stream, at: self.now)
@@ -85,7 +85,7 @@ extension Course {
     private func flush(_ site: Site, _ number: Int) {
         guard let stream = site.loads[number].stream else { return }
         while site.loads[number].backlog > 0 {
-            let region = site.engine.writableRegion(of: stream)
+            let region = site.engine.beginWrite(to: stream)
             guard !region.isEmpty else { return }
             let count = min(region.count, site.loads[number].backlog)
             site.engine.wrote(count, to: stream, at: self.now)
@@ -95,7 +95,7 @@ extension Course {
 
     private func fill(_ site: Site, _ stream: StreamHandle) {
         while true {
-            let region = site.engine.writableRegion(of: stream)
+            let region = site.engine.beginWrite(to: stream)
             guard !region.isEmpty else { return }
             // A driver reads its socket in pieces.
             site.engine.wrote(min(region.count, 65_536), to: stream, at: self.now)
@@ -145,7 +145,7 @@ extension Course {
         if let known = site.streamLoads[stream.slot] {
             number = known
         } else {
-            let region = site.engine.readableRegion(of: stream)
+            let region = site.engine.beginRead(from: stream)
             guard let first = region.first else { return }
             number = Int(first)
             site.engine.consumed(1, from: stream, at: self.now)
@@ -181,7 +181,7 @@ extension Course {
     private func swallow(_ site: Site, _ stream: StreamHandle) -> Int {
         var sum = 0
         while true {
-            let count = site.engine.readableRegion(of: stream).count
+            let count = site.engine.beginRead(from: stream).count
             guard count > 0 else { return sum }
             site.engine.consumed(count, from: stream, at: self.now)
             sum += count

@@ -258,7 +258,7 @@ public final class EchoTrial {
         if self.settings.isStream {
             var start = 0
             while start < message.count {
-                let room = self.client.writableRegion(of: self.streams[flow])
+                let room = self.client.beginWrite(to: self.streams[flow])
                 let end = min(message.count, start + room.count)
                 guard end > start else { break }
                 room.copyMemory(from: UnsafeRawBufferPointer(rebasing: message[start..<end]))
@@ -347,8 +347,8 @@ public final class EchoTrial {
         self.fillDownload()
         while let stream = self.server.nextReadyStream() {
             while stream != self.upload {
-                let region = self.server.readableRegion(of: stream)
-                let room = self.server.writableRegion(of: stream)
+                let region = self.server.beginRead(from: stream)
+                let room = self.server.beginWrite(to: stream)
                 let count = min(region.count, room.count)
                 guard count > 0 else { break }
                 room.copyMemory(from: UnsafeRawBufferPointer(rebasing: region[..<count]))
@@ -359,7 +359,7 @@ public final class EchoTrial {
         while let stream = self.client.nextReadyStream() {
             if stream == self.download {
                 while true {
-                    let count = self.client.readableRegion(of: stream).count
+                    let count = self.client.beginRead(from: stream).count
                     guard count > 0 else { break }
                     self.client.consumed(count, from: stream, at: self.now)
                     self.result.bulkBytes += UInt64(count)
@@ -367,7 +367,7 @@ public final class EchoTrial {
             }
             guard let flow = self.streams.firstIndex(of: stream) else { continue }
             while true {
-                let count = self.client.readableRegion(of: stream).count
+                let count = self.client.beginRead(from: stream).count
                 guard count > 0 else { break }
                 self.client.consumed(count, from: stream, at: self.now)
                 self.echoedBytes[flow] += count
@@ -384,7 +384,7 @@ public final class EchoTrial {
     private func fillDownload() {
         guard let upload = self.upload else { return }
         while true {
-            let room = self.server.writableRegion(of: upload)
+            let room = self.server.beginWrite(to: upload)
             guard !room.isEmpty else { return }
             room.initializeMemory(as: UInt8.self, repeating: 0)
             self.server.wrote(room.count, to: upload, at: self.now)

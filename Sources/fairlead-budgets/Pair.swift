@@ -74,7 +74,7 @@ final class Pair {
     func write(_ count: Int, to stream: StreamHandle) {
         var rest = count
         while rest > 0 {
-            let room = self.client.writableRegion(of: stream)
+            let room = self.client.beginWrite(to: stream)
             guard !room.isEmpty else { break }
             let part = min(rest, room.count)
             UnsafeMutableRawBufferPointer(rebasing: room[..<part])
@@ -111,7 +111,7 @@ final class Pair {
         }
         while let handle = engine.nextReadyStream() {
             while true {
-                let region = engine.readableRegion(of: handle)
+                let region = engine.beginRead(from: handle)
                 guard !region.isEmpty else { break }
                 self.bytes += UInt64(region.count)
                 engine.consumed(region.count, from: handle, at: self.now)

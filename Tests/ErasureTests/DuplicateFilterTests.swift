@@ -10,7 +10,7 @@ import Testing
         var filter = DuplicateFilter()
         var seen: Set<UInt32> = []
         var newest = UInt32(truncatingIfNeeded: UInt64.max - generator.below(3000))
-        let isFirstNew = filter.isNew(newest)
+        let isFirstNew = filter.admit(newest)
         #expect(isFirstNew)
         seen.insert(newest)
         for _ in 0..<5000 {
@@ -20,7 +20,7 @@ import Testing
                 ? newest &+ forward : newest &- UInt32(generator.below(1200))
             let distance = Int(Int32(bitPattern: number &- newest))
             let expected = distance > -DuplicateFilter.window && !seen.contains(number)
-            let isNew = filter.isNew(number)
+            let isNew = filter.admit(number)
             #expect(isNew == expected)
             seen.insert(number)
             if distance > 0 { newest = number }

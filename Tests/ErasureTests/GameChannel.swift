@@ -56,7 +56,7 @@ struct CopiedFlow {
         var now = Instant(nanoseconds: 0)
         let body = [UInt8](repeating: 7, count: 100)
         func arrived(_ number: UInt32, _ duplicates: inout Int) {
-            guard filter.isNew(number) else {
+            guard filter.admit(number) else {
                 duplicates += 1
                 return
             }

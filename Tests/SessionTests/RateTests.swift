@@ -20,7 +20,7 @@ import Testing
     /// Writes as much as the engine takes.
     private func pour(_ engine: Engine, _ stream: StreamHandle, at now: Instant) {
         while true {
-            let region = engine.writableRegion(of: stream)
+            let region = engine.beginWrite(to: stream)
             guard !region.isEmpty else { return }
             region.initializeMemory(as: UInt8.self, repeating: 5)
             engine.wrote(region.count, to: stream, at: now)
@@ -30,7 +30,7 @@ import Testing
     private func swallow(_ engine: Engine, at now: Instant) {
         while let stream = engine.nextReadyStream() {
             while true {
-                let region = engine.readableRegion(of: stream)
+                let region = engine.beginRead(from: stream)
                 guard !region.isEmpty else { break }
                 engine.consumed(region.count, from: stream, at: now)
             }
@@ -112,7 +112,7 @@ import Testing
         // Eight seconds' worth at the rate that was.
         var left = 8 * Int(Self.rate)
         crowd.run(.seconds(2)) {
-            let region = engine.writableRegion(of: stream)
+            let region = engine.beginWrite(to: stream)
             let count = min(region.count, left)
             if count > 0 { engine.wrote(count, to: stream, at: crowd.now) }
             left -= count

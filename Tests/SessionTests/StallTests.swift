@@ -127,7 +127,7 @@ import Testing
         for _ in 0..<40 {
             _ = line.wire.client.write(block[...], to: line.player, at: line.wire.now)
             line.run(.milliseconds(500))
-            let region = line.wire.server.readableRegion(of: backend)
+            let region = line.wire.server.beginRead(from: backend)
             let count = min(region.count, 20_000)
             line.wire.server.consumed(count, from: backend, at: line.wire.now)
         }

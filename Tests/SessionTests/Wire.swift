@@ -218,7 +218,7 @@ extension Engine {
     func write(_ bytes: ArraySlice<UInt8>, to handle: StreamHandle, at now: Instant) -> Int {
         var written = 0
         while written < bytes.count {
-            let region = self.writableRegion(of: handle)
+            let region = self.beginWrite(to: handle)
             guard !region.isEmpty else { break }
             let count = min(region.count, bytes.count - written)
             let start = bytes.startIndex + written
@@ -233,7 +233,7 @@ extension Engine {
     func readAll(_ handle: StreamHandle, at now: Instant) -> [UInt8] {
         var all: [UInt8] = []
         while true {
-            let region = self.readableRegion(of: handle)
+            let region = self.beginRead(from: handle)
             guard !region.isEmpty else { return all }
             all += region
             self.consumed(region.count, from: handle, at: now)

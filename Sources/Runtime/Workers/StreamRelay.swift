@@ -124,7 +124,7 @@ final class StreamRelay {
         _ handle: StreamHandle,
         at now: Instant
     ) -> Bool {
-        let region = self.engine.readableRegion(of: handle)
+        let region = self.engine.beginRead(from: handle)
         let payload = min(region.count, Self.firstSegmentSize)
         let total = header.count + payload
         return withUnsafeTemporaryAllocation(byteCount: total, alignment: 16) { buffer in
@@ -207,7 +207,7 @@ final class StreamRelay {
     ) -> Bool {
         var rest = bytes
         while !rest.isEmpty {
-            let region = self.engine.writableRegion(of: handle)
+            let region = self.engine.beginWrite(to: handle)
             guard !region.isEmpty else { return false }
             let count = min(rest.count, region.count)
             region.copyMemory(from: UnsafeRawBufferPointer(rebasing: rest[..<count]))
@@ -246,7 +246,7 @@ final class StreamRelay {
         guard let entry = self.entry(handle), !entry.pointee.isConnecting,
             !entry.pointee.isReadFinished,
             entry.pointee.interest & Readiness.readable.rawValue == 0,
-            !self.engine.writableRegion(of: handle).isEmpty
+            !self.engine.beginWrite(to: handle).isEmpty
         else { return }
         self.watch(entry, handle, adding: .readable)
     }
@@ -257,7 +257,7 @@ final class StreamRelay {
         let socket = TCPSocket(adopting: entry.pointee.descriptor)
         var budget = budget
         while budget > 0 {
-            let region = self.engine.writableRegion(of: handle)
+            let region = self.engine.beginWrite(to: handle)
             guard !region.isEmpty else {
                 // Full: the engine reports the stream ready once there is room again.
                 return self.watch(entry, handle, removing: .readable)
@@ -292,7 +292,7 @@ final class StreamRelay {
         guard let entry = self.entry(handle), !entry.pointee.isConnecting else { return }
         let socket = TCPSocket(adopting: entry.pointee.descriptor)
         while true {
-            let region = self.engine.readableRegion(of: handle)
+            let region = self.engine.beginRead(from: handle)
             guard !region.isEmpty else { break }
             switch socket.write(region) {
             case .moved(let count):

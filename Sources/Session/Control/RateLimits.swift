@@ -46,8 +46,8 @@ struct RateLimits: ~Copyable {
         self.isDue = true
     }
 
-    /// Server: whether a packet of the client may pass.
-    mutating func mayPass(_ byteCount: Int, at now: Instant) -> Bool {
+    /// Server: lets a packet of the client pass, or not.
+    mutating func admit(_ byteCount: Int, at now: Instant) -> Bool {
         guard self.policer.isOpen(at: now) else { return false }
         self.policer.spend(byteCount, at: now)
         return true

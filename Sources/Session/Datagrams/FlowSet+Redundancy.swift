@@ -15,6 +15,7 @@ extension FlowSet {
         _ message: UnsafeRawBufferPointer,
         at now: Instant
     ) {
+        assert(self.owns(flow) && flow.pointee.carrier == nil, "a stream carries it")
         flow.pointee.traffic.sent(byteCount: message.count, at: now)
         guard self.leg.watch.hasSeenLoss, flow.pointee.request.redundancy != .off else { return }
         let protection: FlowProtection
@@ -52,7 +53,7 @@ extension FlowSet {
     /// Writes the redundancy that is due.
     func writeRedundancy(into packet: inout PacketBuilder, at now: Instant) {
         while let slot = self.protection.due(at: now), packet.room > Self.redundancyRoom {
-            guard let flow = self.protectedFlow(slot), let protection = flow.pointee.protection
+            guard let flow = self.resolveProtected(slot), let protection = flow.pointee.protection
             else { continue }
             let before = packet.writer.count
             self.writeCopies(of: flow, protection, to: &packet, at: now)
@@ -67,7 +68,7 @@ extension FlowSet {
     /// Copies that need not leave yet, but cost the least in a packet that leaves anyway.
     func writeRiders(into packet: inout PacketBuilder, at now: Instant) {
         while let slot = self.riders.due(at: now), packet.room > Self.redundancyRoom {
-            guard let flow = self.protectedFlow(slot), let protection = flow.pointee.protection
+            guard let flow = self.resolveProtected(slot), let protection = flow.pointee.protection
             else { continue }
             let before = packet.writer.count
             self.writeCopies(of: flow, protection, to: &packet, at: now)
@@ -81,7 +82,7 @@ extension FlowSet {
     /// Room that a packet needs for a look at redundancy to be worth it.
     private static let redundancyRoom = 128
 
-    private func protectedFlow(_ slot: Int) -> FlowPointer? {
+    private func resolveProtected(_ slot: Int) -> FlowPointer? {
         guard let flow = self.board.flows.live(UInt32(clamping: slot)),
             self.owns(flow), flow.pointee.protection != nil
         else {
@@ -107,6 +108,7 @@ extension FlowSet {
         var body = packet.frameBody
         CopiesFrame(flow: flow.pointee.id).encode(to: &body)
         batch.write(to: &body)
+        assert(flow.pointee.opening.byteCount(in: packet) == 0, "copies before OPEN")
         packet.append(FrameType.copies, body, flags: .countsInFlight)
         while let (number, _) = batch.popFirst() {
             packet.note(

@@ -11,6 +11,7 @@ extension FlowSet {
     var hasDatagrams: Bool { !self.queue.isEmpty }
 
     func schedule(_ flow: FlowPointer) {
+        assert(self.owns(flow) && flow.pointee.carrier == nil, "a stream carries it")
         guard !flow.pointee.isQueued, flow.pointee.hasDatagrams else { return }
         flow.pointee.isQueued = true
         self.queue.append(flow.pointee.slot)
@@ -75,11 +76,12 @@ extension FlowSet {
         at now: Instant
     ) -> Bool {
         let total = flow.pointee.queue.first.byteCount
+        assert(total <= DatagramPacking.largest + 1, "larger than any datagram")
+        assert(flow.pointee.fragments.offset <= total)
         let largest = self.largestBody(of: flow) - DatagramFrame.byteCount
         if flow.pointee.fragments.offset == 0, total <= packet.room - DatagramFrame.byteCount {
             let number = flow.pointee.nextNumber
             packet.append(DatagramFrame(flow: flow.pointee.id, number: number), rest: total)
-            precondition(packet.room >= total, "a datagram beyond its packet")
             flow.pointee.queue.copyFirst(from: 0, count: total, to: packet.writer.cursor)
             self.protect(
                 flow,
@@ -87,7 +89,7 @@ extension FlowSet {
                 UnsafeRawBufferPointer(start: packet.writer.cursor, count: total),
                 at: now
             )
-            if self.keeps(flow, total) {
+            if self.startKeeping(flow, total) {
                 self.retain(flow, part: total, fragmentByteCount: 0, in: packet, at: now)
             }
             packet.writer.count += total
@@ -132,6 +134,7 @@ extension FlowSet {
         }
         let offset = flow.pointee.fragments.offset
         let length = min(chunk, total - offset)
+        assert(length > 0 && offset == Int(flow.pointee.fragments.index) * chunk)
         guard packet.room >= FragmentFrame.byteCount + length else { return false }
         let frame = FragmentFrame(
             datagram: DatagramFrame(flow: flow.pointee.id, number: flow.pointee.nextNumber),
@@ -141,13 +144,13 @@ extension FlowSet {
             total: UInt16(total)  // bound: a datagram
         )
         packet.append(frame, rest: length)
-        precondition(packet.room >= length, "a fragment beyond its packet")
         flow.pointee.queue.copyFirst(from: offset, count: length, to: packet.writer.cursor)
         if flow.pointee.request.delivery == .deadline {
             self.retain(flow, part: length, fragmentByteCount: chunk, in: packet, at: now)
         }
         packet.writer.count += length
         flow.pointee.fragments.offset += length
+        assert(flow.pointee.fragments.offset <= total, "more than the datagram has")
         flow.pointee.fragments.index &+= 1
         if flow.pointee.fragments.offset == total {
             flow.pointee.nextNumber &+= 1
@@ -164,7 +167,7 @@ extension FlowSet {
     /// Whether a whole datagram is kept to be sent again: always where delivery is `deadline`, else
     /// where that costs little: a slow flow's small messages, and what a real-time flow of moderate
     /// rate sends.
-    private func keeps(_ flow: FlowPointer, _ byteCount: Int) -> Bool {
+    private func startKeeping(_ flow: FlowPointer, _ byteCount: Int) -> Bool {
         let request = flow.pointee.request
         if request.delivery == .deadline { return true }
         guard request.redundancy != .off, request.trafficClass != .bulk else { return false }
@@ -255,6 +258,7 @@ extension FlowSet {
             let (resend, entry) = retention.firstResend(at: now)
         else { return flow.pointee.queue.isEmpty ? true : nil }
         let isWhole = resend.fragment == Self.wholeDatagram
+        assert(isWhole == (entry.fragmentByteCount == 0), "a fragment of what went out whole")
         let start = isWhole ? 0 : Int(resend.fragment) * entry.fragmentByteCount
         let length =
             isWhole ? entry.byteCount : min(entry.fragmentByteCount, entry.byteCount - start)
@@ -281,7 +285,6 @@ extension FlowSet {
             )
             packet.append(fragment, rest: length)
         }
-        precondition(packet.room >= length, "a datagram beyond its packet")
         retention.copy(entry, from: start, count: length, to: packet.writer.cursor)
         packet.writer.count += length
         self.note(flow, resend.number, fragment: resend.fragment, in: packet)

@@ -91,6 +91,7 @@ final class FlowSet {
 
     /// Client: gives a flow an id in this session; its OPEN travels with its next datagram.
     func adopt(_ flow: FlowPointer, mayDeflate: Bool) {
+        precondition(self.isClient, "a server opens nothing")
         self.attach(flow, self.nextID)
         self.nextID += 1
         flow.pointee.mayCompress = flow.pointee.request.isCompressed && mayDeflate
@@ -102,6 +103,8 @@ final class FlowSet {
 
     /// Server: the peer has opened a flow.
     func accept(_ flow: FlowPointer, _ id: UInt32, under service: PeerDirectory.Service) {
+        precondition(!self.isClient, "a server opens nothing")
+        assert(!self.isUsed(id), "opened twice")
         self.opened.insert(id)
         self.attach(flow, id)
         flow.pointee.opening = .received
@@ -176,7 +179,7 @@ final class FlowSet {
         guard let frame = DatagramFrame(parsing: &reader) else { return self.malformed() }
         guard let flow = self.flow(frame.flow) else { return self.unknown(frame.flow) }
         flow.pointee.decoder?.received(frame.number, reader.rest, at: now)
-        if flow.pointee.arrivals.isNew(frame.number) {
+        if flow.pointee.arrivals.admit(frame.number) {
             self.deliver(reader.rest, to: flow, at: now)
         }
         if flow.pointee.decoder != nil { self.deliverRecovered(flow, at: now) }
@@ -189,7 +192,7 @@ final class FlowSet {
         guard let flow = self.flow(id) else { return self.unknown(id) }
         var messages = CopyReader(reader.rest)
         while let (number, bytes) = messages.next() {
-            guard flow.pointee.arrivals.isNew(number) else { continue }
+            guard flow.pointee.arrivals.admit(number) else { continue }
             self.board.counters.packetsRecovered &+= 1
             self.deliver(bytes, to: flow, at: now)
         }
@@ -216,6 +219,7 @@ final class FlowSet {
                 hasBudget: true
             )
             self.decoderCount += 1
+            assert(self.decoderCount <= Self.decoderLimit)
             self.memory.hold(Self.decoderByteCount)
         }
         switch flow.pointee.decoder?.received(repair: reader.rest) {
@@ -250,7 +254,7 @@ final class FlowSet {
         case .incomplete: break
         case .malformed: return self.malformed()
         case .complete(let bytes):
-            guard flow.pointee.arrivals.isNew(datagram.number) else { break }
+            guard flow.pointee.arrivals.admit(datagram.number) else { break }
             self.deliver(bytes, to: flow, at: now)
         }
         return .taken
@@ -284,13 +288,15 @@ final class FlowSet {
         let age = max(roundTrip + roundTrip / 2, Self.recoveryLifetime)
         let oldest = now - age
         while let (number, message) = flow.pointee.decoder?.nextRecovered(siblingsSince: oldest) {
-            guard flow.pointee.arrivals.isNew(number) else { continue }
+            guard flow.pointee.arrivals.admit(number) else { continue }
             self.board.counters.packetsRecovered &+= 1
             self.deliver(message, to: flow, at: now)
         }
     }
 
     private func deliver(_ bytes: UnsafeRawBufferPointer, to flow: FlowPointer, at now: Instant) {
+        assert(self.owns(flow) && flow.pointee.carrier == nil, "a stream carries it")
+        assert(now >= flow.pointee.lastActivity, "time went back")
         flow.pointee.lastActivity = now
         guard !flow.pointee.request.isCompressed else {
             return self.board.deliverPacked(bytes, to: flow)

@@ -87,7 +87,7 @@ extension Engine {
             return .consumed
         }
         session.leg.accept(header.counter)
-        guard session.rates.mayPass(packet.count, at: now) else {
+        guard session.rates.admit(packet.count, at: now) else {
             self.board.drop(.rateLimited)
             return .consumed
         }

@@ -35,10 +35,11 @@ extension Engine {
         self.session(stream.pointee.owner)
     }
 
-    /// Contiguous room for bytes of the local side, valid until the next call into the engine.
+    /// Makes contiguous room for bytes of the local side, valid until the next call into the
+    /// engine; ``wrote(_:to:at:)`` says how much of it was used.
     ///
     /// Empty means: stop reading until the stream is reported ready.
-    public func writableRegion(of handle: StreamHandle) -> UnsafeMutableRawBufferPointer {
+    public func beginWrite(to handle: StreamHandle) -> UnsafeMutableRawBufferPointer {
         let none = UnsafeMutableRawBufferPointer(start: nil, count: 0)
         guard let stream = self.board.stream(handle), stream.pointee.lifecycle == .open else {
             return none
@@ -49,7 +50,7 @@ extension Engine {
             ?? EngineLimits.initialWindow - stream.pointee.sender.heldByteCount
         let region =
             limit > 0
-            ? stream.pointee.writableRegion(
+            ? stream.pointee.beginWrite(
                 room: limit,
                 allowance: session?.memory.allowance ?? .unbounded,
                 self.board
@@ -59,9 +60,10 @@ extension Engine {
         return region
     }
 
-    /// `count` bytes of the local side stand at the front of ``writableRegion(of:)``.
+    /// `count` bytes of the local side stand at the front of ``beginWrite(to:)``.
     public func wrote(_ count: Int, to handle: StreamHandle, at now: Instant) {
         guard let stream = self.board.stream(handle) else { return }
+        precondition(count >= 0)
         let session = self.session(of: stream)
         stream.pointee.wrote(
             count,
@@ -90,12 +92,15 @@ extension Engine {
         self.touch(session)
     }
 
-    /// Contiguous bytes for the local side; empty when there are none now.
-    public func readableRegion(of handle: StreamHandle) -> UnsafeRawBufferPointer {
+    /// Finds contiguous bytes for the local side; empty when there are none now.
+    ///
+    /// ``consumed(_:from:at:)`` says how many were taken. Bytes of a compressed stream are unpacked
+    /// here, and where they cannot be, the stream ends, as events tell.
+    public func beginRead(from handle: StreamHandle) -> UnsafeRawBufferPointer {
         guard let stream = self.board.stream(handle) else {
             return UnsafeRawBufferPointer(start: nil, count: 0)
         }
-        let region = stream.pointee.readableRegion()
+        let region = stream.pointee.beginRead()
         if stream.pointee.compression != nil { self.session(of: stream)?.memory.settle(stream) }
         if let fault = stream.pointee.compression?.fault {
             self.session(of: stream)?.streams.failCompression(of: stream, fault)
@@ -111,9 +116,10 @@ extension Engine {
         return region
     }
 
-    /// The local side took `count` bytes of ``readableRegion(of:)``.
+    /// The local side took `count` bytes of ``beginRead(from:)``.
     public func consumed(_ count: Int, from handle: StreamHandle, at now: Instant) {
         guard let stream = self.board.stream(handle) else { return }
+        precondition(count >= 0)
         stream.pointee.consumed(count)
         guard let session = self.session(of: stream) else { return }
         session.streams.updateCredit(stream, at: now)

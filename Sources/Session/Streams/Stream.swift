@@ -135,7 +135,7 @@ struct Stream: ~Copyable {
 
     // MARK: - Bytes of the local side
 
-    mutating func writableRegion(
+    mutating func beginWrite(
         room: Int,
         allowance: MemoryAllowance,
         _ board: Switchboard
@@ -156,9 +156,9 @@ struct Stream: ~Copyable {
         }
     }
 
-    mutating func readableRegion() -> UnsafeRawBufferPointer {
+    mutating func beginRead() -> UnsafeRawBufferPointer {
         if let compression = self.compression {
-            return compression.readableRegion(from: &self.receiver)
+            return compression.unpack(from: &self.receiver)
         }
         return self.receiver.readableRegion()
     }

@@ -74,6 +74,7 @@ final class StreamCompression {
         _ pages: CompressionPages,
         mayGrow: Bool
     ) {
+        precondition(count >= 0 && count <= Self.page)
         if !mayGrow { self.writer.refrain() }
         var done = 0
         repeat {
@@ -89,14 +90,17 @@ final class StreamCompression {
     }
 
     /// Plain bytes for the local side.
-    func readableRegion(from receiver: inout HostedReceiver) -> UnsafeRawBufferPointer {
+    func unpack(from receiver: inout HostedReceiver) -> UnsafeRawBufferPointer {
         if self.incomingHead == self.incomingTail { self.fill(from: &receiver) }
         return UnsafeRawBufferPointer(
             rebasing: self.incoming[self.incomingHead..<self.incomingTail]
         )
     }
 
-    func consumed(_ count: Int) { self.incomingHead += count }
+    func consumed(_ count: Int) {
+        precondition(count >= 0 && count <= self.incomingTail - self.incomingHead)
+        self.incomingHead += count
+    }
 
     private func fill(from receiver: inout HostedReceiver) {
         self.incomingHead = 0
@@ -109,6 +113,7 @@ final class StreamCompression {
             )
             receiver.consumed(step.consumed)
             self.incomingTail += step.produced
+            assert(self.incomingTail <= Self.page, "more than the page holds")
             self.fault = self.reader.fault
             guard step.consumed > 0 || step.produced > 0, !step.isCorrupt else { break }
         }

@@ -59,7 +59,7 @@ final class Backends {
         case .flood: self.flood(handle, engine, at: now)
         case .sink:
             while true {
-                let region = engine.readableRegion(of: handle)
+                let region = engine.beginRead(from: handle)
                 guard !region.isEmpty else { break }
                 digest.add(region)
                 engine.consumed(region.count, from: handle, at: now)
@@ -76,8 +76,8 @@ final class Backends {
         at now: Instant
     ) {
         while true {
-            let room = engine.writableRegion(of: handle)
-            let region = engine.readableRegion(of: handle)
+            let room = engine.beginWrite(to: handle)
+            let region = engine.beginRead(from: handle)
             let count = min(room.count, region.count)
             guard count > 0 else { break }
             let bytes = UnsafeRawBufferPointer(rebasing: region[..<count])
@@ -92,7 +92,7 @@ final class Backends {
     private func flood(_ handle: StreamHandle, _ engine: Engine, at now: Instant) {
         var sent = self.sent[handle, default: 0]
         while sent < Self.floodByteCount {
-            let room = engine.writableRegion(of: handle)
+            let room = engine.beginWrite(to: handle)
             guard !room.isEmpty else { break }
             Self.flood.fill(room, from: sent)
             engine.wrote(room.count, to: handle, at: now)

@@ -73,7 +73,7 @@ final class HonestPeer {
         self.download = self.engine.openStream(flood, at: now)
         // The download begins with a word.
         if let download = self.download {
-            let room = self.engine.writableRegion(of: download)
+            let room = self.engine.beginWrite(to: download)
             if room.count > 0 {
                 room[0] = 1
                 self.engine.wrote(1, to: download, at: now)
@@ -88,7 +88,7 @@ final class HonestPeer {
 
     private func write(at now: Instant) {
         guard let stream = self.stream else { return }
-        let room = self.engine.writableRegion(of: stream)
+        let room = self.engine.beginWrite(to: stream)
         let count = min(room.count, Int(1 + self.dice.below(self.plan.messageByteCount)))
         guard count > 0 else { return }
         let part = UnsafeMutableRawBufferPointer(rebasing: room[..<count])
@@ -149,7 +149,7 @@ final class HonestPeer {
     private func readEcho(_ digest: inout Digest, at now: Instant) {
         guard let stream = self.stream else { return }
         while true {
-            let region = self.engine.readableRegion(of: stream)
+            let region = self.engine.beginRead(from: stream)
             guard !region.isEmpty else { break }
             digest.add(region)
             if self.messages.firstDifference(region, from: self.echoed) != nil {
@@ -167,7 +167,7 @@ final class HonestPeer {
     private func readDownload(_ digest: inout Digest, at now: Instant) {
         guard let download = self.download else { return }
         while self.downloaded < self.plan.downloadByteCount {
-            let region = self.engine.readableRegion(of: download)
+            let region = self.engine.beginRead(from: download)
             guard !region.isEmpty else { break }
             digest.add(UInt64(region.count))
             if Backends.flood.firstDifference(region, from: self.downloaded) != nil {

@@ -121,7 +121,7 @@ final class Duel {
     func write(_ count: Int, toStream index: Int) {
         guard !self.streams.isEmpty else { return }
         let handle = self.streams[index % self.streams.count]
-        let region = self.client.writableRegion(of: handle)
+        let region = self.client.beginWrite(to: handle)
         let part = UnsafeMutableRawBufferPointer(rebasing: region.prefix(count))
         guard !part.isEmpty else { return }
         part.initializeMemory(as: UInt8.self, repeating: 0x20)
@@ -241,7 +241,7 @@ final class Duel {
     private func take(_ engine: Engine) {
         while let event = engine.nextEvent() {
             if case .streamOpened(let handle, _, _) = event, self.streams.count < 8 {
-                _ = engine.writableRegion(of: handle)
+                _ = engine.beginWrite(to: handle)
             }
         }
         while let (_, bytes) = engine.nextDatagram() {
@@ -249,7 +249,7 @@ final class Duel {
         }
         while let handle = engine.nextReadyStream() {
             while true {
-                let region = engine.readableRegion(of: handle)
+                let region = engine.beginRead(from: handle)
                 guard !region.isEmpty else { break }
                 Oracle.isWritten(region, "a stream")
                 engine.consumed(region.count, from: handle, at: self.now)
