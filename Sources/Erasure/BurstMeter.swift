@@ -135,6 +135,15 @@ public struct BurstMeter: ~Copyable {
         return self.slots + Int(time % Self.slotCount)
     }
 
+    /// What holds between any two calls; looked at where asserts are.
+    private func check() {
+        assert(self.settled <= self.counted, "settled, and not counted")
+        assert(self.missing <= self.expected, "more packets lost than sent")
+        assert(self.newest < self.settled + Self.slotCount || !self.isStarted)
+        assert(self.recent >= 0 && self.recentLost >= 0 && self.recentLost <= self.recent)
+        assert(self.burstMilliseconds >= 0)
+    }
+
     // MARK: Settling
 
     /// What left before `instant` has its final fate; looks for the length of bursts.
@@ -148,6 +157,7 @@ public struct BurstMeter: ~Copyable {
         if end > self.settled + reach { self.settle(to: end - reach) }
         self.fade()
         self.fit()
+        self.check()
     }
 
     private mutating func count() {
@@ -184,6 +194,7 @@ public struct BurstMeter: ~Copyable {
             let all = Double(min(slot.arrived, 4)) + Double(min(slot.lost, 4))
             guard all > 0 else { continue }
             let bin = Int(distance) / Self.binWidth
+            assert(bin < Self.binCount)
             let weight = Double(min(lost, 2))
             self.pairs[bin] += all * weight
             self.bothLost[bin] += Double(min(slot.lost, 4)) * weight

@@ -27,6 +27,7 @@ public struct ByteBudget: Sendable {
         let cost = UInt64(max(0, byteCount)).multipliedReportingOverflow(by: 1_000_000_000)
         guard !cost.overflow, cost.partialValue <= self.nanobytes else { return false }
         self.nanobytes -= cost.partialValue
+        assert(self.nanobytes <= self.full)
         return true
     }
 
@@ -43,5 +44,6 @@ public struct ByteBudget: Sendable {
         let earned = self.bitsPerSecond / 8 * elapsed.nanoseconds  // bound: `full`
         self.nanobytes = min(self.full, self.nanobytes + earned)
         self.updatedAt = max(self.updatedAt, now)
+        assert(self.nanobytes <= self.full, "more than a full budget")
     }
 }

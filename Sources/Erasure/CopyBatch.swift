@@ -15,6 +15,7 @@ public struct CopyBatch {
     private var members: UInt64
 
     init(schedule: CopySchedule, first: UInt64, members: UInt64, byteCount: Int) {
+        precondition(members != 0, "a batch of nothing")
         self.schedule = schedule
         self.first = first
         self.members = members
@@ -41,10 +42,13 @@ public struct CopyBatch {
 
     /// Appends the messages; the writer must have room for ``byteCount``.
     public func write(to writer: inout ByteWriter) {
-        let newest = self.newest
+        precondition(writer.room >= self.byteCount, "a batch beyond its packet")
+        let (newest, before) = (self.newest, writer.count)
+        defer { assert(writer.count - before == self.byteCount, "not as long as it said") }
         writer.write(newest)
         var left = self
         while let (number, bytes) = left.popFirst() {
+            assert(newest &- number <= 255, "further back than a byte can say")
             writer.write(UInt8(truncatingIfNeeded: newest &- number))
             writer.write(UInt16(bytes.count))  // bound: `messageByteLimit`
             writer.write(bytes)

@@ -31,6 +31,7 @@ public struct CopyPlan: Hashable, Sendable {
         guard self.copies < Self.copyLimit else { return }
         self.delays[self.copies] = max(delay.nanoseconds, self.delays[self.copies - 1])
         self.copies += 1
+        assert(self.delays[self.copies - 1] >= self.delays[self.copies - 2], "out of order")
     }
 
     /// Takes the last copy but the first away.

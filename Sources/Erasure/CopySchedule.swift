@@ -42,11 +42,24 @@ public final class CopySchedule {
 
     deinit { self.bytes.deallocate() }
 
+    /// What holds between any two calls; looked at where asserts are.
+    private func check() {
+        for copy in 0..<CopyPlan.copyLimit {
+            assert(self.next[copy] <= self.end, "a copy of what was not sent")
+        }
+        for copy in 0..<(self.plan?.copies ?? 0) {
+            assert(self.next[copy] >= self.start, "a copy of what is forgotten")
+        }
+        assert(self.end - self.start <= UInt64(Self.messageCapacity))
+    }
+
     /// Changes the plan; copies that are due by the old one and not yet sent follow the new one.
     public func follow(_ plan: CopyPlan?) {
         let kept = plan == nil ? 0 : self.plan?.copies ?? 0
         for copy in kept..<CopyPlan.copyLimit { self.next[copy] = self.end }
         self.plan = plan
+        assert(plan == nil || (1...CopyPlan.copyLimit).contains(plan?.copies ?? 0))
+        self.check()
     }
 
     /// A datagram went out.
@@ -64,6 +77,7 @@ public final class CopySchedule {
         self.end += 1
         // What the ring has lost cannot be copied any more.
         self.next.replace(with: self.start, where: self.next .< self.start)
+        self.check()
     }
 
     /// A message has arrived: no further copy of it is of use.
@@ -122,7 +136,9 @@ public final class CopySchedule {
                 self.next[copy] += 1
             }
         }
+        self.check()
         guard members != 0 else { return nil }
+        assert(byteCount <= room, "a batch beyond its room")
         return CopyBatch(schedule: self, first: start, members: members, byteCount: byteCount)
     }
 
@@ -155,6 +171,7 @@ public final class CopySchedule {
     }
 
     func message(_ index: UInt64) -> (number: UInt32, bytes: UnsafeRawBufferPointer) {
+        precondition(index >= self.start && index < self.end, "no such message is kept")
         let entry = self.entries[index]
         return (
             entry.number,

@@ -121,6 +121,7 @@ public final class ReedSolomon {
             // A part of a Cauchy matrix never runs out of pivots, and its leading minors are such
             // parts themselves: no row has to be exchanged.
             let line = self.system + pivot * width
+            precondition(line[pivot] != 0, "no part of a Cauchy matrix")
             let scale = Galois.inverse(line[pivot])
             for column in 0..<width { line[column] = Galois.multiply(line[column], scale) }
             for row in 0..<size where row != pivot {

@@ -42,6 +42,22 @@ final class RepairSystem {
         self.columnIDs.deallocate()
     }
 
+    /// What holds between any two calls; looked at where asserts are.
+    ///
+    /// Each row has a pivot in a column that is in use, and each such column names its row.
+    private func check() {
+        var left = self.rows
+        while let row = Self.takeFirst(&left) {
+            let column = self.pivots[row]
+            assert(column >= 0 && column < Self.limit)
+            assert(self.columns & (1 << UInt64(column)) != 0, "a pivot in a column that is gone")
+            assert(self.pivotRows[column] == row, "a pivot that is another row's")
+            assert(self.line(row)[column] == 1, "a pivot that is not 1")
+            assert(self.payloadByteCounts[row] <= self.stride)
+        }
+        assert(self.rows.nonzeroBitCount <= self.columns.nonzeroBitCount, "more rows than columns")
+    }
+
     var freeColumnCount: Int { Self.limit - self.columns.nonzeroBitCount }
 
     func id(of column: Int) -> UInt32 { self.columnIDs[column] }
@@ -88,6 +104,8 @@ final class RepairSystem {
 
     /// Makes a draft part of the system; false if it says nothing new.
     func insert(_ row: Int) -> Bool {
+        precondition(self.rows & (1 << UInt64(row)) == 0, "the row is in use")
+        defer { self.check() }
         let line = self.line(row)
         var left = self.columns
         while let column = Self.takeFirst(&left) {
@@ -100,7 +118,10 @@ final class RepairSystem {
 
     /// A symbol is known now, so its column goes.
     func substitute(_ column: Int, _ symbol: UnsafePointer<UInt8>, byteCount: Int) {
+        precondition(self.columns & (1 << UInt64(column)) != 0, "the column is not in use")
+        defer { self.check() }
         let count = SymbolShape.padded(byteCount)
+        assert(count <= self.stride)
         var left = self.rows
         while let row = Self.takeFirst(&left) {
             let factor = self.line(row)[column]
@@ -121,6 +142,8 @@ final class RepairSystem {
     ///
     /// Returns the columns that went: the symbol's own, and those no row mentions any more.
     func drop(_ column: Int) -> UInt64 {
+        precondition(self.columns & (1 << UInt64(column)) != 0, "the column is not in use")
+        defer { self.check() }
         self.work &+= 16
         let victim = self.pivotRows[column] >= 0 ? self.pivotRows[column] : self.anyRow(column)
         if let victim {
@@ -146,6 +169,7 @@ final class RepairSystem {
             let column = self.pivots[row]
             self.rows &= ~(1 << UInt64(row))
             self.columns &= ~(1 << UInt64(column))
+            self.check()
             return (row, self.columnIDs[column])
         }
         return nil
@@ -178,6 +202,7 @@ final class RepairSystem {
         guard factor != 0 else { return }
         self.work &+= 1
         let count = self.payloadByteCounts[source]
+        assert(count <= self.stride)
         self.galois.multiplyAdd(
             self.line(target),
             self.line(source),

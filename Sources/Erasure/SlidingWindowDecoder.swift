@@ -204,6 +204,29 @@ public final class SlidingWindowDecoder {
         return .never
     }
 
+    /// What holds between any two calls, whatever the peer sends; looked at where asserts are.
+    private func check() {
+        let span = Self.distance(self.oldest, self.newest) + 1
+        assert(span >= 0 && span <= self.slotCount, "more ids than slots")
+        assert(self.recoveredCount >= 0 && self.recoveredCount <= self.slotCount)
+        assert(self.recoveredStart >= 0 && self.recoveredStart < self.slotCount)
+        assert(self.credit <= Self.creditLimit)
+        assert(self.paid <= self.system.work)
+        assert(self.unknownCount <= RepairSystem.limit)
+        assert(self.outlivedTotal <= self.recoveredTotal)
+        assert(self.namesItsColumns, "a lost symbol and its column do not name each other")
+    }
+
+    /// Whether each column of the equations is the one that its symbol's slot says.
+    private var namesItsColumns: Bool {
+        var left = self.system.columns
+        while let column = RepairSystem.takeFirst(&left) {
+            let slot = self.slots[self.index(self.system.id(of: column))]
+            guard slot.state == .unknown, Int(slot.column) == column else { return false }
+        }
+        return true
+    }
+
     // MARK: Work
 
     /// Rows that each frame may have added to rows, on the average and at most in advance.
@@ -218,6 +241,7 @@ public final class SlidingWindowDecoder {
     }
 
     private func pay() {
+        defer { self.check() }
         self.credit -= self.system.work - self.paid
         self.paid = self.system.work
     }
@@ -264,6 +288,7 @@ public final class SlidingWindowDecoder {
                 slot.pointee = Slot()
             }
         }
+        assert(Self.distance(self.newest, number) > 0)
         self.newest = number
         let floor = number &- UInt32(clamping: self.slotCount - 1)
         if Self.distance(self.oldest, floor) > 0 { self.oldest = floor }
@@ -318,12 +343,14 @@ public final class SlidingWindowDecoder {
                 known += 1
                 continue
             case .missing:
+                precondition(self.system.freeColumnCount > 0, "no room was made")
                 slot.pointee.state = .unknown
                 slot.pointee.column = UInt8(clamping: self.system.addColumn(for: number))
             case .unknown:
                 break
             }
             let column = Int(slot.pointee.column)
+            assert(self.system.id(of: column) == number, "another symbol's column")
             self.system.setCoefficient(self.factors[step], row: row, column: column)
         }
         var target: UnsafeMutablePointer<UInt8>? = self.system.payload(row)
@@ -345,6 +372,8 @@ public final class SlidingWindowDecoder {
             let held = self.system.payloadByteCount(row)
             let slot = self.slots + self.index(number)
             let symbol = self.symbol(number)
+            assert(slot.pointee.state == .unknown, "solved, and never lost")
+            precondition(held <= self.stride, "a symbol beyond its place")
             symbol.update(from: payload, count: held)
             (symbol + held).update(repeating: 0, count: self.stride - held)
             let byteCount = Int(UnsafeRawPointer(payload).little(0, as: UInt16.self))

@@ -75,7 +75,9 @@ public final class SlidingWindowEncoder {
             repeating: 0,
             count: self.stride - byteCount
         )
+        assert(byteCount <= self.stride)
         self.byteCounts[slot] = byteCount
+        assert(self.count > 0 && self.count <= self.capacity)
     }
 
     /// Bytes of the next repair over the newest `window` symbols, header included; 0 if there is
@@ -96,7 +98,9 @@ public final class SlidingWindowEncoder {
     ) -> Int? {
         let covered = min(window, self.count)
         guard covered > 0, let base = buffer.baseAddress else { return nil }
+        assert(covered <= RepairHeader.windowLimit)
         let longest = self.longest(covered)
+        assert(longest >= SymbolShape.prefix && longest <= self.stride, "a symbol of no message")
         guard buffer.count >= RepairHeader.byteCount + longest else { return nil }
         let window = UInt8(covered)  // bound: `windowLimit`
         let header = RepairHeader(last: self.newest, window: window, key: self.nextKey)

@@ -74,8 +74,22 @@ public struct HostedReceiver: ~Copyable {
     /// Records of segments that came ahead, which every stream may have.
     private static let recordReserve = 16
 
+    /// What holds between any two calls, whatever the peer sends; looked at where asserts are.
+    private func check() {
+        assert(self.consumedOffset <= self.orderedOffset, "consumed, and never there")
+        assert(self.orderedOffset <= self.creditLimit, "taken beyond the credit")
+        assert(self.window <= self.windowLimit)
+        assert(self.creditLimit <= self.consumedOffset + UInt64(self.window))
+        assert(self.readableByteCount <= self.ring.capacity, "the ring holds more than it can")
+        assert(self.next <= self.top)
+        assert(self.top - self.next <= HostedSender.segmentWindow)
+        assert(self.top - self.next <= UInt64(self.records.capacity))
+        assert(self.finalNumber.map { self.top <= $0 } ?? true, "a segment behind the last")
+    }
+
     /// Lets go of memory that nothing is in: nobody has to read anything, and nothing came ahead.
     public mutating func releaseIdle() {
+        defer { self.check() }
         guard self.readableByteCount == 0, self.next == self.top, self.memoryByteCount > 0 else {
             return
         }
@@ -106,6 +120,7 @@ public struct HostedReceiver: ~Copyable {
         _ bytes: UnsafeRawBufferPointer,
         allowance: MemoryAllowance = .unbounded
     ) -> Outcome {
+        defer { self.check() }
         let ahead = Int32(bitPattern: number &- UInt32(truncatingIfNeeded: self.next))
         guard ahead >= 0 else { return .duplicate }
         let index = self.next + UInt64(ahead)
@@ -122,6 +137,7 @@ public struct HostedReceiver: ~Copyable {
         guard end <= self.creditLimit else { return .violation }
         guard self.makeRoom(upTo: end, index, allowance) else { return .noRoom }
 
+        precondition(end - self.consumedOffset <= UInt64(self.ring.capacity), "no room was made")
         self.ring.place(bytes, at: place)
         if ahead == 0, index == self.top {
             // The common case: nothing is missing, nothing has to be remembered.
@@ -144,6 +160,7 @@ public struct HostedReceiver: ~Copyable {
         _ bytes: UnsafeRawBufferPointer,
         allowance: MemoryAllowance = .unbounded
     ) -> Outcome {
+        defer { self.check() }
         let chunk = SegmentPart.chunkByteCount
         let ahead = Int32(bitPattern: number &- UInt32(truncatingIfNeeded: self.next))
         guard ahead >= 0 else { return .duplicate }
@@ -175,6 +192,7 @@ public struct HostedReceiver: ~Copyable {
         guard record.pointee.offset == offset,
             Int(record.pointee.byteCount) == segmentByteCount
         else { return .violation }
+        precondition(end - self.consumedOffset <= UInt64(self.ring.capacity), "no room was made")
         self.ring.place(bytes, at: place + UInt64(start))
         let count = SegmentPart.chunkCount(bytes.count)
         record.pointee.chunks |= SegmentPart(first: firstChunk, count: count).mask
@@ -212,6 +230,7 @@ public struct HostedReceiver: ~Copyable {
     public mutating func consumed(_ count: Int) {
         precondition(count >= 0 && count <= self.readableByteCount)
         self.consumedOffset += UInt64(count)
+        self.check()
     }
 
     /// The credit the peer should have by now, if telling it is worth a frame.
@@ -233,7 +252,9 @@ public struct HostedReceiver: ~Copyable {
             self.window += min(self.windowLimit - self.window, 3 * self.window, max(0, growth))
         }
         self.lastUpdate = now
+        assert(self.consumedOffset + UInt64(self.window) >= self.creditLimit, "credit is kept")
         self.creditLimit = self.consumedOffset + UInt64(self.window)
+        self.check()
         return self.creditLimit
     }
 
@@ -272,6 +293,7 @@ public struct HostedReceiver: ~Copyable {
     }
 
     private mutating func remember(_ index: UInt64, offset: UInt32, byteCount: Int) {
+        precondition(index - self.next < UInt64(self.records.capacity), "no record was made")
         if index >= self.top {
             for missing in self.top..<index {
                 self.records[missing] = Record(offset: 0, byteCount: 0, isPresent: false)

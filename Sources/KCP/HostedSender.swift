@@ -113,8 +113,33 @@ public struct HostedSender: ~Copyable {
         return most - self.heldByteCount
     }
 
+    /// What holds between any two calls; looked at where asserts are.
+    private func check() {
+        assert(self.acknowledgedOffset <= self.sentOffset, "acknowledged, and never sent")
+        assert(self.sentOffset <= self.writtenOffset, "sent, and never written")
+        assert(self.heldByteCount <= self.ring.capacity, "the ring holds what it has no room for")
+        assert(self.ring.capacity <= self.capacityLimit, "the ring is beyond its limit")
+        assert(self.unacknowledged <= self.next)
+        assert(self.next - self.unacknowledged <= Self.segmentWindow, "more than a peer takes")
+        assert(self.next - self.unacknowledged <= UInt64(self.records.capacity))
+        assert(self.lostHead <= self.lostTail)
+        assert(self.lostTail - self.lostHead <= UInt64(self.lost.capacity))
+        // Segments cover what was sent, without a gap.
+        assert(self.unacknowledged < self.next || self.acknowledgedOffset == self.sentOffset)
+        assert(
+            self.unacknowledged == self.next
+                || self.records[self.unacknowledged].offset == self.acknowledgedOffset
+        )
+        assert(
+            self.unacknowledged == self.next
+                || self.records[self.next - 1].offset
+                    + UInt64(self.records[self.next - 1].byteCount) == self.sentOffset
+        )
+    }
+
     /// Lets go of memory that nothing is in: the peer has everything.
     public mutating func releaseIdle() {
+        defer { self.check() }
         guard self.heldByteCount == 0 else { return }
         if self.ring.capacity > 0 { self.ring.release() }
         if self.records.capacity > 16, self.unacknowledged == self.next {
@@ -132,6 +157,7 @@ public struct HostedSender: ~Copyable {
     public mutating func writableRegion(
         allowance: MemoryAllowance = .unbounded
     ) -> UnsafeMutableRawBufferPointer {
+        defer { self.check() }
         let held = self.heldByteCount
         if held == self.ring.capacity, held < self.capacityLimit {
             let wanted = min(self.capacityLimit, max(Self.firstRing, held * 2))
@@ -153,6 +179,7 @@ public struct HostedSender: ~Copyable {
     public mutating func wrote(_ count: Int) {
         precondition(count >= 0 && count <= self.ring.capacity - self.heldByteCount)
         self.writtenOffset += UInt64(count)
+        self.check()
     }
 
     /// Copies in as many of `bytes` as there is room for.
@@ -203,6 +230,7 @@ public struct HostedSender: ~Copyable {
         let segment = Self.whole(self.next, self.records[self.next])
         self.next += 1
         self.sentOffset += UInt64(count)
+        self.check()
         return segment
     }
 
@@ -255,6 +283,7 @@ public struct HostedSender: ~Copyable {
         {
             end += 1
         }
+        assert(first <= end && end <= SegmentPart.chunkLimit)
         record.pointee.nextChunk = UInt8(end)  // bound: 64 chunks
         if end == total {
             self.lostHead += 1
@@ -267,6 +296,7 @@ public struct HostedSender: ~Copyable {
         segment.offset += UInt64(start)
         segment.byteCount =
             min(end * SegmentPart.chunkByteCount, segment.segmentByteCount) - start
+        assert(segment.byteCount > 0 && segment.byteCount <= room, "a part beyond its room")
         return segment
     }
 
@@ -280,6 +310,8 @@ public struct HostedSender: ~Copyable {
 
     /// Copies the bytes of `segment` to `target`.
     public func copy(_ segment: Segment, to target: UnsafeMutableRawPointer) {
+        precondition(segment.offset >= self.acknowledgedOffset, "these bytes are gone")
+        precondition(segment.offset + UInt64(segment.byteCount) <= self.sentOffset)
         self.ring.copy(from: segment.offset, count: segment.byteCount, to: target)
     }
 
@@ -298,9 +330,11 @@ public struct HostedSender: ~Copyable {
         while self.unacknowledged < self.next {
             let record = self.records[self.unacknowledged]
             guard record.state == State.acknowledged else { break }
+            assert(record.byteCount > 0, "a segment without bytes")
             self.acknowledgedOffset += UInt64(record.byteCount)
             self.unacknowledged += 1
         }
+        self.check()
         return self.acknowledgedOffset != before
     }
 
@@ -318,6 +352,7 @@ public struct HostedSender: ~Copyable {
         self.lost.grow(toHold: live.count + 1, keeping: live)
         self.lost[self.lostTail] = number
         self.lostTail += 1
+        self.check()
         return true
     }
 

@@ -56,12 +56,28 @@ final class StandaloneReceiveBuffer {
 
     private func slot(_ serial: UInt32) -> Int { Int(serial & self.mask) }
 
+    /// What holds between any two calls; looked at where asserts are.
+    private func check() {
+        assert(self.unreadSegments <= self.window, "more segments than the window")
+        assert(self.room >= 0)
+        assert(self.readOffset >= 0)
+        assert(
+            self.unreadSegments == 0 || self.slots[self.slot(self.firstUnread)].isPresent,
+            "a gap among what is to be read"
+        )
+        assert(
+            self.readOffset == 0
+                || self.readOffset < Int(self.slots[self.slot(self.firstUnread)].length)
+        )
+    }
+
     func insert(serial: UInt32, fragment: UInt8, data: UnsafeRawBufferPointer) -> Arrival {
         let ahead = Int(Int32(bitPattern: serial &- self.next))
         guard ahead >= 0 else { return .duplicate }
         guard ahead < self.room, data.count <= self.segmentSize else { return .refused }
         let slot = self.slot(serial)
         guard !self.slots[slot].isPresent else { return .duplicate }
+        defer { self.check() }
         self.slots[slot] = Slot(
             length: UInt32(clamping: data.count),
             fragment: fragment,
@@ -121,8 +137,10 @@ final class StandaloneReceiveBuffer {
 
     /// Copies from the first unread segment, and gives it up once it was read to its end.
     private func copyFirst(into output: UnsafeMutableRawBufferPointer) -> Int {
+        precondition(self.unreadSegments > 0, "there is nothing to read")
         let slot = self.slot(self.firstUnread)
         let length = Int(self.slots[slot].length)
+        assert(self.slots[slot].isPresent && length <= self.segmentSize)
         let count = min(length - self.readOffset, output.count)
         if let target = output.baseAddress {
             target.copyMemory(
@@ -136,6 +154,7 @@ final class StandaloneReceiveBuffer {
             self.slots[slot].isPresent = false
             self.firstUnread &+= 1
         }
+        self.check()
         return count
     }
 }

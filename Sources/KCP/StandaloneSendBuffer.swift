@@ -76,6 +76,13 @@ final class StandaloneSendBuffer {
     var unsent: Int { Int(self.end &- self.next) }
     var free: Int { self.limit - Int(self.end &- self.unacknowledged) }
 
+    /// What holds between any two calls; looked at where asserts are.
+    private func check() {
+        assert(self.inFlight >= 0 && self.unsent >= 0)
+        assert(self.inFlight + self.unsent <= self.limit, "more segments than there is room for")
+        assert(self.free >= 0)
+    }
+
     func index(of serial: UInt32) -> Int32 { Int32(bitPattern: serial & self.mask) }
 
     /// The serial of a segment in flight.
@@ -114,6 +121,7 @@ final class StandaloneSendBuffer {
             )
         }
         self.end &+= 1
+        self.check()
     }
 
     /// Fills up the last segment if it has not been sent yet, and says how much went into it.
@@ -122,6 +130,7 @@ final class StandaloneSendBuffer {
         let index = self.index(of: self.end &- 1)
         let length = Int(self.segments[Int(index)].length)
         let count = min(data.count, self.segmentSize - length)
+        assert(count >= 0, "a segment beyond its size")
         (self.bytes + Int(index) * self.segmentSize + length).copyMemory(
             from: source,
             byteCount: count
@@ -132,8 +141,12 @@ final class StandaloneSendBuffer {
 
     /// Puts the first unsent segment in flight.
     func takeUnsent() -> Int32 {
+        precondition(self.unsent > 0, "there is nothing to send")
         let index = self.index(of: self.next)
+        assert(self.segments[Int(index)].list == Self.noList)
+        assert(!self.segments[Int(index)].isAcknowledged)
         self.next &+= 1
+        self.check()
         return index
     }
 
@@ -150,8 +163,10 @@ final class StandaloneSendBuffer {
         while self.unacknowledged != self.next,
             self.segments[Int(self.index(of: self.unacknowledged))].isAcknowledged
         {
+            assert(self.segments[Int(self.index(of: self.unacknowledged))].list == Self.noList)
             self.unacknowledged &+= 1
         }
+        self.check()
     }
 
     /// Moves what `serials` covers from the parked to the lost; O(their number).
@@ -171,6 +186,8 @@ final class StandaloneSendBuffer {
     }
 
     func link(_ index: Int32, to list: UInt8) {
+        precondition(self.segments[Int(index)].list == Self.noList, "it stands in another list")
+        precondition(list < Self.listCount)
         let back = self.backs[Int(list)]
         self.segments[Int(index)].list = list
         self.segments[Int(index)].previous = back
@@ -198,6 +215,7 @@ final class StandaloneSendBuffer {
         } else {
             self.backs[list] = segment.previous
         }
+        assert((self.fronts[list] < 0) == (self.backs[list] < 0), "half of an empty list")
         if self.fronts[list] < 0 { self.occupied &= ~(1 << UInt64(list)) }
         self.segments[Int(index)].list = Self.noList
     }

@@ -22,6 +22,7 @@ extension LossRecovery {
             self.hasForgedAck = true
             return false
         }
+        defer { self.check() }
         let time = now.nanoseconds
         var result = AckResult()
         result.event.now = time
@@ -101,6 +102,7 @@ extension LossRecovery {
         largest: UInt64,
         delay: UInt64
     ) {
+        precondition(result.newest > 0, "nothing was acknowledged")
         let index = result.newest - 1
         let packet = self.log[index]
         let now = result.event.now
@@ -150,6 +152,8 @@ extension LossRecovery {
         event.roundTripVariance = self.roundTrip.variance
         event.delivered = self.delivered
         event.inFlight = self.bytesInFlight
+        assert(event.acked >= 0 && event.lost >= 0)
+        assert(event.inFlight <= event.priorInFlight, "an ACK sends nothing")
         event.packetSize = self.maximumPacketSize
         // What was earned at the old rate is kept.
         self.fillBuckets(at: event.now)

@@ -30,6 +30,8 @@ extension LossRecovery {
             }
             index = self.log.nextLive(from: index + 1)
         }
+        assert(index >= self.overdueNext && index <= self.log.tail)
+        assert((self.overdueTime == .never) == (index == self.log.tail), "a time without a packet")
         self.overdueNext = index
     }
 
@@ -38,7 +40,9 @@ extension LossRecovery {
         // In a longer silence repeating would only fill the queue behind it.
         let isSilent = now.nanoseconds.less(self.acknowledgedAt) > 2 * patience
         while self.overdueTime <= now {
+            precondition(self.overdueNext < self.log.tail, "nothing is awaited")
             let packet = self.log[self.overdueNext]
+            assert(packet.flags.contains(.isAwaited))
             if !isSilent { self.overdue.append(packet) }
             self.overdueNext += 1
             self.watchAwaited()

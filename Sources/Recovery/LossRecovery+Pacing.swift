@@ -68,6 +68,7 @@ extension LossRecovery {
     mutating func pay(_ byteCount: Int, flags: SentPacketFlags, at now: UInt64) {
         self.fillBuckets(at: now)
         let bytes = byteCount + self.overheadPerPacket
+        assert(bytes > 0 && self.quantum > 0)
         self.bucket.take(bytes, floor: -4 * self.quantum)
         if flags.contains(.isInteractive) { self.police.take(bytes, floor: 0) }
     }

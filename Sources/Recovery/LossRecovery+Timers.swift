@@ -36,6 +36,7 @@ extension LossRecovery {
     ///
     /// The window stays: after a stall of this process the ACKs may only be waiting in the socket.
     public mutating func wake(at now: Instant) {
+        defer { self.check() }
         if self.overdueTime <= now { self.collectOverdue(at: now) }
         if self.lossTime <= now {
             var event = AckEvent()
@@ -89,6 +90,7 @@ extension LossRecovery {
         _ packet: SentPacket,
         _ event: inout AckEvent
     ) {
+        assert(index + 1 < self.newestAcked, "nothing that was sent later has arrived")
         self.log.markLost(index)
         self.unaccount(packet)
         self.totalLost += 1

@@ -109,6 +109,23 @@ public struct LossRecovery: ~Copyable {
 
     deinit { self.ranges.deallocate() }
 
+    /// What holds between any two calls, whatever the peer acknowledges; looked at where asserts
+    /// are.
+    mutating func check() {
+        assert(self.bytesInFlight >= 0, "more bytes came back than were sent")
+        assert(self.elicitingInFlight >= 0 && self.interactiveInFlight >= 0)
+        assert(self.interactiveInFlight <= self.elicitingInFlight)
+        assert(self.newestAcked <= self.log.tail, "a packet that was not sent has arrived")
+        assert(self.pathStart <= self.log.tail)
+        assert(self.totalSpuriouslyLost <= self.totalLost, "late, and never lost")
+        assert(self.lossRate >= 0 && self.lossRate <= 1)
+        assert(self.reordering <= 16)
+        assert(self.probesDue >= 0 && self.probesDue <= 2)
+        assert(self.pacingRate.isFinite && self.pacingRate > 0, "no pace at all")
+        assert(self.congestionWindow > 0, "a window that nothing opens")
+        assert(self.log.tail == 0 || self.log[self.log.tail - 1].number < self.nextNumber)
+    }
+
     /// The average that timers are made of (RFC 9002 §5.3); 250 ms before the first sample.
     public var smoothedRTT: Instant.Interval { .init(nanoseconds: self.roundTrip.smoothed) }
     /// Zero before the first sample.
@@ -178,6 +195,9 @@ public struct LossRecovery: ~Copyable {
         // Who only receives gets no ACKs that would clear its own.
         if self.log.count & 255 == 255 { self.trim(at: time) }
         if self.log.isFull { self.evict() }
+        precondition(number >= self.nextNumber, "a number that was used")
+        precondition(byteCount >= 0 && frameCount >= 0)
+        defer { self.check() }
         let counts = flags.contains(.countsInFlight)
         if counts {
             if self.bytesInFlight == 0 { self.beginFlight(at: time) }
@@ -296,5 +316,6 @@ public struct LossRecovery: ~Copyable {
             self.elicitingInFlight -= 1
             if packet.flags.contains(.isInteractive) { self.interactiveInFlight -= 1 }
         }
+        assert(self.bytesInFlight >= 0 && self.elicitingInFlight >= 0)
     }
 }

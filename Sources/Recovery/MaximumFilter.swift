@@ -26,6 +26,8 @@ struct MaximumFilter: Sendable {
             self.third = sample
         }
         self.age(sample, window: window)
+        assert(self.best.value >= self.second.value && self.second.value >= self.third.value)
+        assert(self.best.round <= self.second.round && self.second.round <= self.third.round)
     }
 
     /// Lets old samples make way for the newer ones behind them.

@@ -15,13 +15,16 @@ struct TokenBucket: Sendable {
     mutating func fill(rate: Double, cap: Double, at now: UInt64) {
         guard now > self.filledAt else { return }
         let earned = Double(now - self.filledAt) * rate * 1e-9
+        assert(rate >= 0 && earned >= 0)
         self.tokens = min(self.tokens + earned, max(cap, self.tokens))
         self.filledAt = now
+        assert(self.tokens.isFinite)
     }
 
     /// Takes `bytes`, never deeper into debt than `floor`, which is negative.
     @inline(__always)
     mutating func take(_ bytes: Int, floor: Double) {
+        assert(bytes >= 0 && floor <= 0)
         self.tokens = max(self.tokens - Double(bytes), min(floor, self.tokens))
     }
 

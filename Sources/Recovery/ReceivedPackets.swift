@@ -32,6 +32,21 @@ public struct ReceivedPackets: ~Copyable {
 
     deinit { self.ranges.deallocate() }
 
+    /// What holds between any two calls, whatever arrives; looked at where asserts are.
+    private func check() {
+        assert(self.start <= self.end && self.end <= Self.rangeLimit * 2)
+        assert(self.rangeCount <= Self.rangeLimit, "more ranges than are kept")
+        assert(self.elicitingSinceAck >= 0)
+        assert(self.elicitingSinceAck == 0 || self.ackDeadline != .never, "an ACK that never goes")
+        for index in self.start..<self.end {
+            assert(self.ranges[index].first <= self.ranges[index].last)
+            assert(
+                index == self.start || self.ranges[index - 1].last + 1 < self.ranges[index].first,
+                "ranges that touch, or are out of order"
+            )
+        }
+    }
+
     /// The largest number received; 0 before any.
     public var largest: UInt64 { self.start == self.end ? 0 : self.ranges[self.end - 1].last }
 
@@ -87,6 +102,7 @@ public struct ReceivedPackets: ~Copyable {
         isUrgent: Bool,
         at now: Instant
     ) {
+        defer { self.check() }
         let inOrder: Bool
         if self.end > self.start, number == self.ranges[self.end - 1].last &+ 1 {  // bound: < 2^62
             self.ranges[self.end - 1].last = number
@@ -129,6 +145,7 @@ public struct ReceivedPackets: ~Copyable {
         at now: Instant
     ) -> Int {
         guard self.start < self.end else { return 0 }
+        defer { self.check() }
         let newest = self.ranges[self.end - 1]
         let delay = min(now.since(self.largestAt).microseconds, 1 << 30 - 1)
         let fixed =
@@ -159,6 +176,7 @@ public struct ReceivedPackets: ~Copyable {
             _ = AckBody.writeInteger(above.first - range.last - 2, target, &offset, capacity)
             _ = AckBody.writeInteger(range.last - range.first, target, &offset, capacity)
         }
+        assert(offset <= capacity, "an ACK beyond its room")
         self.youngGaps.settle(at: now.nanoseconds, &self.lossStatistics)
         self.hasNews = false
         self.elicitingSinceAck = 0
@@ -191,6 +209,7 @@ public struct ReceivedPackets: ~Copyable {
 
     private mutating func appendRange(_ number: UInt64) {
         self.makeRoom()
+        precondition(self.end < Self.rangeLimit * 2, "no room was made")
         self.ranges[self.end] = NumberRange(first: number, last: number)
         self.end += 1
     }
@@ -227,6 +246,7 @@ public struct ReceivedPackets: ~Copyable {
             if fromEnd == Self.rangeLimit { return false }
             self.makeRoom()
             index = self.end - fromEnd
+            precondition(index >= self.start && self.end < Self.rangeLimit * 2)
             (self.ranges + index + 1).update(from: self.ranges + index, count: fromEnd)
             self.ranges[index] = NumberRange(first: number, last: number)
             self.end += 1

@@ -24,6 +24,7 @@ struct Ring<Element: BitwiseCopyable>: ~Copyable {
     mutating func append(_ element: Element) {
         if self.count > self.mask { self.grow() }
         let place = (self.head &+ self.count) & self.mask  // bound: masked
+        assert(self.count <= self.mask && place <= self.mask)
         (self.storage + place).initialize(to: element)
         self.count &+= 1  // bound: <= capacity
     }
@@ -40,6 +41,7 @@ struct Ring<Element: BitwiseCopyable>: ~Copyable {
     }
 
     private mutating func shrink() {
+        precondition(self.count == 0, "what is in it would be lost")
         self.storage.deallocate()
         self.storage = .allocate(capacity: Self.keptCapacity)
         self.mask = Self.keptCapacity - 1

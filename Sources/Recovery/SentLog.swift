@@ -53,6 +53,18 @@ struct SentLog: ~Copyable {
         self.capacity * MemoryLayout<SentPacket>.stride + self.capacity / 4
     }
 
+    /// What holds between any two calls; looked at where asserts are.
+    private func check() {
+        assert(self.head <= self.tail, "forgotten before it was sent")
+        assert(self.count <= self.capacity, "more packets than places")
+        assert(self.capacity <= Self.capacityLimit)
+        assert(self.liveHint <= self.tail)
+        assert(
+            self.head == self.tail || self.firstKept <= self[self.head].number,
+            "a packet that is forgotten and kept"
+        )
+    }
+
     subscript(index: UInt64) -> SentPacket {
         get { self.entries[Int(truncatingIfNeeded: index) & (self.capacity - 1)] }
         set { self.entries[Int(truncatingIfNeeded: index) & (self.capacity - 1)] = newValue }
@@ -76,6 +88,11 @@ struct SentLog: ~Copyable {
 
     /// The log must not be full.
     mutating func append(_ packet: SentPacket, isLive: Bool) {
+        precondition(self.count < Self.capacityLimit, "the log is full")
+        assert(
+            self.head == self.tail || self[self.tail - 1].number < packet.number,
+            "numbers do not rise"
+        )
         if self.count == self.capacity { self.grow() }
         if self.tail == 0 { self.firstKept = packet.number }
         let (word, mask) = self.bit(self.tail)
@@ -83,10 +100,12 @@ struct SentLog: ~Copyable {
         self.open[word] |= mask
         if isLive { self.live[word] |= mask } else { self.live[word] &= ~mask }
         self.tail += 1
+        self.check()
     }
 
     /// Acknowledged: neither live nor open from now on.
     mutating func close(_ index: UInt64) {
+        assert(index >= self.head && index < self.tail, "a packet that is not here")
         let (word, mask) = self.bit(index)
         self.live[word] &= ~mask
         self.open[word] &= ~mask
@@ -94,6 +113,8 @@ struct SentLog: ~Copyable {
 
     /// Declared lost: open, but not live.
     mutating func markLost(_ index: UInt64) {
+        assert(index >= self.head && index < self.tail, "a packet that is not here")
+        assert(self.isLive(index) && self.isOpen(index), "lost twice, or after it arrived")
         let (word, mask) = self.bit(index)
         self.live[word] &= ~mask
         self.entries[Int(truncatingIfNeeded: index) & (self.capacity - 1)].wasLost = true
@@ -140,6 +161,7 @@ struct SentLog: ~Copyable {
         let last = self[self.tail - 1].number
         if number > last { return self.tail }
         // Few numbers are skipped: the place is known but for these.
+        assert(last - first >= self.tail - 1 - self.head, "two packets under one number")
         let skipped = last - first - (self.tail - 1 - self.head)
         let guess = self.head + (number - first)
         if skipped == 0 { return guess }
@@ -172,6 +194,8 @@ struct SentLog: ~Copyable {
 
     /// Forgets the oldest packet, whatever its state.
     mutating func dropHead() {
+        precondition(self.head < self.tail, "there is nothing to forget")
+        defer { self.check() }
         self.close(self.head)
         self.firstKept = self[self.head].number + 1
         self.head += 1

@@ -177,6 +177,7 @@ final class PeerSession {
 
     /// Client: a flow that waited for a session is this one's.
     func adopt(_ flow: FlowPointer, at now: Instant) {
+        precondition(self.isClient, "a server's flows come from its client")
         let mayDeflate = self.control.mayDeflate(flow.pointee.request)
         if flow.pointee.request.delivery == .reliable {
             self.streams.adopt(flow, mayDeflate: mayDeflate, at: now)
@@ -195,12 +196,14 @@ final class PeerSession {
     func drop(reason: ResetReason) {
         self.streams.drop(reason: reason)
         self.flows.drop(reason: reason)
+        assert(!self.hasChannels)
     }
 
     /// The session is over, and with it what was charged to it and to nothing in it.
     func releaseMemory() {
         self.leg.releaseMemory()
         self.flows.releaseMemory()
+        assert(self.hasChannels || self.leg.keys.ratchet != nil || self.memory.byteCount == 0)
     }
 
     /// By how much the session's memory, counted anew, differs from what it was charged for.

@@ -53,6 +53,7 @@ struct ControlQueue: ~Copyable {
         // One word about an id is enough, and the first one says why.
         if self.refusals.contains(where: { $0.channel == channel }) { return true }
         self.refusals.append(Refusal(channel: channel, reason: reason))
+        assert(self.refusals.count <= Self.refusalLimit)
         return true
     }
 
@@ -96,7 +97,9 @@ struct ControlQueue: ~Copyable {
     /// What finds no room in the queue is not said: that stream or flow stays uncompressed.
     mutating func allowDeflating(_ channel: ChannelID) {
         guard self.permissions.count < Self.permissionLimit else { return }
+        assert(channel.kind != MayDeflateFrame.withdrawal)
         self.permissions.append(channel)
+        assert(self.permissions.count <= Self.permissionLimit)
     }
 
     /// Server: tells the client to forget what it remembers, because a service has changed.
@@ -144,6 +147,7 @@ struct ControlQueue: ~Copyable {
         guard self.refusals.count < Self.repeatedLimit,
             let reason = ResetReason(rawValue: UInt8(truncatingIfNeeded: frame.value))
         else { return }
+        assert(frame.slot <= 255, "a refusal has no slot, but a kind")
         let channel = ChannelID(UInt8(truncatingIfNeeded: frame.slot), frame.id)
         self.refusals.append(Refusal(channel: channel, reason: reason))
     }

@@ -31,6 +31,7 @@ final class DatagramPacking {
 
     /// The bytes to send, valid until the next call.
     func pack(_ datagram: UnsafeRawBufferPointer, mayCompress: Bool) -> UnsafeRawBufferPointer {
+        precondition(datagram.count <= Self.largest, "larger than any datagram")
         let content = UnsafeMutableRawBufferPointer(rebasing: self.packed[1...])
         if mayCompress, let count = self.compressor.compressDatagram(datagram, into: content) {
             self.packed[0] = Self.deflated

@@ -33,6 +33,17 @@ struct DatagramQueue: ~Copyable {
 
     deinit { self.total.count -= Int(self.writeOffset - self.readOffset) }
 
+    /// What holds between any two calls; looked at where asserts are.
+    private func check() {
+        assert(self.head <= self.tail)
+        assert(self.readOffset <= self.writeOffset)
+        assert(self.byteCount <= self.bytes.capacity, "the ring holds what it has no room for")
+        assert(self.byteCount <= self.total.count, "more than all queues together")
+        assert(!self.isEmpty || self.byteCount == 0, "bytes of no datagram")
+        assert(self.isEmpty || self.first.offset == self.readOffset)
+        assert(self.count * MemoryLayout<Entry>.stride <= self.entryByteCount)
+    }
+
     var isEmpty: Bool { self.head == self.tail }
     var count: Int { Int(self.tail - self.head) }
     var byteCount: Int { Int(self.writeOffset - self.readOffset) }
@@ -87,6 +98,7 @@ struct DatagramQueue: ~Copyable {
         )
         self.writeOffset += UInt64(datagram.count)
         self.total.count += datagram.count
+        self.check()
         return dropped
     }
 
@@ -108,6 +120,7 @@ struct DatagramQueue: ~Copyable {
 
     /// Copies part of the oldest datagram out.
     func copyFirst(from start: Int, count: Int, to target: UnsafeMutableRawPointer) {
+        precondition(start >= 0 && count >= 0 && start + count <= self.first.byteCount)
         self.bytes.copy(from: self.first.offset + UInt64(start), count: count, to: target)
     }
 
@@ -118,5 +131,6 @@ struct DatagramQueue: ~Copyable {
         self.head += 1
         // A burst of large datagrams must not pin its memory for the life of a small flow.
         if self.isEmpty, self.bytes.capacity > 16_384 { self.bytes.release() }
+        self.check()
     }
 }

@@ -45,6 +45,16 @@ final class DatagramRetention {
         self.entryLimit = entryLimit
     }
 
+    /// What holds between any two calls; looked at where asserts are.
+    private func check() {
+        assert(self.head <= self.tail && self.resendHead <= self.resendTail)
+        assert(self.readOffset <= self.writeOffset)
+        assert(self.writeOffset - self.readOffset <= UInt64(self.bytes.capacity))
+        assert(self.tail - self.head <= UInt64(self.entries.capacity))
+        assert(self.resendTail - self.resendHead <= UInt64(self.resends.capacity))
+        assert(self.head == self.tail || self.entries[self.head].offset == self.readOffset)
+    }
+
     var hasResends: Bool { self.resendHead != self.resendTail }
 
     /// Bytes of memory held, three rings.
@@ -91,13 +101,16 @@ final class DatagramRetention {
         )
         self.tail += 1
         self.writeOffset += UInt64(byteCount)
+        self.check()
         return true
     }
 
     /// Fills in part of the datagram begun last.
     func place(_ part: UnsafeRawBufferPointer, at start: Int) {
         guard self.head < self.tail else { return }
-        self.bytes.place(part, at: self.entries[self.tail - 1].offset + UInt64(start))
+        let newest = self.entries[self.tail - 1]
+        precondition(start >= 0 && start + part.count <= newest.byteCount, "beyond the datagram")
+        self.bytes.place(part, at: newest.offset + UInt64(start))
     }
 
     /// A packet with the whole of this datagram has arrived.
@@ -118,6 +131,7 @@ final class DatagramRetention {
         self.resends.grow(toHold: live.count + 1, keeping: live)
         self.resends[self.resendTail] = Resend(number: number, fragment: fragment)
         self.resendTail += 1
+        self.check()
     }
 
     /// What to send again first; what has grown too old meanwhile is forgotten.
@@ -134,9 +148,14 @@ final class DatagramRetention {
         return nil
     }
 
-    func removeFirstResend() { self.resendHead += 1 }
+    func removeFirstResend() {
+        precondition(self.hasResends)
+        self.resendHead += 1
+    }
 
     func copy(_ entry: Entry, from start: Int, count: Int, to target: UnsafeMutableRawPointer) {
+        precondition(entry.offset >= self.readOffset, "these bytes are gone")
+        precondition(start >= 0 && count >= 0 && start + count <= entry.byteCount)
         self.bytes.copy(from: entry.offset + UInt64(start), count: count, to: target)
     }
 

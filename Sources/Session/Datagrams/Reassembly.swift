@@ -80,9 +80,12 @@ struct Reassembly: ~Copyable {
             let target = self.places[place].bytes
         else { return .malformed }
         guard self.places[place].mark(index) else { return .incomplete }
+        precondition(offset + bytes.count <= Self.datagramLimit, "beyond its place")
         (target + offset).copyMemory(from: source, byteCount: bytes.count)
         Self.extents(target)[index] = extent
         self.places[place].arrived += 1
+        assert(self.places[place].arrived <= count, "more fragments than there are")
+        assert(self.places.count <= Self.placeCount)
         guard self.places[place].arrived == count else { return .incomplete }
         defer { self.places[place].fragmentCount = 0 }
         guard Self.covers(total, UnsafeBufferPointer(rebasing: Self.extents(target)[..<count]))
@@ -130,6 +133,7 @@ struct Reassembly: ~Copyable {
             self.places.append(Place())
             chosen = self.places.count - 1
         }
+        precondition(!self.places.isEmpty, "there is no place at all")
         let place = chosen ?? self.oldest()
         if self.places[place].fragmentCount > 0 { self.abandoned += 1 }
         let bytes =

@@ -160,6 +160,8 @@ public final class Engine {
                 continue
             }
             if let transmit = session.transmit(into: buffer, at: now) {
+                assert(transmit.byteCount > 0 && transmit.byteCount <= buffer.count)
+                assert(transmit.segmentSize <= transmit.byteCount)
                 // A busy session does not keep the others waiting.
                 if self.dirty.count > 1 {
                     _ = self.dirty.popFirst()
@@ -235,6 +237,8 @@ public final class Engine {
             at: now
         )
         session.leg.settleLogs()
+        assert(self.sessions[slot] == nil)
+        assert(self.indices[established.localIndex] == IndexTable.none, "the index is taken")
         self.sessions[slot] = session
         self.indices.insert(established.localIndex, UInt32(clamping: slot))
         self.touch(session)
@@ -276,6 +280,7 @@ public final class Engine {
         for index in session.leg.keys.indices { self.indices.remove(index) }
         self.retireRatchet(session)
         session.releaseMemory()
+        precondition(self.sessions[Int(session.slot)] === session, "forgotten before")
         self.sessions[Int(session.slot)] = nil
         self.heap.set(Int(session.slot), to: .never)
         if case .client(let client) = self.role, client.session === session {

@@ -19,8 +19,19 @@ struct Inbox: ~Copyable {
 
     deinit { self.base.deallocate() }
 
+    /// What holds between any two calls; looked at where asserts are.
+    private func check() {
+        assert(self.head >= 0 && self.head <= self.capacity)
+        assert(self.tail >= 0 && self.tail <= self.capacity)
+        // While the ring is cut, the newest records lie before the oldest.
+        assert(self.wrapAt == nil ? self.head <= self.tail : self.tail < self.head)
+        assert(self.wrapAt.map { self.head <= $0 && $0 <= self.capacity } ?? true)
+    }
+
     /// Room for one datagram of `count` bytes, to be filled by the caller; `nil` when full.
     mutating func reserve(_ count: Int, for flow: FlowHandle) -> UnsafeMutableRawPointer? {
+        precondition(count >= 0)
+        defer { self.check() }
         let need = Self.header + (count + 15) / 16 * 16
         if self.head == self.tail, self.wrapAt == nil {
             self.head = 0
@@ -36,6 +47,7 @@ struct Inbox: ~Copyable {
         } else if self.tail + need >= self.head {
             return nil
         }
+        precondition(self.tail + need <= self.capacity, "a record beyond the ring")
         let record = self.base + self.tail
         record.storeBytes(of: flow.slot, as: UInt32.self)
         record.storeBytes(of: flow.generation, toByteOffset: 4, as: UInt32.self)
@@ -58,6 +70,7 @@ struct Inbox: ~Copyable {
             generation: record.load(fromByteOffset: 4, as: UInt32.self)
         )
         self.head += Self.header + (count + 15) / 16 * 16
+        assert(self.head <= self.wrapAt ?? self.tail, "a record that was not written whole")
         return (flow, UnsafeRawBufferPointer(start: record + Self.header, count: count))
     }
 }

@@ -20,6 +20,7 @@ struct OpenedIDs: ~Copyable {
             self.highest = id
             self.isEmpty = false
         }
+        assert(id <= self.highest)
         guard self.highest - id < Self.span else { return }
         self.bits[Int(id % Self.span / 64)] |= 1 << UInt64(id % 64)
     }

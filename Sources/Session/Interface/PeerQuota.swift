@@ -55,7 +55,11 @@ public final class LonePeerAccounts {
             return true
         }
 
-        func giveBack(_ kind: PeerQuota.Kind) { self.counts[kind.rawValue] -= 1 }
+        func giveBack(_ kind: PeerQuota.Kind) {
+            precondition(self.counts[kind.rawValue] > 0, "given back what was not taken")
+            self.counts[kind.rawValue] -= 1
+        }
+
         func held(_ kind: PeerQuota.Kind) -> Int { self.counts[kind.rawValue] }
     }
 

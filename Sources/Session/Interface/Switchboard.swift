@@ -84,6 +84,7 @@ final class Switchboard {
 
     /// Queues one packet; when too many wait, it is lost, as any packet may be.
     func send(_ packet: UnsafeRawBufferPointer, to destination: SocketAddress) {
+        precondition(!packet.isEmpty)
         guard self.outbox.count - self.outboxHead < Self.outboxLimit else { return }
         self.outbox.append((destination, [UInt8](packet)))
     }
@@ -95,6 +96,7 @@ final class Switchboard {
             return nil
         }
         let (destination, packet) = self.outbox[self.outboxHead]
+        precondition(packet.count <= buffer.count, "a packet beyond the buffer")
         self.outboxHead += 1
         packet.withUnsafeBytes { buffer.copyMemory(from: $0) }
         self.countSent(packets: 1, bytes: packet.count)

@@ -64,6 +64,15 @@ struct Keyring {
         self.memory = memory
     }
 
+    /// What holds between any two calls; looked at where asserts are.
+    private func check() {
+        let indices = self.indices
+        assert(Set(indices).count == indices.count, "two keys under one index")
+        assert(!self.isClient || self.next == nil, "a client does not wait for its own keys")
+        assert(self.failedRatchets >= 0)
+        assert(self.ratchet.map { !indices.contains($0.localIndex) || !self.isClient } ?? true)
+    }
+
     /// The receiver indices of all keys here.
     var indices: [UInt32] {
         [self.current, self.previous, self.next].compactMap { $0?.localIndex }
@@ -127,6 +136,7 @@ struct Keyring {
         self.previous = self.current
         self.current = keypair
         if self.next === keypair { self.next = nil }
+        self.check()
         return retired
     }
 
@@ -135,6 +145,7 @@ struct Keyring {
         precondition(!self.isClient, "only a server waits for the other end to begin")
         let replaced = self.next?.localIndex
         self.next = keypair
+        self.check()
         return replaced
     }
 

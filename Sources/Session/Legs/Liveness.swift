@@ -25,6 +25,7 @@ struct Liveness {
     }
 
     mutating func heard(isTraffic: Bool, at now: Instant) {
+        assert(now >= self.lastHeard, "time went back")
         self.lastHeard = now
         self.unansweredSince = nil
         if isTraffic { self.noteTraffic(at: now) }

@@ -50,6 +50,17 @@ struct MTUSearch {
         self.largeLosses = 0
         self.smallArrived = false
         self.deadline = self.sizes.isEmpty ? .never : now
+        self.check()
+    }
+
+    /// What holds between any two calls; looked at where asserts are.
+    private func check() {
+        assert(self.confirmed >= 512, "smaller than any path")
+        assert(self.place >= 0 && (self.place == 0 || self.place < self.sizes.count))
+        assert(self.attempt >= 0 && self.attempt < Self.attempts)
+        assert(self.sizes.allSatisfy { $0 > self.confirmed }, "it tries what is known to arrive")
+        assert(self.outstanding == 0 || self.deadline == .never, "two probes at a time")
+        assert(!self.isFixed || self.sizes.isEmpty && self.deadline == .never)
     }
 
     /// Another path: nothing is known of it.
@@ -89,6 +100,8 @@ struct MTUSearch {
     }
 
     mutating func probeSent(_ size: Int) {
+        precondition(size > self.confirmed, "that size is known to arrive")
+        defer { self.check() }
         self.outstanding = size
         self.deadline = .never
     }
@@ -96,6 +109,7 @@ struct MTUSearch {
     /// True if larger packets may be sent from now on.
     mutating func probeArrived(size: Int, at now: Instant) -> Bool {
         guard size > self.confirmed else { return false }
+        defer { self.check() }
         self.confirmed = size
         self.outstanding = 0
         // The sizes below are settled; those above are tried again much later.
@@ -108,6 +122,7 @@ struct MTUSearch {
 
     mutating func probeLost(size: Int, at now: Instant) {
         guard size == self.outstanding else { return }
+        defer { self.check() }
         self.outstanding = 0
         self.attempt += 1
         if self.attempt == Self.attempts {

@@ -27,6 +27,7 @@ struct PacketNumbers {
     /// Moves on behind a packet that was given ``next``.
     mutating func advance() {
         self.next += 1
+        assert(self.next <= self.skipped, "the number to leave out was used")
         guard self.next == self.skipped else { return }
         self.next += 1
         self.spread = min(self.spread * 2, Self.mostSpread)
@@ -35,6 +36,8 @@ struct PacketNumbers {
 
     /// Any number may be the one: there is no stretch where lying is safe.
     private mutating func plan() {
+        assert(self.spread >= Self.leastSpread && self.spread <= Self.mostSpread)
         self.skipped = self.next + 1 + self.entropy.next(UInt64.self) % (2 * self.spread)
+        assert(self.skipped > self.next)
     }
 }

@@ -33,6 +33,14 @@ struct Path {
         self.proven = address
     }
 
+    /// What holds between any two calls; looked at where asserts are.
+    private func check() {
+        assert(self.candidates.count <= Self.candidateLimit)
+        assert(self.candidates.allSatisfy { $0.address != self.proven }, "proven, and asked again")
+        assert(self.isValidated || self.candidates.last?.address == self.address)
+        assert(self.isValidated == (self.deadline == .never), "a move without an end")
+    }
+
     var isValidated: Bool { self.address == self.proven }
 
     /// Bytes that may go out now.
@@ -87,6 +95,7 @@ struct Path {
         self.deadline = now + patience
         let recall = self.recall ?? challenge.recall
         self.recall = recall
+        self.check()
         return Challenge(token: candidate.token, recall: recall)
     }
 
@@ -104,6 +113,7 @@ struct Path {
         self.proven = source
         self.recall = nil
         self.deadline = .never
+        self.check()
         return previous
     }
 
@@ -111,5 +121,6 @@ struct Path {
     mutating func fallBack() {
         self.address = self.proven
         self.deadline = .never
+        self.check()
     }
 }

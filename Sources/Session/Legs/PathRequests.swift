@@ -16,6 +16,7 @@ struct PathRequests {
     mutating func challenged(_ token: UInt64) {
         guard self.replies.count < Self.replyLimit else { return }
         self.replies.append(token)
+        assert(self.replies.count <= Self.replyLimit)
     }
 
     mutating func write(into packet: inout PacketBuilder) {

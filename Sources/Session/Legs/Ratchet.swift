@@ -14,6 +14,7 @@ final class Ratchet {
 
         /// One to send, all of it due.
         init(sending bytes: [UInt8]) {
+            precondition(bytes.count % Ratchet.partCount == 0, "its parts are not of one size")
             self.bytes = bytes
             self.parts = Ratchet.allParts
         }
@@ -33,17 +34,22 @@ final class Ratchet {
         mutating func takeDue() -> UInt8? {
             guard self.parts != 0 else { return nil }
             let part = UInt8(clamping: self.parts.trailingZeroBitCount)
+            assert(part < Ratchet.partCount)
             self.parts &= ~(1 << part)
             return part
         }
 
-        mutating func repeatPart(_ part: UInt8) { self.parts |= 1 << part }
+        mutating func repeatPart(_ part: UInt8) {
+            precondition(part < Ratchet.partCount, "a part of which there is none")
+            self.parts |= 1 << part
+        }
 
         /// False for a part that is here already, or of another size.
         mutating func receive(_ part: UInt8, _ content: UnsafeRawBufferPointer) -> Bool {
             let bit: UInt8 = 1 << part
             guard self.parts & bit == 0, content.count == self.partByteCount else { return false }
             let range = self.range(of: part)
+            precondition(range.upperBound <= self.bytes.count)
             self.bytes.withUnsafeMutableBytes {
                 UnsafeMutableRawBufferPointer(rebasing: $0[range]).copyMemory(from: content)
             }

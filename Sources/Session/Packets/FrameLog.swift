@@ -51,11 +51,19 @@ final class FrameLog {
     func append(_ record: FrameRecord) {
         let live = self.head..<self.tail
         self.ring.grow(toHold: live.count + 1, keeping: live)
+        assert(
+            self.head == self.tail || self.ring[self.tail - 1].packet <= record.packet,
+            "packets out of order"
+        )
         self.ring[self.tail] = record
         self.tail += 1
+        assert(self.tail - self.head <= UInt64(self.ring.capacity))
     }
 
-    subscript(index: UInt64) -> FrameRecord { self.ring[index] }
+    subscript(index: UInt64) -> FrameRecord {
+        assert(index >= self.head && index < self.tail, "a record that is not here")
+        return self.ring[index]
+    }
 
     /// Forgets the frames of packets below `packet`.
     func trim(below packet: UInt64) {

@@ -17,6 +17,7 @@ struct PacketBuilder {
 
     /// - Parameter size: UDP payload of the packet at most.
     init(base: UnsafeMutableRawPointer, size: Int, number: UInt64, log: FrameLog) {
+        precondition(size > RecordLayout.header + RecordLayout.tag, "no packet is that small")
         self.base = base
         self.number = number
         self.firstFrame = log.tail
@@ -46,6 +47,7 @@ struct PacketBuilder {
         _ body: ByteWriter,
         flags: SentPacketFlags = .data
     ) {
+        precondition(self.room >= FrameHeader.byteCount + body.count, "a frame beyond its packet")
         self.flags.formUnion(flags)
         self.writer.writeFrameHeader(type, count: body.count)
         self.writer.count += body.count
@@ -55,9 +57,12 @@ struct PacketBuilder {
     ///
     /// Those are the caller's to write.
     mutating func append<Kind: Frame>(_ frame: Kind, rest count: Int = 0) {
+        precondition(self.room >= Kind.byteCount + count, "a frame beyond its packet")
+        let before = self.writer.count
         self.flags.formUnion(.data)
         self.writer.writeFrameHeader(frame.type, count: Kind.fieldByteCount + count)
         frame.encode(to: &self.writer)
+        assert(self.writer.count - before == Kind.byteCount, "not as long as it says")
     }
 
     /// Notes what has to be repeated, or settled otherwise, when the fate of this packet is known.

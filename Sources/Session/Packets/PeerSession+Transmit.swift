@@ -37,6 +37,7 @@ extension PeerSession {
             self.noteApplicationLimit(at: now)
             return nil
         }
+        assert(used <= buffer.count && used > (count - 1) * size)
         return self.sent(count: count, byteCount: used, size: size)
     }
 
@@ -146,6 +147,8 @@ extension PeerSession {
             if packet.flags.isEmpty { packet.append(PingFrame()) }
             self.leg.probeSent()
         }
+        assert(packet.writer.count <= size - RecordLayout.header - RecordLayout.tag)
+        assert(packet.writer.count > 0 || packet.firstFrame == self.leg.log.tail, "noted, not sent")
         guard packet.writer.count > 0 else { return 0 }
         let length = self.seal(packet, to: self.leg.path.address, at: now)
         if packet.flags.contains(.countsInFlight) { allowance -= length }

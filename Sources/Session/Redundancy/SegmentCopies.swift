@@ -33,9 +33,11 @@ struct SegmentCopies: ~Copyable {
         var earliest: Instant { self.head == self.tail ? .never : self.ring[self.head].readyAt }
 
         mutating func append(_ entry: Entry) {
+            assert(entry.readyAt <= entry.dueAt, "due before it is ready")
             self.ring[self.tail] = entry
             self.tail += 1
             if self.tail - self.head > SegmentCopies.capacity { self.head += 1 }
+            assert(self.head < self.tail && self.tail - self.head <= SegmentCopies.capacity)
         }
 
         mutating func next(at now: Instant) -> Entry? {

@@ -226,6 +226,7 @@ final class ClientRole {
 
     /// `session` is what there is now.
     func adopt(_ session: PeerSession) {
+        precondition(self.session == nil, "a client has one session")
         self.session = session
         self.sessionPlace = self.serverPlace
         self.doubtedSince = nil

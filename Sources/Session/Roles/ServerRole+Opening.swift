@@ -20,7 +20,8 @@ extension Engine {
     /// Opens what a peer asks for, or refuses it; false when there is no room for the word about
     /// that, and the peer has to ask again.
     func open(_ frame: OpenFrame, for session: PeerSession, at now: Instant) -> Bool {
-        frame.channel.kind == ChannelKind.flow
+        precondition(session.isConfirmed, "a stranger opens nothing")
+        return frame.channel.kind == ChannelKind.flow
             ? self.openFlow(frame.channel.id, frame.request, for: session, at: now)
             : self.openStream(frame.channel.id, frame.request, for: session, at: now)
     }

@@ -12,6 +12,7 @@ extension StreamSet {
             self.tell(flow, .stranded(self.owner))
             return self.board.drop(.streamLimit)
         }
+        precondition(stream.pointee.messageFlow == nil && stream.pointee.owner == nil)
         stream.pointee.messageFlow = flow.pointee.slot
         self.tell(flow, .carried(self.owner, by: stream.pointee.slot))
         self.adopt(stream, mayDeflate: mayDeflate)
@@ -39,6 +40,7 @@ extension StreamSet {
 
     /// Hands one message to the conversation.
     func send(_ message: UnsafeRawBufferPointer, on flow: FlowPointer) {
+        assert(flow.pointee.request.delivery == .reliable)
         guard let stream = self.channel(of: flow),
             stream.pointee.sender.room(allowance: self.memory.allowance) >= message.count + 2
         else { return self.board.drop(.flowQueueFull) }
@@ -84,6 +86,7 @@ extension StreamSet {
     }
 
     private func messageFlow(of stream: StreamPointer) -> FlowPointer? {
+        assert(self.owns(stream))
         guard let slot = stream.pointee.messageFlow, let flow = self.board.flows.live(slot),
             flow.pointee.carrier == stream.pointee.slot
         else { return nil }

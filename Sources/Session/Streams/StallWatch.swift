@@ -26,6 +26,7 @@ extension Switchboard {
             stream.pointee.stall.offset = stream.pointee.sender.writtenOffset
             stream.pointee.stall.deadline = now + limit
         }
+        assert(stream.pointee.stall.offset <= stream.pointee.sender.writtenOffset)
         self.stalls.set(Int(stream.pointee.slot), to: stream.pointee.stall.deadline)
     }
 }

@@ -31,6 +31,7 @@ extension StreamSet {
         stream.pointee.turn.isQueued = true
         stream.pointee.turn.tier = stream.pointee.isUrgent ? .urgent : .fresh
         stream.pointee.turn.deficit = self.leg.largestPacket
+        assert(stream.pointee.turn.deficit > 0, "a turn in which nothing may be sent")
         self.queues.rounds.append(stream.pointee.slot, stream.pointee.turn.tier)
     }
 
@@ -57,6 +58,7 @@ extension StreamSet {
                 self.owns(stream)
             else { continue }
             stream.pointee.isInControlQueue = false
+            assert(!stream.pointee.pending.isEmpty, "it has nothing to say")
             self.writeControl(of: stream, into: &packet)
         }
     }
@@ -96,6 +98,7 @@ extension StreamSet {
         guard stream.pointee.writeOpen(to: &packet, leaving: CloseFrame.byteCount) else {
             return self.schedule(stream, .close)
         }
+        assert(!stream.pointee.isReset && stream.pointee.lifecycle != .closed)
         let id = stream.pointee.conversation
         let count = UInt32(truncatingIfNeeded: stream.pointee.sender.segmentCount)
         packet.append(CloseFrame(conversation: id, segmentCount: count))
@@ -130,6 +133,7 @@ extension StreamSet {
             }
             switch self.writeSegment(of: stream, into: &packet, at: now) {
             case .written(let count):
+                assert(count > 0, "an empty segment")
                 stream.pointee.turn.deficit -= count
                 self.askAhead(stream)
                 if tier == .urgent { packet.flags.insert(.isInteractive) }
@@ -180,6 +184,7 @@ extension StreamSet {
             }
         }
         guard let segment else { return .nothing }
+        assert(segment.byteCount > 0 && segment.byteCount <= room, "a segment beyond its room")
         self.write(segment, of: stream, into: &packet)
         packet.isTraffic = true
         return .written(segment.byteCount)
@@ -211,7 +216,6 @@ extension StreamSet {
             )
             packet.append(part, rest: segment.byteCount)
         }
-        precondition(packet.room >= segment.byteCount, "a segment beyond its packet")
         stream.pointee.sender.copy(segment, to: packet.writer.cursor)
         packet.writer.count += segment.byteCount
         packet.note(

@@ -87,6 +87,7 @@ final class StreamSet {
 
     /// Client: gives a stream that waited for a session its conversation.
     func adopt(_ stream: StreamPointer, mayDeflate: Bool) {
+        precondition(self.isClient, "a server opens nothing")
         self.attach(stream, self.nextConversation)
         self.nextConversation += 1
         if mayDeflate { stream.pointee.compression?.allowDeflating() }
@@ -97,6 +98,8 @@ final class StreamSet {
 
     /// Server: the peer has opened a stream.
     func accept(_ stream: StreamPointer, _ conversation: UInt32) {
+        precondition(!self.isClient, "a server opens nothing")
+        assert(!self.isUsed(conversation), "opened twice")
         self.opened.insert(conversation)
         self.attach(stream, conversation)
         stream.pointee.opening = .received
@@ -316,13 +319,20 @@ final class StreamSet {
 
     /// Does what the fate of a stream asks for; it may be gone afterwards.
     func act(on action: StreamLifecycle.Action, _ stream: StreamPointer) {
+        assert(self.owns(stream), "another session's stream")
         switch action {
         case .nothing: return
         case .writeClose:
+            assert(stream.pointee.lifecycle == .finishing)
             if stream.pointee.isReadyToClose { self.schedule(stream, .close) }
-        case .repeatClose: self.schedule(stream, .close)
-        case .repeatReset: self.schedule(stream, .reset)
+        case .repeatClose:
+            assert(stream.pointee.sender.unsentByteCount == 0, "CLOSE before the last byte")
+            self.schedule(stream, .close)
+        case .repeatReset:
+            assert(stream.pointee.isReset)
+            self.schedule(stream, .reset)
         case .writeReset:
+            assert(stream.pointee.isReset)
             stream.pointee.pending = []
             self.schedule(stream, .reset)
         case .fail(let reason):
@@ -332,7 +342,9 @@ final class StreamSet {
         case .end(let reason):
             self.announceEnd(stream, reason)
             self.release(stream)
-        case .release: self.release(stream)
+        case .release:
+            assert(stream.pointee.isReset, "the driver was not told")
+            self.release(stream)
         case .look: self.look(at: stream)
         }
     }
@@ -366,6 +378,7 @@ final class StreamSet {
     /// Takes the stream out of every table; queued slots are skipped when they come up.
     private func release(_ stream: StreamPointer) {
         precondition(self.owns(stream), "another session's stream")
+        assert(self.slots[stream.pointee.conversation] == stream.pointee.slot)
         self.slots.remove(stream.pointee.conversation)
         self.grantedBytes -= stream.pointee.receiver.window - EngineLimits.initialWindow
         assert(self.grantedBytes >= 0, "more credit is taken back than was granted")
