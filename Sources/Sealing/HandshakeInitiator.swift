@@ -57,12 +57,21 @@ public final class HandshakeInitiator {
     private var localIndex: UInt32 = 0
     private var routeIndex: UInt32 = 0
     private var hello = Hello()
-    private var startedAt = Instant(nanoseconds: 0)
-    private var sentCount = 0
-    private var dueAt = Instant.never
+    private var schedule = Schedule()
     private var cookieReceivedAt: Instant?
-    private var mayHurry = false
     private let memory = GuardedMemory(byteCount: 384)
+
+    /// When the initiation goes out, and goes out again.
+    private struct Schedule {
+        var startedAt = Instant(nanoseconds: 0)
+        var sentCount = 0
+        var dueAt = Instant.never
+        /// When it would be due but for the hurry.
+        var scheduledAt = Instant.never
+        /// Whether the next packet is the one a cookie asked for, outside the schedule.
+        var isHurried = false
+        var mayHurry = false
+    }
 
     /// Tries that share the first ephemeral key: the server repeats an answer three times.
     ///
@@ -157,8 +166,8 @@ public final class HandshakeInitiator {
         self.hello.ciphers = self.ciphers
         self.hello.preference = self.preference
         self.hello.postQuantum = self.postQuantum
-        self.startedAt = now
-        self.dueAt = now
+        self.schedule.startedAt = now
+        self.schedule.dueAt = now
     }
 
     /// Ends the handshake and wipes it.
@@ -167,24 +176,26 @@ public final class HandshakeInitiator {
     public func cancel() {
         self.isActive = false
         self.firstSentAt = nil
-        self.sentCount = 0
-        self.dueAt = .never
-        self.mayHurry = false
+        self.schedule.sentCount = 0
+        self.schedule.dueAt = .never
+        self.schedule.mayHurry = false
         self.hasUnreadableAnswer = false
         for attempt in self.attempts { attempt.wipe() }
     }
 
     /// When ``nextPacket(into:at:)`` has something; ``Instant/never`` when idle.
-    public var deadline: Instant { self.dueAt }
+    public var deadline: Instant { self.schedule.dueAt }
 
     /// Writes the initiation that is due, masked, and returns its size; `nil` when none is.
     ///
     /// `buffer` has room for at least 268 bytes.
     public func nextPacket(into buffer: UnsafeMutableRawBufferPointer, at now: Instant) -> Int? {
-        guard self.isActive, now >= self.dueAt, let target = buffer.baseAddress else { return nil }
+        guard self.isActive, now >= self.schedule.dueAt, let target = buffer.baseAddress else {
+            return nil
+        }
         precondition(buffer.count >= Self.maximumPacketByteCount)
-        let isScheduled = !self.isHurried
-        if isScheduled, self.sentCount == 0 || self.sentCount >= Self.quickTries {
+        let isScheduled = !self.schedule.isHurried
+        if isScheduled, self.schedule.sentCount == 0 || self.schedule.sentCount >= Self.quickTries {
             guard self.makeAttempt(at: now) else {
                 // The server's key is a low-order point: nobody can ever answer.
                 self.cancel()
@@ -198,24 +209,20 @@ public final class HandshakeInitiator {
         self.mask.applyToEphemeral(packet)
         self.mask.applyToHeader(packet)
         if self.firstSentAt == nil { self.firstSentAt = now }
-        self.isHurried = false
+        self.schedule.isHurried = false
         if isScheduled {
-            self.sentCount += 1
-            self.mayHurry = true
-            self.scheduledAt = now + self.retryInterval()
+            self.schedule.sentCount += 1
+            self.schedule.mayHurry = true
+            self.schedule.scheduledAt = now + self.retryInterval()
         }
-        self.dueAt = self.scheduledAt
+        self.schedule.dueAt = self.schedule.scheduledAt
         return packet.count
     }
-
-    /// Whether the next packet is the one a cookie asked for, outside the schedule.
-    private var isHurried = false
-    private var scheduledAt = Instant.never
 
     /// The schedule of the design, give or take a fifth, so that clients cut off together do not
     /// come back together.
     private func retryInterval() -> Instant.Interval {
-        let step = min(self.sentCount - 1, Self.retryMilliseconds.count - 1)
+        let step = min(self.schedule.sentCount - 1, Self.retryMilliseconds.count - 1)
         let microseconds = Self.retryMilliseconds[step] * 1000
         let jitter = self.entropy.next(UInt64.self) % (microseconds * 2 / 5)  // bound: the schedule
         return .microseconds(microseconds * 4 / 5 + jitter)  // bound: the schedule
@@ -248,7 +255,7 @@ public final class HandshakeInitiator {
         // A later attempt is a later reading of the clock, or it would look like a recording.
         var hello = self.hello
         if hello.unixMilliseconds != 0 {
-            hello.unixMilliseconds &+= now.since(self.startedAt).milliseconds
+            hello.unixMilliseconds &+= now.since(self.schedule.startedAt).milliseconds
         }
         sodium_memzero(self.payload, Hello.byteCount + padding)
         hello.write(to: self.payload)
@@ -321,10 +328,10 @@ public final class HandshakeInitiator {
             self.cookieReceivedAt = now
             // At most one hurried packet per scheduled one, or two machines could keep each other
             // busy for ever.
-            if self.mayHurry {
-                self.mayHurry = false
-                self.isHurried = true
-                self.dueAt = now
+            if self.schedule.mayHurry {
+                self.schedule.mayHurry = false
+                self.schedule.isHurried = true
+                self.schedule.dueAt = now
             }
             return .cookieStored
         }

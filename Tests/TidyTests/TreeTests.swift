@@ -98,6 +98,34 @@ enum Tree {
         #expect(faults.isEmpty, "\(faults.joined(separator: "\n"))")
     }
 
+    @Test func typesHoldWhatOneCanKeepInMind() {
+        let text = """
+            struct A {
+                let a = 1, b: Int
+                private(set) var c: [Int] = []
+                static let no = 3
+                var computed: Int { 3 }
+                var long: Int {
+                    let local = 1
+                    return local
+                }
+                struct Inner {
+                    var x = 0
+                }
+                unowned(unsafe) let d: B
+            }
+            """
+        let found = StoredProperties.counts(in: SourceFile(path: "A.swift", text: text))
+        #expect(found.map(\.count) == [1, 3] && found.map(\.type) == ["Inner", "A"])
+        let counts = Tree.swift.filter { $0.path.hasPrefix("Sources/") }
+            .flatMap(StoredProperties.counts)
+        let faults = counts.filter {
+            $0.count > StoredProperties.exceptions[$0.type] ?? StoredProperties.limit
+        }
+        #expect(faults.isEmpty, "\(faults)")
+        #expect(StoredProperties.exceptions.count <= 3)
+    }
+
     @Test func importsFollowTheArrows() {
         let faults = Tree.swift.flatMap(Layers.arrows)
         #expect(faults.isEmpty, "\(faults.joined(separator: "\n"))")

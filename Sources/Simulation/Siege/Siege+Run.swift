@@ -62,11 +62,11 @@ extension Siege {
 
     private func deliverToServer(_ link: Link) {
         while let delivery = link.nextDelivery(at: self.now) {
-            self.packet.copyMemory(from: delivery.bytes)
+            self.buffers.packet.copyMemory(from: delivery.bytes)
             let address = Int(delivery.tag)
             self.dues[address].sent += delivery.bytes.count
             self.server.receive(
-                .init(rebasing: self.packet[..<delivery.bytes.count]),
+                .init(rebasing: self.buffers.packet[..<delivery.bytes.count]),
                 from: self.addresses[address],
                 at: self.now
             )
@@ -75,9 +75,9 @@ extension Siege {
 
     private func deliver(_ link: Link, to owner: Int) {
         while let delivery = link.nextDelivery(at: self.now) {
-            self.packet.copyMemory(from: delivery.bytes)
+            self.buffers.packet.copyMemory(from: delivery.bytes)
             let bytes = UnsafeMutableRawBufferPointer(
-                rebasing: self.packet[..<delivery.bytes.count]
+                rebasing: self.buffers.packet[..<delivery.bytes.count]
             )
             if owner < self.honest.count {
                 self.honest[owner].engine.receive(bytes, from: Self.serverAddress, at: self.now)
@@ -91,7 +91,7 @@ extension Siege {
 
     private func transmit(from peer: HonestPeer) -> Bool {
         var isBusy = false
-        while let transmit = peer.engine.nextTransmit(into: self.outgoing, at: self.now) {
+        while let transmit = peer.engine.nextTransmit(into: self.buffers.outgoing, at: self.now) {
             self.forEachPacket(of: transmit) {
                 self.uplinks[peer.number].send($0, tag: UInt64(peer.number), at: self.now)
             }
@@ -107,7 +107,7 @@ extension Siege {
             isBusy = true
         }
         if self.backends.drain(self.server, &self.digest, at: self.now) { isBusy = true }
-        while let transmit = self.server.nextTransmit(into: self.outgoing, at: self.now) {
+        while let transmit = self.server.nextTransmit(into: self.buffers.outgoing, at: self.now) {
             self.send(transmit)
             isBusy = true
         }
@@ -146,7 +146,7 @@ extension Siege {
         var offset = 0
         while offset < transmit.byteCount {
             let end = min(offset + transmit.segmentSize, transmit.byteCount)
-            act(UnsafeRawBufferPointer(rebasing: self.outgoing[offset..<end]))
+            act(UnsafeRawBufferPointer(rebasing: self.buffers.outgoing[offset..<end]))
             offset = end
         }
     }

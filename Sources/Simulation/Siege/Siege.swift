@@ -62,6 +62,12 @@ public final class Siege {
         public init() {}
     }
 
+    /// Where packets are on their way in and out.
+    struct Buffers {
+        let packet = UnsafeMutableRawBufferPointer.allocate(byteCount: 65_536, alignment: 16)
+        let outgoing = UnsafeMutableRawBufferPointer.allocate(byteCount: 65_536, alignment: 16)
+    }
+
     let plan: SiegePlan
     var now = Siege.epoch
     var heapAtStart: Int?
@@ -76,8 +82,7 @@ public final class Siege {
     /// Whose link leads to an address; `nil` for victims, who answer nothing.
     var owners: [Int?] = []
     var dues: [Dues] = []
-    let packet = UnsafeMutableRawBufferPointer.allocate(byteCount: 65_536, alignment: 16)
-    let outgoing = UnsafeMutableRawBufferPointer.allocate(byteCount: 65_536, alignment: 16)
+    let buffers = Buffers()
 
     /// What came from an address, and what the server sent there.
     struct Dues {
@@ -99,8 +104,8 @@ public final class Siege {
     }
 
     deinit {
-        self.packet.deallocate()
-        self.outgoing.deallocate()
+        self.buffers.packet.deallocate()
+        self.buffers.outgoing.deallocate()
     }
 
     func violate(_ text: String) {
