@@ -28,6 +28,7 @@ private let targets = [
     Target("moves", workPerByte: 16_000, fuzzMoves),
     Target("packets", workPerByte: 12_000, fuzzPackets),
     Target("reassembly", workPerByte: 16_000, fuzzReassembly),
+    Target("frames", workPerByte: 600, fuzzFrames),
     Target("acks", workPerByte: 1000, fuzzAcks),
     Target("model", workPerByte: 40_000, fuzzModel),
     Target("decoders", workPerByte: 100_000, fuzzDecoders),
