@@ -20,19 +20,12 @@ public struct HostedReceiver: ~Copyable {
         case noRoom
     }
 
-    struct Record: BitwiseCopyable {
-        var offset: UInt32
-        var byteCount: UInt16
-        var isPresent: Bool
-        /// The chunks that have come, of a segment that comes in parts.
-        var chunks: UInt64 = 0
-    }
-
     private var ring = ByteRing()
-    private var records = IndexedRing<Record>(capacity: 16)
+    /// Of segments from ``next`` on; empty while nothing came ahead.
+    private var records = SegmentRecords()
     /// `rcv_nxt` in ikcp.c, not wrapped.
     private var next: UInt64 = 0
-    /// One past the highest number whose record is initialised.
+    /// One past the highest number of which anything has come.
     private var top: UInt64 = 0
     private var finalNumber: UInt64?
     private var lastUpdate: Instant?
@@ -67,12 +60,7 @@ public struct HostedReceiver: ~Copyable {
     }
 
     /// Bytes of memory held for bytes and for records of segments.
-    public var memoryByteCount: Int {
-        self.ring.capacity + self.records.capacity * MemoryLayout<Record>.stride
-    }
-
-    /// Records of segments that came ahead, which every stream may have.
-    private static let recordReserve = 16
+    public var memoryByteCount: Int { self.ring.capacity + self.records.byteCount }
 
     /// What holds between any two calls, whatever the peer sends; looked at where asserts are.
     private func check() {
@@ -83,7 +71,7 @@ public struct HostedReceiver: ~Copyable {
         assert(self.readableByteCount <= self.ring.capacity, "the ring holds more than it can")
         assert(self.next <= self.top)
         assert(self.top - self.next <= HostedSender.segmentWindow)
-        assert(self.top - self.next <= UInt64(self.records.capacity))
+        assert(self.next < self.top || self.records.isEmpty, "records of nothing")
         assert(self.finalNumber.map { self.top <= $0 } ?? true, "a segment behind the last")
     }
 
@@ -94,9 +82,7 @@ public struct HostedReceiver: ~Copyable {
             return
         }
         if self.ring.capacity > 0 { self.ring.release() }
-        if self.records.capacity > Self.recordReserve {
-            self.records = IndexedRing(capacity: Self.recordReserve)
-        }
+        self.records.release()
     }
 
     /// The lowest number that has not arrived, `una` on the wire.
@@ -127,7 +113,7 @@ public struct HostedReceiver: ~Copyable {
         guard UInt64(ahead) < HostedSender.segmentWindow, !bytes.isEmpty,
             bytes.count <= Int(UInt16.max), self.finalNumber.map({ index < $0 }) ?? true
         else { return .violation }
-        if index < self.top, self.records[index].isPresent { return .duplicate }
+        if self.hasCome(index) { return .duplicate }
 
         let gap = Int32(bitPattern: offset &- UInt32(truncatingIfNeeded: self.orderedOffset))
         // Every segment that is missing holds a byte at least.
@@ -135,18 +121,25 @@ public struct HostedReceiver: ~Copyable {
         let place = self.orderedOffset + UInt64(gap)
         let end = place + UInt64(bytes.count)
         guard end <= self.creditLimit else { return .violation }
-        guard self.makeRoom(upTo: end, index, allowance) else { return .noRoom }
+        let isSimplyNext = ahead == 0 && index == self.top
+        guard self.makeRoom(upTo: end, isSimplyNext ? nil : index, allowance) else {
+            return .noRoom
+        }
 
         precondition(end - self.consumedOffset <= UInt64(self.ring.capacity), "no room was made")
         self.ring.place(bytes, at: place)
-        if ahead == 0, index == self.top {
+        if isSimplyNext {
             // The common case: nothing is missing, nothing has to be remembered.
             self.next += 1
             self.top = self.next
             self.orderedOffset = end
             return .accepted(isReadable: true)
         }
-        self.remember(index, offset: offset, byteCount: bytes.count)
+        let record = self.records.make(index, from: self.next)
+        record.pointee.offset = offset
+        record.pointee.byteCount = UInt16(bytes.count)  // bound: checked above
+        record.pointee.isPresent = true
+        self.top = max(self.top, index + 1)
         guard ahead == 0 else { return .accepted(isReadable: false) }
         return self.advance() ? .accepted(isReadable: true) : .violation
     }
@@ -176,15 +169,12 @@ public struct HostedReceiver: ~Copyable {
         else { return .violation }
         let place = self.orderedOffset + UInt64(gap)
         guard place + UInt64(segmentByteCount) <= self.creditLimit else { return .violation }
-        if index < self.top, self.records[index].isPresent { return .duplicate }
+        if self.hasCome(index) { return .duplicate }
         let end = place + UInt64(segmentByteCount)
         guard self.makeRoom(upTo: end, index, allowance) else { return .noRoom }
 
-        if index >= self.top {
-            self.remember(index, offset: offset, byteCount: segmentByteCount)
-            self.records.pointer(index).pointee.isPresent = false
-        }
-        let record = self.records.pointer(index)
+        let record = self.records.make(index, from: self.next)
+        self.top = max(self.top, index + 1)
         if record.pointee.chunks == 0 {
             record.pointee.offset = offset
             record.pointee.byteCount = UInt16(segmentByteCount)  // bound: 16 bits on the wire
@@ -258,16 +248,24 @@ public struct HostedReceiver: ~Copyable {
         return self.creditLimit
     }
 
-    /// Makes room for bytes up to `end` and, if it is not simply the next, the record of segment
-    /// `index`; false if that is more than it may have.
+    /// Whether the whole segment is here already.
+    @inline(__always)
+    private func hasCome(_ index: UInt64) -> Bool {
+        index < self.top && self.records.find(index)?.pointee.isPresent == true
+    }
+
+    /// Makes room for bytes up to `end`; false if that and the record of segment `index` are more
+    /// than it may have.
     private mutating func makeRoom(
         upTo end: UInt64,
-        _ index: UInt64,
+        _ index: UInt64?,
         _ allowance: MemoryAllowance
     ) -> Bool {
         let bytes = Int(end - self.consumedOffset)
-        let records = index == self.next && index == self.top ? 0 : Int(index - self.next) + 1
-        if bytes <= self.ring.capacity, records <= self.records.capacity { return true }
+        let records =
+            index.map { self.records.byteCount(with: $0, from: self.next) }
+            ?? self.records.byteCount
+        if bytes <= self.ring.capacity, records <= self.records.byteCount { return true }
         let wanted = ByteRing.capacity(toHold: max(bytes, min(self.window, bytes * 2)))
         if self.grow(to: wanted, records, allowance) { return true }
         return self.grow(to: ByteRing.capacity(toHold: bytes), records, allowance)
@@ -279,45 +277,32 @@ public struct HostedReceiver: ~Copyable {
         _ allowance: MemoryAllowance
     ) -> Bool {
         let ring = max(capacity, self.ring.capacity)
-        let kept = self.records.capacity(toHold: records)
-        let isReserved = ring <= self.reserve && kept <= Self.recordReserve
-        let total = ring + kept * MemoryLayout<Record>.stride
+        let isReserved = ring <= self.reserve && records <= SegmentRecords.reserve
+        let total = ring + records
         guard isReserved || allowance.permits(total, growth: total - self.memoryByteCount) else {
             return false
         }
         // Out-of-order bytes live beyond the ordered ones, so the whole old ring is kept.
         let live = self.consumedOffset..<self.consumedOffset + UInt64(self.ring.capacity)
         self.ring.grow(toHold: ring, keeping: live)
-        self.records.grow(toHold: records, keeping: self.next..<max(self.next, self.top))
         return true
-    }
-
-    private mutating func remember(_ index: UInt64, offset: UInt32, byteCount: Int) {
-        precondition(index - self.next < UInt64(self.records.capacity), "no record was made")
-        if index >= self.top {
-            for missing in self.top..<index {
-                self.records[missing] = Record(offset: 0, byteCount: 0, isPresent: false)
-            }
-            self.top = index + 1
-        }
-        self.records[index] = Record(
-            offset: offset,
-            byteCount: UInt16(byteCount),  // bound: 16 bits on the wire
-            isPresent: true
-        )
     }
 
     /// Moves over every segment that has come; false when their places do not join up.
     private mutating func advance() -> Bool {
         while self.next < self.top {
-            let record = self.records[self.next]
-            guard record.isPresent else { return true }
+            guard let record = self.records.find(self.next)?.pointee, record.isPresent else {
+                return true
+            }
             guard record.offset == UInt32(truncatingIfNeeded: self.orderedOffset) else {
                 return false
             }
             self.orderedOffset += UInt64(record.byteCount)
+            self.records.passed(self.next)
             self.next += 1
         }
+        // What comes next in order needs no record, so that this block would never be passed.
+        self.records.drop(blockOf: self.next)
         return true
     }
 }
