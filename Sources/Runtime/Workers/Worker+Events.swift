@@ -34,14 +34,15 @@ extension Worker {
                 ]
             )
         case .streamOpened(let handle, let session, let request):
-            self.server?.open(handle, session, request, at: now)
+            self.open(.init(place: .stream(handle), session: session, request: request), at: now)
         case .streamClosed(let handle):
+            self.openings.remove(.stream(handle))
             self.server?.forget(handle)
             self.streams.close(handle)
         case .streamReset(let handle, let reason):
             self.streamReset(handle, reason)
         case .flowOpened(let handle, let session, let request):
-            self.server?.open(handle, session, request, at: now)
+            self.open(.init(place: .flow(handle), session: session, request: request), at: now)
         case .flowClosed(let handle, let reason):
             self.flowClosed(handle, reason)
         case .openRefused(_, let info, let request, let reason):
@@ -72,7 +73,32 @@ extension Worker {
         ]
     }
 
+    private func open(_ opening: Openings.Opening, at now: Instant) {
+        guard self.openings.takeTurn() else { return self.openings.append(opening) }
+        self.begin(opening, at: now)
+    }
+
+    private func begin(_ opening: Openings.Opening, at now: Instant) {
+        switch opening.place {
+        case .stream(let handle):
+            self.server?.open(handle, opening.session, opening.request, at: now)
+        case .flow(let handle):
+            self.server?.open(handle, opening.session, opening.request, at: now)
+            for datagram in self.openings.takeDatagrams(of: handle) {
+                datagram.withUnsafeBytes { self.server?.deliver($0, on: handle) }
+            }
+        }
+    }
+
+    /// Looks for backends of some of the streams and flows that wait.
+    func openWaiting(at now: Instant) {
+        // What has ended meanwhile must not be opened.
+        self.settleEvents(at: now)
+        for opening in self.openings.nextTurn() { self.begin(opening, at: now) }
+    }
+
     private func streamReset(_ handle: StreamHandle, _ reason: ResetReason) {
+        self.openings.remove(.stream(handle))
         self.server?.forget(handle)
         if let entry = self.streams.entry(handle) {
             let service = self.tallies.services[Int(entry.pointee.service)].name
@@ -97,6 +123,7 @@ extension Worker {
     }
 
     private func flowClosed(_ handle: FlowHandle, _ reason: ResetReason) {
+        self.openings.remove(.flow(handle))
         let service = self.client?.forget(handle) ?? self.server?.forget(handle)
         guard let service, reason != .idle, reason != .aborted else { return }
         self.log.info(

@@ -54,6 +54,8 @@ final class Worker {
     private let mailboxes: [Mailbox]
     private var isStopped = false
     private var hasMoreToSend = false
+    /// Servers only.
+    var openings = Openings()
     /// Why this client has no session, as its log told.
     var outage = Outage()
 
@@ -134,12 +136,13 @@ final class Worker {
         self.client?.expire(at: now)
         self.server?.expire(at: now)
         if self.outage.deadline <= now { self.tellSilence() }
+        self.openWaiting(at: now)
         self.carryOut(at: now)
     }
 
     /// How long to sleep; `nil` for ever.
     private func patience() -> Instant.Interval? {
-        if self.hasMoreToSend { return .zero }
+        if self.hasMoreToSend || !self.openings.isEmpty { return .zero }
         var deadline = self.engine.deadline
         if let client = self.client { deadline = min(deadline, client.deadline) }
         if let server = self.server { deadline = min(deadline, server.deadline) }
@@ -274,7 +277,7 @@ final class Worker {
     /// Also needed before the engine is asked for a new stream or flow: it may reuse the slot of
     /// one whose end this worker has not heard of yet.
     @discardableResult
-    private func settleEvents(at now: Instant) -> Bool {
+    func settleEvents(at now: Instant) -> Bool {
         var isAny = false
         while let event = self.engine.nextEvent() {
             self.handle(event, at: now)
@@ -286,6 +289,10 @@ final class Worker {
     @inline(__always)
     private func deliver(_ bytes: UnsafeRawBufferPointer, on flow: FlowHandle, at now: Instant) {
         if let server = self.server {
+            guard !self.openings.isWaiting(flow) else {
+                if !self.openings.hold(bytes, for: flow) { self.tallies.drop(.localSocketFull) }
+                return
+            }
             server.deliver(bytes, on: flow)
         } else {
             self.client?.deliver(bytes, on: flow, at: now)
