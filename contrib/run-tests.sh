@@ -3,7 +3,7 @@
 #
 #   contrib/run-tests.sh              all parts
 #   contrib/run-tests.sh PART…        only these: build unit purity hardening model simulation
-#                                     budgets interop namespaces return-path fuzz sanitize
+#                                     budgets interop namespaces attacks return-path fuzz sanitize
 #
 # Says when a part begins, every half minute what it has done, and how long it took.
 # Ends with `tests: P passed, F failed, S skipped` and exits 0 only if F is 0. A part that crashes,
@@ -129,6 +129,7 @@ part_simulation() {
 part_budgets() { counted budgets 300 .build/release/fairlead-budgets; }
 part_interop() { counted interop 900 Tests/Interop/run.sh; }
 part_namespaces() { counted namespaces 1800 Tests/Namespaces/run.sh; }
+part_attacks() { counted attacks 300 Tests/Attacks/run.sh; }
 # What is kept, and five seconds of new inputs for every target; the build is the most of it.
 part_fuzz() { SECONDS_EACH=5 counted fuzz 900 contrib/fuzz.sh; }
 # The fuzzer's kept inputs are run by the part before. Two builds are the most of it.
@@ -138,8 +139,8 @@ part_sanitize() {
 part_return-path() { counted return-path 300 Tests/Namespaces/origin_routes.py; }
 
 if [ $# -eq 0 ]; then
-    set -- build unit purity hardening model simulation budgets interop namespaces return-path \
-        fuzz sanitize
+    set -- build unit purity hardening model simulation budgets interop namespaces attacks \
+        return-path fuzz sanitize
 fi
 for part in "$@"; do
     if ! declare -F "part_$part" >/dev/null; then

@@ -18,13 +18,14 @@
 #
 # Prints one line a test and ends with `namespaces: P passed, F failed, S skipped`; exit 0 only
 # if F is 0. FAIRLEAD_BIN names another folder of programs, KEEP=1 keeps the scratch folder.
+# Tests/Attacks/run.sh has other cases run here: FIELD, with PYTHON, under the name LABEL.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/../.." || exit 1
 
 skip_all() {
     echo "skip everything: $1"
-    echo "namespaces: 0 passed, 0 failed, 1 skipped"
+    echo "${LABEL:-namespaces}: 0 passed, 0 failed, 1 skipped"
     exit 0
 }
 
@@ -88,7 +89,8 @@ join player 10.80.0.2 fd80::2 client 10.80.0.1 fd80::1 &&
     ip -n "$prefix-backend" route add fd80::/64 via fd80:2::1 ||
     skip_all "no veth pairs here"
 
-python3 -B "$here/field.py" --bin "$bin" --scratch "$scratch" --prefix "$prefix" -- "$@" &
+"${PYTHON:-python3}" -B "${FIELD:-$here/field.py}" \
+    --bin "$bin" --scratch "$scratch" --prefix "$prefix" -- "$@" &
 runner=$!
 wait "$runner"
 status=$?
