@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-from lab import BACKEND4, CLIENT4, EDGE4, SERVER4, TUNNEL_PORT, Lab, Service
+from lab import BACKEND4, EDGE4, SERVER4, TUNNEL_PORT, Lab, Service
 from peer import Peer
 from peers import TCPBackend, UDPEcho
 from programs import fetch, metrics

@@ -50,7 +50,7 @@ def far_default(field):
     attack_with_far_segments(field, 2000)
 
 
-def fill_everything(peer, number: int):
+def fill_everything(peer):
     """Decoders, incomplete datagrams, downloads that nobody acknowledges."""
     opens = [opening(FLOW_KIND, flow, "tale") for flow in range(1, 41)]
     symbol = os.urandom(1100)
@@ -77,8 +77,8 @@ def attack_with_everything(field):
     field.serve(8091, backends.endless)
     field.echo(9090)
     peers = [field.peer(acknowledges=False).connect() for _ in range(4)]
-    for number, peer in enumerate(peers):
-        fill_everything(peer, number)
+    for peer in peers:
+        fill_everything(peer)
     expect_equal(len(field.sessions()), 4, "sessions of the attacker")
     field.expect_drops("reassembly-full", 100)
 

@@ -7,6 +7,7 @@ import backends
 import frames
 from beside import BACKEND4, Later, Service, attack
 from frames import FLOW_KIND, STREAM_KIND, datagram, frame, opening, repair, stream, window
+from peer import PACKET
 from verdicts import expect
 
 TAP = Service("tap", "tcp", f"{BACKEND4}:8090", "0.0.0.0:8090")
@@ -90,3 +91,39 @@ def _acknowledge_oddly(peers, pause: float, turn: int):
         peer.send(frame(frames.ACK, frames.ack_body([(newest, newest)], delay)[:-1] + b"\xff" * 8))
         peer.send(window(1, (1 << 64) - 1 - turn))
 
+
+
+def dense(count: int):
+    """Packets with as many refused OPENs, tiny datagrams and pointless RESETs as they hold."""
+    numbers = iter(range(1, 1 << 20))
+    for turn in range(count):
+        room = PACKET
+        parts = [opening(FLOW_KIND, 1, "tale")] if turn % 3 == 1 else []
+        room -= sum(map(len, parts))
+        while room > 0:
+            if turn % 3 == 0:
+                part = opening(STREAM_KIND, next(numbers), "no")
+            elif turn % 3 == 1:
+                part = datagram(1, next(numbers), b"")
+            else:
+                part = frames.reset(FLOW_KIND, 1 << 24)
+            room -= len(part)
+            parts.append(part)
+        yield parts[:-1]
+
+
+@attack("bursts of packets full of small frames hold nobody up", services=[TALE])
+def full(field):
+    echo = field.echo(9090)
+    peer = field.peer(acknowledges=False).connect()
+    packets = [
+        peer.sealing.seal(peer.server_index, peer.next_number + number, b"".join(parts))
+        for number, parts in enumerate(dense(1200))
+    ]
+    field.honest.phase("attack")
+    for start in range(0, len(packets), 300):
+        for packet in packets[start : start + 300]:
+            peer.send_raw(packet)
+        peer.pump(0.2)
+    field.expect_drops("work-budget", 1)
+    expect(echo.count > 1000, f"the backend got only {echo.count} datagrams")

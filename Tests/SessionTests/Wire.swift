@@ -195,6 +195,14 @@ extension Wire {
     /// Seals frames under the client's keys, whatever they say, and gives them to the server at
     /// once.
     func forge(_ frames: [(type: UInt8, body: [UInt8])], from source: SocketAddress) throws {
+        var packet = try self.sealed(frames)
+        packet.withUnsafeMutableBytes {
+            _ = self.server.receive($0, from: source, at: self.now)
+        }
+    }
+
+    /// These frames under the client's keys.
+    func sealed(_ frames: [(type: UInt8, body: [UInt8])]) throws -> [UInt8] {
         let session = try #require(self.client.sessions.compactMap { $0 }.first)
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1500, alignment: 64)
         defer { buffer.deallocate() }
@@ -205,11 +213,7 @@ extension Wire {
             packet.append(frame.type, writer)
         }
         let length = session.seal(packet, to: session.leg.path.address, at: self.now)
-        self.server.receive(
-            UnsafeMutableRawBufferPointer(rebasing: buffer[..<length]),
-            from: source,
-            at: self.now
-        )
+        return [UInt8](buffer[..<length])
     }
 }
 

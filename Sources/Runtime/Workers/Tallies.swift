@@ -6,6 +6,8 @@ import Sealing
 public enum WorkerDrop: UInt8, CaseIterable, Sendable {
     /// A packet for another worker, whose backlog had no room.
     case foreignQueueFull
+    /// A packet of a peer whose frames cost more than its share, with no room to wait.
+    case workBudget
     /// A datagram for a player or backend whose socket's buffer was full.
     case localSocketFull
     /// A connection, flow or client beyond a limit.
@@ -19,6 +21,7 @@ public enum WorkerDrop: UInt8, CaseIterable, Sendable {
     public var label: String {
         switch self {
         case .foreignQueueFull: "foreign-queue-full"
+        case .workBudget: "work-budget"
         case .localSocketFull: "local-socket-full"
         case .limit: "limit"
         case .originForbidden: "origin-forbidden"
@@ -30,6 +33,7 @@ public enum WorkerDrop: UInt8, CaseIterable, Sendable {
     public var meaning: String {
         switch self {
         case .foreignQueueFull: "Packets that another worker's queue had no room for."
+        case .workBudget: "Packets of a peer whose frames cost more than its share of a worker."
         case .localSocketFull: "Datagrams that a socket of this machine had no room for."
         case .limit: "Connections, flows and clients beyond a limit."
         case .originForbidden: "Streams and flows whose client may not speak for their player."

@@ -33,6 +33,8 @@ enum WorkerSide {
 final class Worker {
     /// Buffers received from one tunnel socket per turn, of 512 KiB at most.
     private static let receiveRounds = 2
+    /// The same with those of which every packet has to wait.
+    private static let mostReceiveRounds = 64
     /// Buffers sent per turn, of 512 KiB at most.
     private static let sendRounds = 2
     /// Bytes read from all TCP sockets together per turn, and the least for each.
@@ -56,6 +58,7 @@ final class Worker {
     private var hasMoreToSend = false
     /// Servers only.
     var openings = Openings()
+    private var waiting = WaitingPackets()
     /// Why this client has no session, as its log told.
     var outage = Outage()
 
@@ -123,6 +126,7 @@ final class Worker {
         let count = try self.poller.wait(atMost: self.patience())
         let now = self.clock.now()
         self.hasMoreToSend = false
+        self.engine.beginTurn()
         let budget = max(Self.leastStreamBudget, Self.streamBudget / max(count, 1))
         for event in 0..<count {
             self.dispatch(
@@ -136,13 +140,14 @@ final class Worker {
         self.client?.expire(at: now)
         self.server?.expire(at: now)
         if self.outage.deadline <= now { self.tellSilence() }
+        self.receiveWaiting(at: now)
         self.openWaiting(at: now)
         self.carryOut(at: now)
     }
 
     /// How long to sleep; `nil` for ever.
     private func patience() -> Instant.Interval? {
-        if self.hasMoreToSend || !self.openings.isEmpty { return .zero }
+        if self.hasMoreToSend || !self.openings.isEmpty || !self.waiting.isEmpty { return .zero }
         var deadline = self.engine.deadline
         if let client = self.client { deadline = min(deadline, client.deadline) }
         if let server = self.server { deadline = min(deadline, server.deadline) }
@@ -193,17 +198,41 @@ final class Worker {
 
     private func receiveTunnel(_ index: Int, at now: Instant) {
         let socket = self.tunnel.sockets[index]
-        for _ in 0..<Self.receiveRounds {
+        var rounds = 0
+        for _ in 0..<Self.mostReceiveRounds {
             guard socket.receive(into: self.received) > 0 else { return }
+            var isAnyTaken = false
             while let packet = self.received.next() {
                 self.tunnel.note(packet.source, to: packet.destination, socket: index)
-                let disposition = self.engine.receive(packet.bytes, from: packet.source, at: now)
-                if case .foreign(let worker, let generation) = disposition {
+                switch self.engine.receive(packet.bytes, from: packet.source, at: now) {
+                case .consumed: isAnyTaken = true
+                case .foreign(let worker, let generation):
                     self.handOver(packet, to: worker, generation, socket: index)
+                case .later(let session):
+                    if !self.waiting.append(packet, socket: index, of: session) {
+                        self.tallies.drop(.workBudget)
+                    }
                 }
             }
-            guard self.received.isFull else { return }
+            // Others' packets may lie behind those that have to wait.
+            if isAnyTaken { rounds += 1 }
+            guard self.received.isFull, rounds < Self.receiveRounds else { return }
         }
+    }
+
+    /// Packets of sessions that had cost enough in the last turn.
+    private func receiveWaiting(at now: Instant) {
+        guard !self.waiting.isEmpty else { return }
+        let emptied = self.waiting.drain { packet in
+            self.tunnel.note(packet.source, to: packet.destination, socket: packet.socket)
+            let source = packet.source
+            let disposition = packet.bytes.withUnsafeMutableBytes {
+                self.engine.receive($0, from: source, at: now, isLate: true)
+            }
+            if case .later = disposition { return false }
+            return true
+        }
+        for session in emptied { self.engine.hasCaughtUp(session) }
     }
 
     /// Another worker's packet; a predecessor process's would need a way to it and is dropped.
@@ -307,7 +336,7 @@ final class Worker {
         mailbox.packets.drain { packet in
             self.tunnel.note(packet.source, to: packet.destination, socket: packet.socket)
             let disposition = self.engine.receive(packet.bytes, from: packet.source, at: now)
-            if case .foreign = disposition { self.tallies.drop(.foreignQueueFull) }
+            if disposition != .consumed { self.tallies.drop(.foreignQueueFull) }
         }
         for order in mailbox.takeOrders() { self.obey(order, at: now) }
     }

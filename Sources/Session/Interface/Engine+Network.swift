@@ -5,11 +5,14 @@ import Sealing
 /// Packets from the network.
 extension Engine {
     /// Takes one UDP payload; it is decrypted in place.
+    ///
+    /// - Parameter isLate: it has waited for its turn (``Disposition/later(session:)``).
     @discardableResult
     public func receive(
         _ packet: UnsafeMutableRawBufferPointer,
         from source: SocketAddress,
-        at now: Instant
+        at now: Instant,
+        isLate: Bool = false
     ) -> Disposition {
         self.board.now = now
         guard packet.count >= RecordHeader.overhead else {
@@ -23,7 +26,7 @@ extension Engine {
         }
         switch header.recordType {
         case .data:
-            return self.receiveData(packet, header, from: source, at: now)
+            return self.receiveData(packet, header, from: source, isLate: isLate, at: now)
         case .initiation:
             guard case .server(let server) = self.role else { break }
             if header.receiverIndex != 0,
@@ -65,6 +68,7 @@ extension Engine {
         _ packet: UnsafeMutableRawBufferPointer,
         _ header: RecordHeader,
         from source: SocketAddress,
+        isLate: Bool,
         at now: Instant
     ) -> Disposition {
         let slot = self.indices[header.receiverIndex]
@@ -77,6 +81,10 @@ extension Engine {
             }
             self.board.drop(.unknownSession)
             return .consumed
+        }
+        guard !self.mustWait(slot, isLate: isLate) else {
+            self.mask.applyToHeader(packet)
+            return .later(session: slot)
         }
         guard session.leg.isFresh(header.counter) else {
             self.board.drop(.replayed)
@@ -92,6 +100,7 @@ extension Engine {
             return .consumed
         }
         session.leg.countReceived(packet.count)
+        self.charge(slot, for: Self.plaintext(of: packet))
         if case .server = self.role {
             if keypair !== session.leg.keys.current || !session.isConfirmed {
                 self.confirm(session, keypair, at: now)

@@ -17,6 +17,9 @@ public final class Engine {
     }
 
     let board: Switchboard
+    /// The driver's turns, and what sessions have cost in theirs, by slot.
+    var turn: UInt64 = 0
+    var shares: [WorkShare] = []
     let entropy: EntropySource
     let mask: HeaderMask
     let indexer: ReceiverIndex

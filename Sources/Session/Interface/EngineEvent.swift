@@ -83,6 +83,9 @@ public enum Disposition: Hashable, Sendable {
     case consumed
     /// Another worker's, or another process generation's; the packet is as it came.
     case foreign(worker: Int, generation: Int)
+    /// Its session has cost enough for this turn; the packet is as it came, and is to be given
+    /// again in another, in order. Then ``Engine/hasCaughtUp(_:)`` is to be told.
+    case later(session: UInt32)
 }
 
 /// One session as it is at one moment, for the status and metrics pages.
