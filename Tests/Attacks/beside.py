@@ -56,10 +56,15 @@ class Honest:
         )
 
     def arrive(self):
+        self._expect_ready(self.backend)
         for tcp, udp in (("8080", "9000"), ("8070", "9070")):
             self.groups.append(self._start("player", "player", EDGE4, tcp, udp))
-        for process in (self.backend, *self.groups):
-            expect(process.stdout.readline() == "ready\n", "honest.py does not start")
+        for group in self.groups:
+            self._expect_ready(group)
+
+    @staticmethod
+    def _expect_ready(process: subprocess.Popen):
+        expect(process.stdout.readline() == "ready\n", "honest.py does not start")
 
     def phase(self, name: str):
         for group in self.groups:
