@@ -91,6 +91,44 @@ import Testing
         #expect(Layers.arrows(self.file(text, path: path)) == [])
     }
 
+    @Test func publicDeclarationsWithoutADocstring() {
+        let text = """
+            public import Primitives
+            public struct A: B {
+                public var b: Int
+                /// In bytes.
+                @inlinable
+                public private(set) var c = 0
+                var d: Int
+                public static func == (a: Self, b: Self) -> Bool { true }
+            }
+            /// One of two.
+            public enum E {
+                case one
+                /// The other.
+                case two(Int)
+
+                var f: Int {
+                    switch self {
+                    case .one: 1
+                    case .two: 2
+                    }
+                }
+            }
+            enum Hidden {
+                case three
+            }
+            /// What can be done.
+            public protocol P {
+                func g()
+            }
+            // public var h: Int
+            """
+        let faults = Docstrings.missing(self.file(text)).map { $0.split(separator: ":")[1] }
+        #expect(faults == ["2", "3", "12", "28"])
+        #expect(Docstrings.missing(self.file(text, path: "Tests/ATests/A.swift")).isEmpty)
+    }
+
     @Test func brokenLinks() {
         let contents = ["docs/a.md": "# One Two\n", "docs": ""]
         let links = { (text: String) in

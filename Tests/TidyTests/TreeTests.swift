@@ -131,6 +131,11 @@ enum Tree {
         #expect(faults.isEmpty, "\(faults.joined(separator: "\n"))")
     }
 
+    @Test func whatIsPublicIsExplained() {
+        let faults = Tree.swift.flatMap(Docstrings.missing)
+        #expect(faults.isEmpty, "\(faults.joined(separator: "\n"))")
+    }
+
     /// What counts has a table of metrics, and the pages ask for it.
     @Test func whatCountsHasMetrics() {
         // Shown otherwise, or never counted by a program of ours.
