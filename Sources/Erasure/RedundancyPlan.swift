@@ -2,7 +2,7 @@
 public enum RedundancyLevel: UInt8, Sendable, CaseIterable {
     /// As much as the measured loss asks for.
     case auto
-    /// Nothing, and datagrams are not sent again either.
+    /// Nothing; what is lost goes out again only where `delivery` asks for it.
     case off
     /// One copy, in the next message's packet, or one repair for ten: less than three times the
     /// bytes.

@@ -80,7 +80,7 @@ public struct LossRecovery: ~Copyable {
     public internal(set) var lossRate = 0.0
     /// Packets that an ACK named for the first time, those declared lost before included.
     public internal(set) var totalAcknowledged: UInt64 = 0
-    /// Packets given up by a later ACK or a timeout; probes for packet sizes are among them.
+    /// Packets that later ones overtook for too long, or that there was no room to remember.
     public internal(set) var totalLost: UInt64 = 0
     /// Packets declared lost whose acknowledgement came later; also counted in ``totalLost``.
     public internal(set) var totalSpuriouslyLost: UInt64 = 0

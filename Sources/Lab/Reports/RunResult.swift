@@ -23,7 +23,7 @@ public struct RunResult: Sendable {
     public var wirePerGoodput: Double?
     /// Share of the packets of the data's direction that the full queue dropped.
     public var queueDrops: Double?
-    /// The longest time without a byte of a download or upload, in milliseconds.
+    /// The longest time without a byte of a download, in milliseconds; `nil` for an upload.
     public var longestGap: Double?
     /// Processor seconds of the stack's processes for 10⁹ application bytes; `nil` for the kernel.
     public var processorSecondsPerGB: Double?
