@@ -46,7 +46,7 @@ import Testing
     @Test func whatWaitsIsBounded() {
         var waiting = WaitingPackets()
         var kept = 0
-        for number in 0..<1000 {
+        for number in 0..<2000 {
             kept += waiting.append(self.packet(number), of: 1) ? 1 : 0
         }
         #expect(kept == WaitingPackets.byteCountOfSession / 1000)

@@ -43,23 +43,30 @@ import Testing
         wire.run(.seconds(1))
         wire.server.beginTurn()
         let dense = [(type: UInt8, body: [UInt8])](repeating: Self.reset, count: 40)
-        var first = try wire.sealed(dense)
-        var second = try wire.sealed(dense)
+        let units = 4 * dense.count - WorkShare.freePerPacket
+        var outcomes: [Disposition] = []
+        for _ in 0..<(WorkShare.perTurn + units - 1) / units {
+            var packet = try wire.sealed(dense)
+            outcomes.append(self.give(&packet, to: wire))
+        }
+        #expect(outcomes.allSatisfy { $0 == .consumed })
+        let share = try (0..<outcomes.count).map { _ in try wire.sealed(dense) }
         var third = try wire.sealed([Self.ping])
+        var second = share[0]
         let copy = second
         let slot = try #require(wire.server.sessions.compactMap { $0 }.first?.slot)
         let later = Disposition.later(session: slot)
-        var outcomes = [self.give(&first, to: wire), self.give(&second, to: wire)]
-        outcomes.append(self.give(&third, to: wire))
-        #expect(outcomes == [.consumed, later, later])
+        outcomes = [self.give(&second, to: wire), self.give(&third, to: wire)]
+        #expect(outcomes == [later, later])
         #expect(second == copy)
         // Late ones wait as well while the turn is the same.
         outcomes = [self.give(&second, to: wire, isLate: true)]
         wire.server.beginTurn()
         outcomes.append(self.give(&third, to: wire))
-        outcomes.append(self.give(&second, to: wire, isLate: true))
+        for var packet in share { outcomes.append(self.give(&packet, to: wire, isLate: true)) }
         outcomes.append(self.give(&third, to: wire, isLate: true))
-        #expect(outcomes == [later, later, .consumed, later])
+        let taken = [Disposition](repeating: .consumed, count: share.count)
+        #expect(outcomes == [later, later] + taken + [later])
         wire.server.beginTurn()
         outcomes = [self.give(&third, to: wire, isLate: true)]
         wire.server.hasCaughtUp(slot)

@@ -4,8 +4,8 @@ import Primitives
 /// Packets of sessions that have cost enough for a turn: a bounded queue for each of them.
 struct WaitingPackets {
     /// What may wait, of a session and in all, in bytes.
-    static let byteCountOfSession = 256 << 10
-    static let byteCount = 8 << 20
+    static let byteCountOfSession = 1 << 20
+    static let byteCount = 16 << 20
 
     struct Packet {
         var bytes: [UInt8]

@@ -4,7 +4,10 @@
 /// not hold up everybody's packets, so its own wait for the next turn.
 struct WorkShare {
     /// Units a turn; beyond them packets wait.
-    static let perTurn = 128
+    ///
+    /// That is a few milliseconds' work. Who leads thousands of players here comes near it only
+    /// after the machine has stood still for a while.
+    static let perTurn = 1024
     /// What every packet may hold for nothing.
     static let freePerPacket = 8
 
