@@ -2,8 +2,9 @@
 # Runs every test there is and adds up what each part says it did.
 #
 #   contrib/run-tests.sh              all parts
-#   contrib/run-tests.sh PART…        only these: build unit purity hardening model simulation
-#                                     budgets interop namespaces attacks return-path fuzz sanitize
+#   contrib/run-tests.sh PART…        only these: build unit purity hardening monitoring model
+#                                     simulation budgets interop namespaces attacks return-path
+#                                     fuzz sanitize
 #
 # Says when a part begins, every half minute what it has done, and how long it took.
 # Ends with `tests: P passed, F failed, S skipped` and exits 0 only if F is 0. A part that crashes,
@@ -122,6 +123,7 @@ counted() {
 
 part_purity() { counted purity 300 contrib/check-purity.sh; }
 part_hardening() { counted hardening 120 contrib/check-hardening.sh; }
+part_monitoring() { counted monitoring 120 contrib/check-monitoring.sh; }
 part_model() { counted model 300 contrib/models/run.sh; }
 part_simulation() {
     counted simulation 900 .build/release/fairlead-soak --seeds "${SEEDS:-2000}"
@@ -139,8 +141,8 @@ part_sanitize() {
 part_return-path() { counted return-path 300 Tests/Namespaces/origin_routes.py; }
 
 if [ $# -eq 0 ]; then
-    set -- build unit purity hardening model simulation budgets interop namespaces attacks \
-        return-path fuzz sanitize
+    set -- build unit purity hardening monitoring model simulation budgets interop namespaces \
+        attacks return-path fuzz sanitize
 fi
 for part in "$@"; do
     if ! declare -F "part_$part" >/dev/null; then
