@@ -110,9 +110,6 @@ public final class StandaloneConversation {
     /// Segments sent but not acknowledged, or not sent yet (`ikcp_waitsnd`).
     public var pendingSegments: Int { self.sending.inFlight + self.sending.unsent }
 
-    /// The smoothed round trip in ms, 0 before the first sample.
-    public var roundTripMilliseconds: Int { self.timing.smoothed }
-
     // MARK: The application's side
 
     /// Queues bytes of a stream, or one message, and says how many bytes were taken.

@@ -242,9 +242,6 @@ public final class UDPSocket {
         let option6 = CLinuxShims_IPV6_RECVORIGDSTADDR
         try setOption(descriptor, Int32(IPPROTO_IPV6), option6, 1, name)
     }
-
-    /// The kernel's receive buffer in bytes as it accounts for it (twice what was asked for).
-    public var receiveBufferSize: Int { Int(option(self.descriptor, SOL_SOCKET, SO_RCVBUF) ?? 0) }
 }
 
 /// Asks for a buffer beyond the system's limit, which root may, and else for as much as allowed.

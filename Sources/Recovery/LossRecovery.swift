@@ -134,8 +134,6 @@ public struct LossRecovery: ~Copyable {
     public var latestRTT: Instant.Interval { .init(nanoseconds: self.roundTrip.latest) }
     /// How far samples stray from the average (RFC 9002 §5.3).
     public var rttVariance: Instant.Interval { .init(nanoseconds: self.roundTrip.variance) }
-    /// Whether a round trip has been measured, or seeded by the handshake's.
-    public var hasRTT: Bool { self.roundTrip.hasSample }
 
     /// Everything below is acknowledged or lost, or asked for no ACK.
     public var leastUnacknowledged: UInt64 {

@@ -17,10 +17,6 @@ public enum KeyLifetime {
     public static let pendingPerClient = 4
     /// Unconfirmed keys that a server engine keeps in all; then the oldest go.
     public static let pendingTotal = 4096
-    /// Keep a NAT's mapping alive while streams are open; answer data with nothing to say.
-    public static let keepaliveAfter = Instant.Interval.seconds(15)
-    /// How long an end that has received data stays silent if it has nothing to say.
-    public static let passiveKeepaliveAfter = Instant.Interval.seconds(10)
     /// A cookie is good for at least this long, at most twice.
     public static let cookieLifetime = Instant.Interval.seconds(120)
     /// How long an accepted initiation is remembered.
