@@ -94,6 +94,16 @@ struct BackendHealth {
         }
     }
 
+    /// The backend has moved: a refusal of the past says nothing of where it is now.
+    mutating func giveChance(at now: Instant) {
+        self.refusals = 0
+        self.silences = 0
+        guard self.state == .down, self.retryAt != .never else { return }
+        self.retryAt = now
+        self.backoff = .zero
+        _ = self.retry(at: now)
+    }
+
     /// Time is up for a backend that nobody probes; true if it may be tried now.
     mutating func retry(at now: Instant) -> Bool {
         guard self.state == .down, now >= self.retryAt else { return false }

@@ -40,6 +40,14 @@ extension BackendSet {
         self.places[index].probe.overdue != .never
     }
 
+    /// A backend is not where it was: it is asked at once, and what was asked counts no more.
+    public func probeSoon(_ index: Int, at now: Instant) {
+        guard self.rules.isProbed else { return }
+        self.places[index].probe.overdue = .never
+        self.places[index].probe.due = now
+        self.findNextProbeWork()
+    }
+
     func spreadProbes(at now: Instant) {
         // All at once would be a burst every interval, on a set of any size.
         let step = self.rules.interval / UInt64(max(1, self.places.count))

@@ -146,6 +146,11 @@ public final class BackendSet {
         self.change(index) { $0.follow(isUp: isUp, self.rules, at: now) }
     }
 
+    /// A backend that nobody probes is not what it was: if it is down it may be tried at once.
+    public func giveChance(_ index: Int, at now: Instant) {
+        self.change(index) { $0.giveChance(at: now) }
+    }
+
     /// While it drains, a backend gets nothing new and keeps what it has.
     public func setDraining(_ index: Int, _ isDraining: Bool) {
         guard self.places[index].isDraining != isDraining else { return }

@@ -43,6 +43,12 @@ public struct TCPSocket: Equatable, Sendable {
         return TCPSocket(adopting: descriptor)
     }
 
+    /// Whether the connection attempt has ended, one way or the other.
+    public var isConnectDecided: Bool {
+        var entry = pollfd(fd: self.descriptor, events: Int16(POLLOUT), revents: 0)
+        return poll(&entry, 1, 0) > 0
+    }
+
     /// How the connection attempt ended: `nil` for success, else why not.
     public func connectResult() -> IOError? {
         guard let code = option(self.descriptor, SOL_SOCKET, SO_ERROR), code != 0 else {

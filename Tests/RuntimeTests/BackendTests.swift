@@ -36,7 +36,7 @@ private let start = Instant(nanoseconds: 1)
         let service = self.service([("a.example:1", 1, false), ("127.0.0.1:2", 1, true)])
         let pool = BackendPool(service, [:], at: start)
         #expect(pool.pick(source: self.player, at: start) == 1)
-        pool.resolved("a.example:1", to: [SocketAddress(ipv4: 2, port: 1)])
+        pool.resolved("a.example:1", to: [SocketAddress(ipv4: 2, port: 1)], at: start)
         #expect(pool.pick(source: self.player, at: start) == 0)
         let empty = BackendPool(self.service([("a.example:1", 1, false)]), [:], at: start)
         #expect(empty.pick(source: self.player, at: start) == nil)
@@ -46,7 +46,7 @@ private let start = Instant(nanoseconds: 1)
         let service = self.service([("a.example:1", 1, false), ("127.0.0.1:2", 1, false)])
         let pool = BackendPool(service, [:], at: start)
         pool.setDrained(0, true)
-        pool.resolved("a.example:1", to: [SocketAddress(ipv4: 2, port: 1)])
+        pool.resolved("a.example:1", to: [SocketAddress(ipv4: 2, port: 1)], at: start)
         for _ in 0..<4 { #expect(pool.pick(source: self.player, at: start) == 1) }
         // One that has just refused this player is no reason to use it either.
         #expect(pool.pick(source: self.player, excluding: 1, at: start) != 0)
@@ -55,6 +55,59 @@ private let start = Instant(nanoseconds: 1)
         pool.setDrained(0, false)
         #expect(pool.pick(source: self.player, at: start) == 0)
         #expect(pool.pick(source: self.player, excluding: 0, at: start) == nil)
+    }
+
+    private func player(_ address: SocketAddress) -> ShownPlayer {
+        ShownPlayer(address: address, destination: nil, clientKey: [], peer: 0)
+    }
+
+    @Test func addressesThatFailedAreTriedLastUntilTheyAnswer() {
+        let (a, b) = (SocketAddress(ipv4: 2, port: 1), SocketAddress(ipv4: 3, port: 1))
+        let service = self.service([("a.example:1", 1, false)])
+        let pool = BackendPool(service, [:], at: start)
+        pool.resolved("a.example:1", to: [a, b], at: start)
+        let order = { pool.addresses(0, for: self.player(self.player), of: service) }
+        #expect(order() == [a, b])
+        pool.failed(0, a)
+        #expect(order() == [b, a])
+        pool.failed(0, b)
+        #expect(order() == [a, b])
+        pool.answered(0, b)
+        #expect(order() == [b, a])
+        // Elsewhere and back again: nothing is held against it.
+        pool.resolved("a.example:1", to: [b], at: start)
+        pool.resolved("a.example:1", to: [a, b], at: start)
+        #expect(order() == [a, b])
+    }
+
+    @Test func aTransparentServiceShowsPlayersToTheirOwnFamily() {
+        let v4 = SocketAddress(ipv4: 2, port: 1)
+        let v6 = SocketAddress(high: 0x2001_0DB8 << 32, low: 1, port: 1)
+        var service = self.service([("a.example:1", 1, false)])
+        service.origin = .transparent
+        let pool = BackendPool(service, [:], at: start)
+        pool.resolved("a.example:1", to: [v6, v4], at: start)
+        #expect(pool.addresses(0, for: self.player(self.player), of: service) == [v4])
+        #expect(pool.addresses(0, for: self.player(v6), of: service) == [v6])
+        service.usesPseudoIPv4 = true
+        #expect(pool.addresses(0, for: self.player(v6), of: service) == [v6, v4])
+        service.usesPseudoIPv4 = false
+        // None fits: trying says why.
+        pool.resolved("a.example:1", to: [v4], at: start)
+        #expect(pool.addresses(0, for: self.player(v6), of: service) == [v4])
+    }
+
+    @Test func aBackendThatMovedIsTriedAtOnce() {
+        let service = self.service([("a.example:1", 1, false), ("127.0.0.1:2", 1, true)])
+        let pool = BackendPool(service, [:], at: start)
+        pool.resolved("a.example:1", to: [SocketAddress(ipv4: 2, port: 1)], at: start)
+        for _ in 0..<3 { pool.refused(0, at: start) }
+        #expect(pool.pick(source: self.player, at: start) == 1)
+        pool.resolved("a.example:1", to: [SocketAddress(ipv4: 3, port: 1)], at: start)
+        #expect(pool.pick(source: self.player, at: start) == 0)
+        // On trial: one refusal is enough.
+        pool.refused(0, at: start)
+        #expect(pool.pick(source: self.player, at: start) == 1)
     }
 
     @Test func drainingLastsWhileTheConfigurationHasTheBackend() {

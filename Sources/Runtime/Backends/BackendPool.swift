@@ -11,8 +11,10 @@ final class BackendPool {
     let names: [String]
     /// Whether somebody else asks the backends; then refusals are told there and decide nothing.
     let isProbed: Bool
-    /// What the names resolve to now; the first one is used.
-    private var addresses: [[SocketAddress]]
+    /// What the names resolve to now.
+    private var addresses: [AddressList]
+    /// The names of those that are known by name.
+    private let hostNames: [String?]
     /// Who gets nobody new, because an operator wants it so.
     private var isDrained: [Bool]
     private let set: BackendSet
@@ -20,8 +22,13 @@ final class BackendPool {
     init(_ service: Service, _ known: KnownNames, at now: Instant) {
         self.names = service.backends.map(\.endpoint.description)
         self.addresses = service.backends.map { backend in
-            backend.endpoint.literal.map { [$0] }
-                ?? known[backend.endpoint.description]?.addresses ?? []
+            AddressList(
+                backend.endpoint.literal.map { [$0] }
+                    ?? known[backend.endpoint.description]?.addresses ?? []
+            )
+        }
+        self.hostNames = service.backends.map { backend in
+            backend.endpoint.isName ? backend.endpoint.description : nil
         }
         self.isDrained = Array(repeating: false, count: service.backends.count)
         self.isProbed = service.health != nil
@@ -67,15 +74,50 @@ final class BackendPool {
     /// Who went up or down since the last call; call until `nil`.
     func nextChange() -> BackendSet.Change? { self.set.nextChange() }
 
-    func address(_ index: Int) -> SocketAddress? { self.addresses[index].first }
-
     /// Every address that a backend has now.
-    var allAddresses: [SocketAddress] { self.addresses.flatMap { $0 } }
+    var allAddresses: [SocketAddress] { self.addresses.flatMap(\.all) }
 
-    func resolved(_ name: String, to addresses: [SocketAddress]) {
-        for index in self.names.indices where self.names[index] == name {
-            self.addresses[index] = addresses
+    /// What has to be looked up again when a backend does not answer; `nil`: nothing.
+    func name(behind index: Int) -> String? { self.hostNames[index] }
+
+    /// The addresses of a backend that this player can be shown to, in the order to be tried.
+    ///
+    /// Where none is of the player's family all are named, so that trying says why.
+    func addresses(
+        _ index: Int,
+        for player: ShownPlayer,
+        of service: Service
+    ) -> [SocketAddress] {
+        let all = self.addresses[index].inOrder
+        guard service.origin == .transparent else { return all }
+        let fitting = all.filter {
+            $0.isIPv4 == player.address.isIPv4 || service.usesPseudoIPv4 && $0.isIPv4
+        }
+        return fitting.isEmpty ? all : fitting
+    }
+
+    /// Whether a backend still has this address, as far as its name says.
+    func has(_ index: Int, _ address: SocketAddress) -> Bool {
+        self.addresses[index].contains(address)
+    }
+
+    /// One address of a backend refused or was silent: others go first.
+    func failed(_ index: Int, _ address: SocketAddress) { self.addresses[index].fail(address) }
+
+    func hasFailed(_ index: Int, _ address: SocketAddress) -> Bool {
+        self.addresses[index].hasFailed(address)
+    }
+
+    func answered(_ index: Int, _ address: SocketAddress) {
+        self.addresses[index].answer(address)
+    }
+
+    /// A name leads elsewhere: whatever was found out about those backends is old news.
+    func resolved(_ name: String, to addresses: [SocketAddress], at now: Instant) {
+        for index in self.names.indices where self.hostNames[index] == name {
+            self.addresses[index].replace(with: addresses)
             self.refresh(index)
+            if !self.isProbed { self.set.giveChance(index, at: now) }
         }
     }
 

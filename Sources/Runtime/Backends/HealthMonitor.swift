@@ -35,12 +35,14 @@ final class HealthMonitor: Sendable {
     private let state = Mutex(State())
     private let wakeUp: WakeUp
     private let log: EventLog
+    private let resolver: Resolver?
     private let report: Report
 
     /// `report` is called on the monitor's thread.
-    init(log: EventLog, report: @escaping Report) throws(IOError) {
+    init(log: EventLog, resolver: Resolver?, report: @escaping Report) throws(IOError) {
         self.wakeUp = try WakeUp()
         self.log = log
+        self.resolver = resolver
         self.report = report
     }
 
@@ -72,7 +74,12 @@ final class HealthMonitor: Sendable {
         do throws(IOError) {
             let poller = try Poller()
             try poller.add(self.wakeUp.descriptor, token: 0, interest: .readable)
-            let rounds = HealthRounds(poller: poller, log: self.log, report: self.report)
+            let rounds = HealthRounds(
+                poller: poller,
+                log: self.log,
+                resolver: self.resolver,
+                report: self.report
+            )
             let clock = BootClock()
             while true {
                 let deadline = rounds.deadline

@@ -12,7 +12,8 @@ final class HealthRounds {
         let set: BackendSet
         /// Why the last probe of each backend failed.
         var causes: [String]
-        var probes: [Int: BackendProbe] = [:]
+        /// Of each backend that is being asked, one for every address that has not said no.
+        var probes: [Int: [BackendProbe]] = [:]
 
         init(_ service: Service, at now: Instant) {
             self.service = service
@@ -21,8 +22,12 @@ final class HealthRounds {
         }
     }
 
+    /// Of one backend; nobody has more addresses that deserve a question each time.
+    private static let addressLimit = 8
+
     private let poller: Poller
     private let log: EventLog
+    private let resolver: Resolver?
     private let report: HealthMonitor.Report
     private let memory = BackendProbe.Memory()
     private let entropy = EntropySource.kernel()
@@ -32,9 +37,15 @@ final class HealthRounds {
     private var owners: [UInt64: (watched: Watched, index: Int)] = [:]
     private var lastToken: UInt64 = 0
 
-    init(poller: Poller, log: EventLog, report: @escaping HealthMonitor.Report) {
+    init(
+        poller: Poller,
+        log: EventLog,
+        resolver: Resolver?,
+        report: @escaping HealthMonitor.Report
+    ) {
         self.poller = poller
         self.log = log
+        self.resolver = resolver
         self.report = report
     }
 
@@ -43,7 +54,15 @@ final class HealthRounds {
     func take(_ note: HealthMonitor.Note, at now: Instant) {
         switch note {
         case .services(let services): self.adopt(services, at: now)
-        case .resolved(let news): self.known.merge(news) { _, new in new }
+        case .resolved(let news):
+            self.known.merge(news) { _, new in new }
+            for entry in self.watched {
+                for (index, backend) in entry.service.backends.enumerated()
+                where news[backend.endpoint.description] != nil {
+                    self.end(entry, index)
+                    entry.set.probeSoon(index, at: now)
+                }
+            }
         case .refused(let service, let backend):
             guard let entry = self.watched.first(where: { $0.service.name == service }),
                 let index = entry.service.backends.firstIndex(where: {
@@ -75,6 +94,7 @@ final class HealthRounds {
                 guard entry.probes[index] != nil else { continue }
                 entry.causes[index] = "no answer in time"
                 self.end(entry, index)
+                self.doubt(entry, index)
             }
             while let index = entry.set.nextProbe(at: now) { self.begin(entry, index, at: now) }
             while let change = entry.set.nextChange() { self.tell(entry, change) }
@@ -95,16 +115,19 @@ final class HealthRounds {
 
     private func begin(_ entry: Watched, _ index: Int, at now: Instant) {
         let endpoint = entry.service.backends[index].endpoint
-        guard
-            let address = endpoint.literal ?? self.known[endpoint.description]?.addresses.first
-        else {
-            return self.settle(entry, index, failure: "no address", at: now)
-        }
+        let addresses =
+            endpoint.literal.map { [$0] } ?? self.known[endpoint.description]?.addresses ?? []
+        entry.causes[index] = "no address"
+        for address in addresses.prefix(Self.addressLimit) { self.ask(entry, index, address) }
+        if entry.probes[index] == nil { self.settle(entry, index, at: now) }
+    }
+
+    private func ask(_ entry: Watched, _ index: Int, _ address: SocketAddress) {
         guard let health = entry.service.health else { return }
         self.lastToken += 1
         do throws(IOError) {
             let probe = try BackendProbe(
-                health.probe.kind(endpoint, address),
+                health.probe.kind(entry.service.backends[index].endpoint, address),
                 to: address,
                 of: entry.service,
                 overStream: health.probe.isStream(entry.service.transportProtocol),
@@ -113,18 +136,19 @@ final class HealthRounds {
                 memory: self.memory
             )
             try self.poller.add(probe.descriptor, token: probe.token, interest: probe.interest)
-            entry.probes[index] = probe
+            entry.probes[index, default: []].append(probe)
             self.owners[probe.token] = (entry, index)
         } catch {
-            self.settle(entry, index, failure: error.reason, at: now)
+            entry.causes[index] = error.reason
         }
     }
 
     /// A probe's socket has news.
     func ready(_ token: UInt64, _ readiness: Readiness, at now: Instant) {
-        guard let (entry, index) = self.owners[token], let probe = entry.probes[index] else {
-            return
-        }
+        guard let (entry, index) = self.owners[token],
+            let place = entry.probes[index]?.firstIndex(where: { $0.token == token }),
+            let probe = entry.probes[index]?[place]
+        else { return }
         switch probe.ready(readiness) {
         case .wait: break
         case .listen:
@@ -135,18 +159,32 @@ final class HealthRounds {
             // It answers: refusals of the past count no more.
             entry.set.connected(index, at: now)
         case .failed(let cause):
-            self.end(entry, index)
-            self.settle(entry, index, failure: cause, at: now)
+            entry.causes[index] = cause
+            entry.probes[index]?.remove(at: place)
+            self.close(probe)
+            guard entry.probes[index]?.isEmpty == true else { return }
+            entry.probes[index] = nil
+            self.settle(entry, index, at: now)
         }
     }
 
-    private func settle(_ entry: Watched, _ index: Int, failure: String, at now: Instant) {
-        entry.causes[index] = failure
+    /// No address of a backend is alive.
+    private func settle(_ entry: Watched, _ index: Int, at now: Instant) {
         entry.set.probed(index, isAlive: false, at: now)
+        self.doubt(entry, index)
+    }
+
+    /// A name that leads to nobody alive may lead elsewhere by now.
+    private func doubt(_ entry: Watched, _ index: Int) {
+        let endpoint = entry.service.backends[index].endpoint
+        if endpoint.isName { self.resolver?.doubt(endpoint.description) }
     }
 
     private func end(_ entry: Watched, _ index: Int) {
-        guard let probe = entry.probes.removeValue(forKey: index) else { return }
+        for probe in entry.probes.removeValue(forKey: index) ?? [] { self.close(probe) }
+    }
+
+    private func close(_ probe: BackendProbe) {
         self.owners[probe.token] = nil
         try? self.poller.remove(probe.descriptor)
         probe.close()

@@ -215,7 +215,6 @@ final class ClientSide {
         let isAttached = self.parts.streams.attach(
             handle,
             socket: accepted.socket,
-            isConnecting: false,
             maximumStall: request.maximumStall,
             service: listener.service,
             listener: Int32(slot)

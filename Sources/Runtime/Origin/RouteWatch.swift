@@ -13,13 +13,19 @@ final class RouteWatch {
     private static let retryInterval = Instant.Interval.seconds(5)
     /// How soon at the earliest, because the tables have changed.
     private static let leastRetryInterval = Instant.Interval.seconds(2)
+    /// Addresses of one backend that are asked; each may take a second.
+    private static let addressLimit = 16
 
     let dialer: TransparentDialer
     private let keeper: ReturnPathKeeper
     private let log: EventLog
     private var known: KnownNames = [:]
     private var configuration: ServerConfiguration
+    /// The addresses of each backend, one of which has to have its way back.
+    private var groups: [[TransparentBackend]] = []
     private var backends: [TransparentBackend] = []
+    /// The same for every question, so that backends that did not change look the same.
+    private let nonce: UInt64 = EntropySource.kernel().next()
     private var testAddresses: [SocketAddress] = []
     private var watched: Int32?
     private var retryAt = Instant.never
@@ -52,10 +58,15 @@ final class RouteWatch {
 
     /// Why the server is not ready, if so.
     var obstacle: String? {
-        guard !self.backends.isEmpty else { return nil }
-        for verdict in self.keeper.verdicts {
-            guard case .refused(let reason, let cure) = verdict.state else { continue }
-            return "no way back from \(verdict.backend): \(reason); to do: \(cure)"
+        let verdicts = self.keeper.verdicts
+        for group in self.groups {
+            let own = verdicts.filter { group.contains($0.backend) }
+            let isReady = own.contains { if case .ready = $0.state { true } else { false } }
+            guard !isReady else { continue }
+            for verdict in own {
+                guard case .refused(let reason, let cure) = verdict.state else { continue }
+                return "no way back from \(verdict.backend): \(reason); to do: \(cure)"
+            }
         }
         return nil
     }
@@ -81,7 +92,11 @@ final class RouteWatch {
     }
 
     private func refresh(at now: Instant) {
-        let backends = self.wanted()
+        self.groups = self.wanted()
+        var backends: [TransparentBackend] = []
+        for backend in self.groups.joined() where !backends.contains(backend) {
+            backends.append(backend)
+        }
         let blocks = self.configuration.peers.flatMap { $0.origins ?? [] }
         let addresses = ReturnPathKeeper.testAddresses(
             in: blocks.map { ($0.base, $0.prefixLength) }
@@ -92,23 +107,29 @@ final class RouteWatch {
         self.tell(self.keeper.prepare(backends, testAddresses: addresses), at: now)
     }
 
-    private func wanted() -> [TransparentBackend] {
-        var wanted: [TransparentBackend] = []
+    private func wanted() -> [[TransparentBackend]] {
+        var wanted: [[TransparentBackend]] = []
         for service in self.configuration.services where service.origin == .transparent {
             for endpoint in service.backends.map(\.endpoint) {
-                let address = endpoint.literal ?? self.known[endpoint.description]?.addresses.first
-                guard let address else { continue }
+                let addresses =
+                    endpoint.literal.map { [$0] }
+                    ?? self.known[endpoint.description]?.addresses ?? []
                 let transport: TransparentBackend.Transport =
                     service.transportProtocol == .tcp ? .tcp : .udp
-                var backend = TransparentBackend(address, transport)
-                if transport == .udp { backend.question = Self.question(service.health?.probe) }
-                if !wanted.contains(backend) { wanted.append(backend) }
+                let question = transport == .udp ? self.question(service.health?.probe) : []
+                wanted.append(
+                    addresses.prefix(Self.addressLimit).map { address in
+                        var backend = TransparentBackend(address, transport)
+                        backend.question = question
+                        return backend
+                    }
+                )
             }
         }
         return wanted
     }
 
-    private static func question(_ probe: HealthCheck.Probe?) -> [UInt8] {
+    private func question(_ probe: HealthCheck.Probe?) -> [UInt8] {
         let kind: ProbeKind
         switch probe {
         case .a2s: kind = .a2s
@@ -117,7 +138,7 @@ final class RouteWatch {
         case .sendExpect(let send, let expect): kind = .sendExpect(send: send, expect: expect)
         case .tcp, .minecraft, nil: return []
         }
-        return ProbeExchange(kind, nonce: EntropySource.kernel().next()).request
+        return ProbeExchange(kind, nonce: self.nonce).request
     }
 
     /// Routes have changed or time has passed.

@@ -142,7 +142,9 @@ public final class ServerProcess: Sendable {
         let indexKey: UInt64 = EntropySource.kernel().next()
         let now = BootClock().now()
         let crew = self.core.crew
-        let monitor = try HealthMonitor(log: self.core.log) { news in
+        let control = self.core.control
+        let resolver = try Resolver(log: self.core.log) { control.post(.resolved($0)) }
+        let monitor = try HealthMonitor(log: self.core.log, resolver: resolver) { news in
             crew.post { _ in .backendNews(news) }
         }
         self.monitor = monitor
@@ -173,6 +175,7 @@ public final class ServerProcess: Sendable {
                 log: self.core.log,
                 side: .server,
                 monitor: monitor,
+                resolver: resolver,
                 dialer: routes.dialer,
                 pseudonyms: self.pseudonyms
             )
@@ -180,8 +183,6 @@ public final class ServerProcess: Sendable {
         try self.core.crew.start(parts, control: self.core.control)
         self.core.crew.post { _ in .server(plan) }
         try monitor.watch(plan.services)
-        let control = self.core.control
-        let resolver = try Resolver(log: self.core.log) { control.post(.resolved($0)) }
         try resolver.watch(ServerPlan.names(self.configuration))
         self.resolver = resolver
         return sockets[0].map(\.localAddress)

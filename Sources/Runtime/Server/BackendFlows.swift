@@ -9,8 +9,8 @@ final class BackendFlow {
     let backend: Int32
     let service: Int32
     let address: SocketAddress
-    /// The client that leads the player here.
-    let peer: Int32
+    /// Whom the backend is shown, whatever its address.
+    let player: ShownPlayer
     /// What goes before datagrams towards the backend, if anything.
     let header: FlowHeader?
     /// The right to the player's address, where the socket has it.
@@ -19,6 +19,15 @@ final class BackendFlow {
     var isAnswered = false
     /// Of the socket's errors, how many have been looked at.
     var errorsSeen: UInt64 = 0
+    /// Datagrams for the backend since it last said something.
+    var unansweredCount: UInt64 = 0
+    /// When the backend last said something, or the flow went to it.
+    var heardAt: Instant
+    /// Whether the backend's name leads elsewhere by now.
+    var isOrphan = false
+
+    /// The client that leads the player here.
+    var peer: Int32 { self.player.peer }
 
     init(
         generation: UInt32,
@@ -26,18 +35,20 @@ final class BackendFlow {
         service: Int32,
         backend: Int32,
         address: SocketAddress,
-        peer: Int32,
+        player: ShownPlayer,
         header: FlowHeader?,
-        claim: TransparentFlows.Claim?
+        claim: TransparentFlows.Claim?,
+        at now: Instant
     ) {
         self.generation = generation
         self.socket = socket
         self.service = service
         self.backend = backend
         self.address = address
-        self.peer = peer
+        self.player = player
         self.header = header
         self.claim = claim
+        self.heardAt = now
     }
 }
 

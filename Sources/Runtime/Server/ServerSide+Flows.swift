@@ -26,7 +26,7 @@ extension ServerSide {
                 break
             }
             do throws(DialFailure) {
-                return try self.connect(handle, entry, backend, player)
+                return try self.connect(handle, entry, backend, player, at: now)
             } catch {
                 entry.pool.finished(backend)
                 reason = error.reason
@@ -38,18 +38,37 @@ extension ServerSide {
         if failed == nil { self.logRefusal(request, "-", entry.pool.emptiness, reason) }
     }
 
+    /// Connects a flow to the first of its backend's addresses that can be had.
     private func connect(
         _ handle: FlowHandle,
         _ entry: ServiceEntry,
         _ backend: Int,
-        _ player: ShownPlayer
+        _ player: ShownPlayer,
+        at now: Instant
     ) throws(DialFailure) {
-        guard let address = entry.pool.address(backend) else {
-            throw DialFailure(IOError.noAddress)
+        var failure = DialFailure(IOError.noAddress)
+        for address in entry.pool.addresses(backend, for: player, of: entry.configuration) {
+            do throws(DialFailure) {
+                return try self.connect(handle, entry, backend, address, player, at: now)
+            } catch {
+                failure = error
+                self.addressFailed(entry, backend, address)
+            }
         }
-        let player = player.shown(to: address, of: entry.configuration, self.pseudonyms)
-        let (socket, claim) = try self.dialling.flow(entry.configuration, player, to: address)
-        self.notePort(entry, player, socket.localAddress)
+        throw failure
+    }
+
+    private func connect(
+        _ handle: FlowHandle,
+        _ entry: ServiceEntry,
+        _ backend: Int,
+        _ address: SocketAddress,
+        _ player: ShownPlayer,
+        at now: Instant
+    ) throws(DialFailure) {
+        let shown = player.shown(to: address, of: entry.configuration, self.pseudonyms)
+        let (socket, claim) = try self.dialling.flow(entry.configuration, shown, to: address)
+        self.notePort(entry, shown, socket.localAddress)
         do throws(IOError) {
             try self.parts.poller.add(
                 socket.descriptor,
@@ -66,9 +85,10 @@ extension ServerSide {
             service: entry.index,
             backend: Int32(backend),
             address: address,
-            peer: player.peer,
-            header: self.headers.flow(entry.configuration, player, backend: address),
-            claim: claim
+            player: player,
+            header: self.headers.flow(entry.configuration, shown, backend: address),
+            claim: claim,
+            at: now
         )
         self.flows.insert(handle, flow)
         self.parts.tallies.changeFlows(by: 1, service: entry.index, backend: Int32(backend))
@@ -82,8 +102,11 @@ extension ServerSide {
             let count = flow.socket.receive(into: self.parts.received)
             if flow.socket.counters.receiveErrors != flow.errorsSeen {
                 self.noticeErrors(of: flow, at: now)
+                if count == 0, self.move(handle, at: now) { return }
             }
             guard count > 0 else { return }
+            flow.unansweredCount = 0
+            flow.heardAt = now
             if !flow.isAnswered { self.noticeAnswer(of: flow, at: now) }
             while let packet = self.parts.received.next() {
                 budget -= packet.bytes.count
@@ -98,6 +121,7 @@ extension ServerSide {
     private func noticeAnswer(of flow: BackendFlow, at now: Instant) {
         flow.isAnswered = true
         guard let entry = self.service(flow.service) else { return }
+        entry.pool.answered(Int(flow.backend), flow.address)
         self.backendAnswered(entry, Int(flow.backend), at: now)
     }
 
@@ -107,14 +131,21 @@ extension ServerSide {
         // A backend that was restarted knows nobody any more.
         flow.header?.restart()
         guard let entry = self.service(flow.service) else { return }
+        self.addressFailed(entry, Int(flow.backend), flow.address)
         self.backendRefused(entry, Int(flow.backend), at: now)
     }
 
     /// A player's datagram for the backend.
     @inline(__always)
     func deliver(_ bytes: UnsafeRawBufferPointer, on handle: FlowHandle) {
-        guard let flow = self.flows.find(handle) else { return }
+        guard var flow = self.flows.find(handle) else { return }
         self.parts.tallies.moved(up: bytes.count, service: flow.service)
+        flow.unansweredCount &+= 1
+        if flow.unansweredCount >= 2, flow.unansweredCount & (flow.unansweredCount - 1) == 0 {
+            self.noticeSilence(of: flow, handle)
+            guard let same = self.flows.find(handle) else { return }
+            flow = same
+        }
         guard let header = flow.header else {
             return self.parts.sender.send(bytes, through: flow.socket, to: flow.address, from: nil)
         }
@@ -136,6 +167,71 @@ extension ServerSide {
             sender.send(header.bytes, through: flow.socket, to: flow.address, from: nil)
             sender.send(bytes, through: flow.socket, to: flow.address, from: nil)
         }
+    }
+
+    // MARK: Backends that move
+
+    /// A backend that never answered is left for its next address after this long.
+    private static let firstPatience = Instant.Interval.milliseconds(300)
+    /// One that did has to be silent for this long before anybody asks where it is now.
+    private static let patience = Instant.Interval.seconds(1)
+
+    /// As many datagrams again as before went unanswered; a clock is read for powers of two only.
+    private func noticeSilence(of flow: BackendFlow, _ handle: FlowHandle) {
+        guard let entry = self.service(flow.service),
+            let name = entry.pool.name(behind: Int(flow.backend))
+        else { return }
+        let now = BootClock().now()
+        let silence = now.since(flow.heardAt)
+        guard silence >= (flow.isAnswered ? Self.patience : Self.firstPatience) else { return }
+        self.doubt(name)
+        // Whoever has answered before may have nothing to say.
+        guard flow.isOrphan || !flow.isAnswered else { return }
+        entry.pool.failed(Int(flow.backend), flow.address)
+        self.move(handle, at: now)
+    }
+
+    /// The backend's name leads elsewhere: whoever gets no answer goes there, others stay.
+    func follow(_ name: String, at now: Instant) {
+        let moved = self.flows.handles { flow in
+            guard let pool = self.service(flow.service)?.pool,
+                pool.name(behind: Int(flow.backend)) == name
+            else { return false }
+            flow.isOrphan = !pool.has(Int(flow.backend), flow.address)
+            let silence = flow.unansweredCount >= 2 ? now.since(flow.heardAt) : .zero
+            let isLost = flow.errorsSeen > 0 && !flow.isAnswered || silence >= Self.patience
+            return flow.isOrphan && isLost
+        }
+        for handle in moved { self.move(handle, at: now) }
+    }
+
+    /// Takes a flow to another address of its backend, if there is one that has not failed; says
+    /// whether the flow is no longer what it was.
+    @discardableResult
+    private func move(_ handle: FlowHandle, at now: Instant) -> Bool {
+        guard let flow = self.flows.find(handle), let entry = self.service(flow.service) else {
+            return false
+        }
+        let backend = Int(flow.backend)
+        let others = entry.pool.addresses(backend, for: flow.player, of: entry.configuration)
+        guard
+            let next = others.first(where: {
+                $0 != flow.address && !entry.pool.hasFailed(backend, $0)
+            })
+        else { return false }
+        // First the old socket: the player's port can be had once.
+        self.flows.remove(handle)
+        self.dialling.close(flow.claim)
+        try? self.parts.poller.remove(flow.socket.descriptor)
+        self.parts.tallies.changeFlows(by: -1, service: flow.service, backend: flow.backend)
+        do throws(DialFailure) {
+            try self.connect(handle, entry, backend, next, flow.player, at: now)
+        } catch {
+            self.addressFailed(entry, backend, next)
+            entry.pool.finished(backend)
+            self.parts.engine.closeFlow(handle, reason: error.reason, at: now)
+        }
+        return true
     }
 
     /// Closes every socket towards a backend, before the way back from it is taken down.

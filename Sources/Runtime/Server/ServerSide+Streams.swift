@@ -4,83 +4,11 @@ import LinuxIO
 import Primitives
 import Session
 
-/// Streams that wait for their backend to answer.
-final class PendingConnections {
-    /// One attempt; it has a place at its backend from the pick on.
-    final class Attempt {
-        let handle: StreamHandle
-        let request: OpenRequest
-        let service: ServiceEntry
-        let player: ShownPlayer
-        let backend: Int
-        let isLast: Bool
-
-        init(
-            _ handle: StreamHandle,
-            _ request: OpenRequest,
-            _ service: ServiceEntry,
-            _ player: ShownPlayer,
-            backend: Int,
-            isLast: Bool
-        ) {
-            self.handle = handle
-            self.request = request
-            self.service = service
-            self.player = player
-            self.backend = backend
-            self.isLast = isLast
-        }
-
-        /// What decides between backends where the player does.
-        var source: SocketAddress { self.request.origin ?? self.player.address }
-    }
-
-    /// A backend that does not answer for this long is as good as one that refuses.
-    static let timeout = Instant.Interval.seconds(5)
-
-    private var attempts: [UInt32: Attempt] = [:]
-    /// In the order of their start, which is that of their deadlines, because all wait equally
-    /// long; some have ended since.
-    private var queue: [(deadline: Instant, attempt: Attempt)] = []
-
-    var deadline: Instant { self.queue.first?.deadline ?? .never }
-
-    @inline(__always)
-    func find(_ handle: StreamHandle) -> Attempt? {
-        guard !self.attempts.isEmpty, let attempt = self.attempts[handle.slot],
-            attempt.handle == handle
-        else { return nil }
-        return attempt
-    }
-
-    func insert(_ attempt: Attempt, at now: Instant) {
-        self.attempts[attempt.handle.slot] = attempt
-        self.queue.append((now + Self.timeout, attempt))
-    }
-
-    func remove(_ handle: StreamHandle) {
-        guard self.find(handle) != nil else { return }
-        self.attempts[handle.slot] = nil
-        if self.attempts.isEmpty { self.queue.removeAll(keepingCapacity: true) }
-    }
-
-    func handles(where matches: (Attempt) -> Bool) -> [StreamHandle] {
-        self.attempts.values.filter(matches).map(\.handle)
-    }
-
-    /// The attempts whose time is over.
-    func expire(at now: Instant) -> [Attempt] {
-        let due = self.queue.prefix { $0.deadline <= now }
-        guard !due.isEmpty else { return [] }
-        let late = due.map(\.attempt).filter { self.find($0.handle) === $0 }
-        self.queue.removeFirst(due.count)
-        return late
-    }
-}
-
 extension IOError {
     /// A backend whose name leads nowhere yet.
     static var noAddress: Self { Self(code: EADDRNOTAVAIL, call: "connect") }
+    /// One that has not answered in time.
+    static var silent: Self { Self(code: ETIMEDOUT, call: "connect") }
 }
 
 extension ServerSide {
@@ -117,85 +45,154 @@ extension ServerSide {
     }
 
     /// The stream is over while its backend had not answered yet.
-    func forget(_ handle: StreamHandle) { self.connections.remove(handle) }
-
-    private func start(_ attempt: PendingConnections.Attempt, at now: Instant) {
-        let pool = attempt.service.pool
-        do throws(DialFailure) {
-            guard let address = pool.address(attempt.backend) else {
-                throw DialFailure(IOError.noAddress)
-            }
-            let service = attempt.service.configuration
-            let player = attempt.player.shown(to: address, of: service, self.pseudonyms)
-            let socket = try self.dialling.stream(service, player, to: address)
-            self.notePort(attempt.service, player, socket.localAddress)
-            let isAttached = self.parts.streams.attach(
-                attempt.handle,
-                socket: socket,
-                isConnecting: true,
-                maximumStall: attempt.request.maximumStall,
-                service: attempt.service.index,
-                backend: Int32(attempt.backend),
-                peer: attempt.player.peer
-            )
-            guard isAttached else {
-                throw DialFailure(IOError(code: ENOMEM, call: "epoll_ctl"))
-            }
-            self.connections.insert(attempt, at: now)
-        } catch {
-            // The relay gives back the place of what was attached, and of nothing else.
-            pool.finished(attempt.backend)
-            self.failed(attempt, error, at: now)
-        }
+    func forget(_ handle: StreamHandle) {
+        guard let attempt = self.connections.remove(handle) else { return }
+        self.count(attempt, by: -1)
+        attempt.service.pool.finished(attempt.backend)
     }
 
-    /// The connecting socket of `handle` has news.
-    func connectionReady(_ handle: StreamHandle, at now: Instant) {
-        guard let attempt = self.connections.find(handle),
-            let entry = self.parts.streams.entry(handle)
-        else { return }
-        let socket = TCPSocket(adopting: entry.pointee.descriptor)
-        self.connections.remove(handle)
-        if let error = socket.connectResult() {
-            self.parts.streams.detach(handle)?.close()
-            return self.failed(attempt, DialFailure(error), at: now)
+    private func count(_ attempt: PendingConnections.Attempt, by change: Int) {
+        self.parts.tallies.changeStreams(
+            by: change,
+            service: attempt.service.index,
+            backend: Int32(attempt.backend)
+        )
+    }
+
+    private func start(_ attempt: PendingConnections.Attempt, at now: Instant) {
+        self.connections.insert(attempt, at: now)
+        self.count(attempt, by: 1)
+        self.tryNext(attempt, at: now)
+    }
+
+    /// Tries the next address, unless nothing is left to be tried.
+    private func tryNext(_ attempt: PendingConnections.Attempt, at now: Instant) {
+        while let address = attempt.rest.popLast() {
+            do throws(DialFailure) {
+                let socket = try self.dial(attempt, address)
+                attempt.sockets.append((socket, address))
+                if !attempt.rest.isEmpty { self.connections.awaitStep(attempt, at: now) }
+                return
+            } catch {
+                self.note(attempt, address, error)
+            }
         }
-        self.backendAnswered(attempt.service, attempt.backend, at: now)
+        guard attempt.sockets.isEmpty else { return }
+        self.failed(attempt, at: now)
+    }
+
+    private func dial(
+        _ attempt: PendingConnections.Attempt,
+        _ address: SocketAddress
+    ) throws(DialFailure) -> TCPSocket {
         let service = attempt.service.configuration
-        guard let address = socket.remoteAddress, service.origin != .none else {
+        let player = attempt.player.shown(to: address, of: service, self.pseudonyms)
+        let socket = try self.dialling.stream(service, player, to: address)
+        do throws(IOError) {
+            try self.parts.poller.add(
+                socket.descriptor,
+                token: StreamRelay.token(attempt.handle),
+                interest: .writable
+            )
+        } catch {
+            socket.abort()
+            throw DialFailure(error)
+        }
+        return socket
+    }
+
+    private func note(
+        _ attempt: PendingConnections.Attempt,
+        _ address: SocketAddress,
+        _ failure: DialFailure
+    ) {
+        attempt.failures.append((address, failure))
+        self.addressFailed(attempt.service, attempt.backend, address)
+    }
+
+    /// A connecting socket of `handle` has news.
+    func connectionReady(_ handle: StreamHandle, at now: Instant) {
+        guard let attempt = self.connections.find(handle) else { return }
+        // Few: one for every quarter of a second.
+        for (socket, address) in attempt.sockets where socket.isConnectDecided {
+            attempt.sockets.removeAll { $0.socket == socket }
+            guard let error = socket.connectResult() else {
+                return self.connected(attempt, socket, address, at: now)
+            }
+            socket.abort()
+            self.note(attempt, address, DialFailure(error))
+        }
+        if attempt.sockets.isEmpty { self.tryNext(attempt, at: now) }
+    }
+
+    /// The first address has answered; the others are given up.
+    private func connected(
+        _ attempt: PendingConnections.Attempt,
+        _ socket: TCPSocket,
+        _ address: SocketAddress,
+        at now: Instant
+    ) {
+        let (handle, entry) = (attempt.handle, attempt.service)
+        for (_, slow) in attempt.sockets { self.addressFailed(entry, attempt.backend, slow) }
+        self.connections.remove(handle)
+        self.count(attempt, by: -1)
+        try? self.parts.poller.remove(socket.descriptor)
+        let isAttached = self.parts.streams.attach(
+            handle,
+            socket: socket,
+            maximumStall: attempt.request.maximumStall,
+            service: entry.index,
+            backend: Int32(attempt.backend),
+            peer: attempt.player.peer
+        )
+        guard isAttached else {
+            // The relay gives back the place of what was attached, and of nothing else.
+            entry.pool.finished(attempt.backend)
+            return self.parts.engine.reset(handle, reason: .limit, at: now)
+        }
+        entry.pool.answered(attempt.backend, address)
+        self.backendAnswered(entry, attempt.backend, at: now)
+        let service = entry.configuration
+        let player = attempt.player.shown(to: address, of: service, self.pseudonyms)
+        self.notePort(entry, player, socket.localAddress)
+        guard service.origin != .none else {
             return self.parts.streams.connected(handle, at: now)
         }
-        let player = attempt.player.shown(to: address, of: service, self.pseudonyms)
         let header = self.headers.stream(service, player, backend: address)
         self.parts.streams.connected(handle, header: header, at: now)
     }
 
-    /// Gives up on backends that have not answered in time.
+    /// Tries further addresses, and gives up on backends that have not answered in time.
     func expire(at now: Instant) {
         guard self.connections.deadline <= now else { return }
+        for attempt in self.connections.takeSteps(at: now) { self.tryNext(attempt, at: now) }
         for attempt in self.connections.expire(at: now) {
-            self.connections.remove(attempt.handle)
-            self.parts.streams.detach(attempt.handle)?.abort()
-            let error = IOError(code: ETIMEDOUT, call: "connect")
-            self.failed(attempt, DialFailure(error), at: now)
+            for (_, address) in attempt.sockets {
+                self.note(attempt, address, DialFailure(IOError.silent))
+            }
+            self.failed(attempt, at: now)
         }
     }
 
     /// Tries one other backend, then tells the player.
-    private func failed(
-        _ attempt: PendingConnections.Attempt,
-        _ failure: DialFailure,
-        at now: Instant
-    ) {
-        let reason = failure.reason
+    private func failed(_ attempt: PendingConnections.Attempt, at now: Instant) {
         let pool = attempt.service.pool
-        self.logRefusal(attempt.request, pool.names[attempt.backend], failure.cause, reason)
-        if failure.isBackends { self.backendRefused(attempt.service, attempt.backend, at: now) }
+        let failure = attempt.failures.last?.failure ?? DialFailure(IOError.noAddress)
+        self.forget(attempt.handle)
+        self.logRefusal(
+            attempt.request,
+            pool.names[attempt.backend],
+            attempt.causes,
+            failure.reason
+        )
+        if attempt.failures.contains(where: \.failure.isBackends) {
+            self.backendRefused(attempt.service, attempt.backend, at: now)
+        }
         let other =
             attempt.isLast
             ? nil : pool.pick(source: attempt.source, excluding: attempt.backend, at: now)
         guard let other else {
-            return self.parts.engine.reset(attempt.handle, reason: reason, at: now)
+            return self.parts.engine.reset(attempt.handle, reason: failure.reason, at: now)
         }
         self.start(
             PendingConnections.Attempt(

@@ -15,6 +15,7 @@ final class ServerSide {
         /// The workers besides this one.
         let siblings: [Mailbox]
         let monitor: HealthMonitor?
+        let resolver: Resolver?
     }
 
     let parts: SideParts
@@ -87,12 +88,16 @@ final class ServerSide {
         _ = self.adoptOrigins()
     }
 
-    func resolved(_ news: KnownNames) {
+    func resolved(_ news: KnownNames, at now: Instant) {
         self.known.merge(news) { _, new in new }
         for entry in self.services.byName.values {
-            for (name, answer) in news { entry.pool.resolved(name, to: answer.addresses) }
+            for (name, answer) in news {
+                entry.pool.resolved(name, to: answer.addresses, at: now)
+            }
+            self.tellChanges(entry)
         }
         _ = self.adoptOrigins()
+        for name in news.keys { self.follow(name, at: now) }
     }
 
     private func adoptOrigins() -> Set<Int32> {
@@ -105,7 +110,8 @@ final class ServerSide {
     private func end(peers: Set<Int32>, at now: Instant) {
         guard !peers.isEmpty else { return }
         for handle in self.connections.handles(where: { peers.contains($0.player.peer) }) {
-            self.connections.remove(handle)
+            self.parts.engine.reset(handle, reason: .reload, at: now)
+            self.forget(handle)
         }
         self.parts.streams.reset(where: { peers.contains($0.peer) }, reason: .reload, at: now)
         for handle in self.flows.handles(where: { peers.contains($0.peer) }) {
@@ -116,7 +122,8 @@ final class ServerSide {
 
     private func end(_ entry: ServiceEntry, at now: Instant) {
         for handle in self.connections.handles(where: { $0.service === entry }) {
-            self.connections.remove(handle)
+            self.parts.engine.reset(handle, reason: .reload, at: now)
+            self.forget(handle)
         }
         self.parts.streams.reset(where: { $0.service == entry.index }, reason: .reload, at: now)
         for handle in self.flows.handles(where: { $0.service == entry.index }) {
@@ -179,6 +186,15 @@ final class ServerSide {
     }
 
     // MARK: Backends
+
+    /// One address of a backend refused or was silent.
+    func addressFailed(_ entry: ServiceEntry, _ backend: Int, _ address: SocketAddress) {
+        entry.pool.failed(backend, address)
+        if let name = entry.pool.name(behind: backend) { self.doubt(name) }
+    }
+
+    /// What `name` leads to does not answer.
+    func doubt(_ name: String) { self.circle.resolver?.doubt(name) }
 
     /// A backend answered a connection or, for the first time, a flow.
     func backendAnswered(_ entry: ServiceEntry, _ backend: Int, at now: Instant) {

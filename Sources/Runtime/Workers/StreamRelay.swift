@@ -18,9 +18,12 @@ struct StreamEntry: BitwiseCopyable {
     /// What the poller watches for; meaningless while not ``isWatched``.
     var interest: UInt32 = 0
     var isWatched = false
+<<<<<<< HEAD
     var isConnecting = false
     /// Its bytes may not wait for ever; the kernel sees to those in the socket.
     var hasStallLimit = false
+=======
+>>>>>>> 2baff06 (Try every address of a backend's name, and look it up again when they fail)
     /// The local peer has sent all it will.
     var isReadFinished = false
     /// The local peer has been told that no more comes.
@@ -57,11 +60,10 @@ final class StreamRelay {
 
     // MARK: Coming and going
 
-    /// Takes over an open or connecting socket; closes it and says false if it cannot be watched.
+    /// Takes over an open socket; closes it and says false if it cannot be watched.
     func attach(
         _ handle: StreamHandle,
         socket: TCPSocket,
-        isConnecting: Bool,
         maximumStall: Instant.Interval? = nil,
         service: Int32,
         backend: Int32 = -1,
@@ -69,14 +71,13 @@ final class StreamRelay {
         peer: Int32 = -1
     ) -> Bool {
         if let maximumStall { socket.limitStall(to: maximumStall) }
-        let interest: Readiness = isConnecting ? .writable : .readable
         let entry = self.table.entry(Int(handle.slot))
         assert(entry.pointee.descriptor == -1, "the end of the slot's last stream went unheard")
         do {
             try self.poller.add(
                 socket.descriptor,
                 token: Self.token(handle),
-                interest: interest
+                interest: .readable
             )
         } catch {
             socket.abort()
@@ -89,9 +90,8 @@ final class StreamRelay {
             backend: backend,
             listener: listener,
             peer: peer,
-            interest: interest.rawValue,
+            interest: Readiness.readable.rawValue,
             isWatched: true,
-            isConnecting: isConnecting,
             hasStallLimit: maximumStall != nil
         )
         self.count += 1
@@ -99,7 +99,7 @@ final class StreamRelay {
         return true
     }
 
-    /// The connecting socket of `handle` is connected: send `header`, then start moving bytes.
+    /// The socket of `handle` is a backend's: send `header`, then start moving bytes.
     func connected(
         _ handle: StreamHandle,
         header: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0),
@@ -109,8 +109,6 @@ final class StreamRelay {
         if !header.isEmpty, !self.write(header, to: entry, handle, at: now) {
             return self.fail(handle, 0, at: now)
         }
-        entry.pointee.isConnecting = false
-        self.watch(entry, handle, for: .readable)
         self.serve(handle, at: now)
     }
 
@@ -243,8 +241,7 @@ final class StreamRelay {
     /// The engine has something new for this stream: bytes, an end or room.
     func serve(_ handle: StreamHandle, at now: Instant) {
         self.drain(handle, at: now)
-        guard let entry = self.entry(handle), !entry.pointee.isConnecting,
-            !entry.pointee.isReadFinished,
+        guard let entry = self.entry(handle), !entry.pointee.isReadFinished,
             entry.pointee.interest & Readiness.readable.rawValue == 0,
             !self.engine.beginWrite(to: handle).isEmpty
         else { return }
@@ -289,7 +286,7 @@ final class StreamRelay {
 
     /// Stream → socket.
     private func drain(_ handle: StreamHandle, at now: Instant) {
-        guard let entry = self.entry(handle), !entry.pointee.isConnecting else { return }
+        guard let entry = self.entry(handle) else { return }
         let socket = TCPSocket(adopting: entry.pointee.descriptor)
         while true {
             let region = self.engine.beginRead(from: handle)

@@ -15,6 +15,8 @@ struct WorkerParts {
     let side: WorkerSide
     /// Servers only.
     var monitor: HealthMonitor?
+    /// Looks names up again that lead nowhere.
+    var resolver: Resolver?
     var dialer: TransparentDialer?
     /// Servers only; see ``PseudoIPv4``.
     var pseudonyms = HashKey(first: 0, second: 0)
@@ -90,7 +92,8 @@ final class Worker {
         let circle = ServerSide.Circle(
             siblings: parts.mailboxes.enumerated().filter { $0.offset != parts.index }
                 .map(\.element),
-            monitor: parts.monitor
+            monitor: parts.monitor,
+            resolver: parts.resolver
         )
         self.server =
             parts.side == .server
@@ -346,7 +349,7 @@ final class Worker {
         case .client(let plan, let listeners):
             self.client?.adopt(plan, listeners.value, at: now)
         case .server(let plan): self.server?.adopt(plan, at: now)
-        case .resolved(let news): self.server?.resolved(news)
+        case .resolved(let news): self.server?.resolved(news, at: now)
         case .backendNews(let news): self.server?.heard(news, at: now)
         case .draining(let backends): self.server?.drain(backends)
         case .ownAddresses(let addresses):
