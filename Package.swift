@@ -149,9 +149,8 @@ let package = Package(
         module(
             "Commands",
             [
-                "Admin", "Balancing", "Configuration", "Lab", "LinuxIO", "PostQuantum",
-                "Primitives",
-                "ReturnPath", "Runtime", "Sealing", "Session",
+                "Admin", "Balancing", "Configuration", "Lab", "LinuxIO", "Names",
+                "PostQuantum", "Primitives", "ReturnPath", "Runtime", "Sealing", "Session",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]
         ),

@@ -42,7 +42,7 @@ extension BackendSet {
 
     /// A backend is not where it was: it is asked at once, and what was asked counts no more.
     public func probeSoon(_ index: Int, at now: Instant) {
-        guard self.rules.isProbed else { return }
+        guard self.rules.isProbed, !self.places[index].isGone else { return }
         self.places[index].probe.overdue = .never
         self.places[index].probe.due = now
         self.findNextProbeWork()
@@ -66,11 +66,12 @@ extension BackendSet {
 
     private func settle(_ index: Int, isAlive: Bool, at now: Instant) {
         self.places[index].probe.overdue = .never
-        self.places[index].probe.due = now + self.rules.interval
+        self.places[index].probe.due =
+            self.places[index].isGone ? .never : now + self.rules.interval
         self.change(index) { $0.probed(isAlive, self.rules, at: now) }
     }
 
-    private func findNextProbeWork() {
+    func findNextProbeWork() {
         self.nextProbeWork = self.places.reduce(.never) { min($0, $1.probe.next) }
     }
 }

@@ -23,14 +23,14 @@ public final class BackendSet {
         public var name: String
         /// 0...1000; with 0 it is never chosen.
         public var weight: Int
-        /// Used only while no other backend is up.
-        public var isBackup: Bool
+        /// Used only while no backend of a lower tier is up.
+        public var tier: Int
 
         /// A backend as configured; a weight outside 0...1000 is brought inside.
-        public init(name: String, weight: Int = 1, isBackup: Bool = false) {
+        public init(name: String, weight: Int = 1, tier: Int = 0) {
             self.name = name
             self.weight = min(max(weight, 0), 1000)
-            self.isBackup = isBackup
+            self.tier = tier
         }
     }
 
@@ -43,8 +43,10 @@ public final class BackendSet {
     }
 
     struct Place {
-        let member: Member
+        var member: Member
         let identity: UInt64
+        /// Whether it has left the list; see ``BackendSet/adopt(_:at:)``.
+        var isGone = false
         var health = BackendHealth()
         var isDraining = false
         var active = 0
@@ -53,12 +55,17 @@ public final class BackendSet {
         /// What the outside was last told.
         var announcedUp = true
         var probe = ProbeTimer()
+
+        init(_ member: Member, seed: UInt64) {
+            self.member = member
+            self.identity = Hash.mix(Hash.name(member.name) ^ seed)
+        }
     }
 
     /// How a backend is chosen among those that are up.
     public let policy: PickPolicy
     let rules: HealthRules
-    private let seed: UInt64
+    let seed: UInt64
     var places: [Place]
     private var isStale = true
     private var eligible: [Int] = []
@@ -84,9 +91,7 @@ public final class BackendSet {
         self.policy = policy
         self.rules = rules
         self.seed = seed
-        self.places = members.prefix(Int(UInt16.max)).map {
-            Place(member: $0, identity: Hash.mix(Hash.name($0.name) ^ seed))
-        }
+        self.places = members.prefix(Int(UInt16.max)).map { Place($0, seed: seed) }
         self.loads = LoadHeap(capacity: self.places.count)
         if rules.isProbed { self.spreadProbes(at: now) }
     }
@@ -103,15 +108,17 @@ public final class BackendSet {
     /// Chooses a backend for a player and takes a place there; `nil` if there is none.
     ///
     /// `excluded` is one that has just refused this player: it is chosen only if there is no other.
+    /// Where `isFit` suits nobody, it counts for nothing.
     public func pick(
         source: SocketAddress,
         excluding excluded: Int? = nil,
-        at now: Instant
+        at now: Instant,
+        where isFit: (Int) -> Bool = { _ in true }
     ) -> Int? {
         if now >= self.nextRetry { self.retry(at: now) }
         if self.isStale { self.rebuild() }
         guard !self.eligible.isEmpty else { return nil }
-        let index = self.choose(source, excluded ?? -1, at: now)
+        let index = self.choose(source, at: now) { $0 != excluded && isFit($0) }
         self.places[index].active += 1
         self.loads.update(index, active: self.places[index].active)
         return index
@@ -214,32 +221,41 @@ public final class BackendSet {
 
 // Choosing.
 extension BackendSet {
-    private func choose(_ source: SocketAddress, _ excluded: Int, at now: Instant) -> Int {
+    private func choose(
+        _ source: SocketAddress,
+        at now: Instant,
+        where isFit: (Int) -> Bool
+    ) -> Int {
         switch self.policy {
-        case .roundRobin: return self.chooseByTurn(excluded, at: now)
-        case .leastConnections: return self.chooseByLoad(excluded, at: now)
+        case .roundRobin: return self.chooseByTurn(at: now, where: isFit)
+        case .leastConnections: return self.chooseByLoad(at: now, where: isFit)
         case .sourceHash:
             // No slow start: a player would be sent to and fro while the share grows.
             let hash = Hash.host(source, seed: self.seed)
-            return self.hashes.pick(hash, excluding: excluded)
+            return self.hashes.pick(hash, where: isFit)
         }
     }
 
-    private func chooseByTurn(_ excluded: Int, at now: Instant) -> Int {
+    private func chooseByTurn(at now: Instant, where isFit: (Int) -> Bool) -> Int {
         var index = self.turns.next()
+        var fit: Int?
         // Bounded: a heavy backend may have many turns in a row.
         for _ in 0..<self.turns.period {
-            if index != excluded, self.admits(index, at: now) { break }
+            if isFit(index) {
+                if self.admits(index, at: now) { return index }
+                fit = fit ?? index
+            }
             index = self.turns.next()
         }
-        return index
+        return fit ?? index
     }
 
-    private func chooseByLoad(_ excluded: Int, at now: Instant) -> Int {
+    private func chooseByLoad(at now: Instant, where isFit: (Int) -> Bool) -> Int {
         let first = self.loads.first
         guard let second = self.loads.second else { return first }
-        if first == excluded { return second }
-        return self.admits(first, at: now) || second == excluded ? first : second
+        if isFit(first), self.admits(first, at: now) || !isFit(second) { return first }
+        if isFit(second) { return second }
+        return self.loads.least(where: isFit) ?? first
     }
 
     /// Slow start: a backend at 30 % takes three of ten turns and passes on the others.
@@ -283,15 +299,27 @@ extension BackendSet {
     /// If nobody is and nobody probes, refusals are old news: better to try than to refuse all.
     private func eligibleIndices() -> [Int] {
         let usable = self.places.indices.filter {
-            !self.places[$0].isDraining && self.places[$0].member.weight > 0
+            !self.places[$0].isDraining && !self.places[$0].isGone
+                && self.places[$0].member.weight > 0
         }
-        let main = usable.filter { !self.places[$0].member.isBackup }
-        let backup = usable.filter { self.places[$0].member.isBackup }
-        for tier in [main, backup] {
-            let up = tier.filter { self.places[$0].health.isUp }
-            if !up.isEmpty { return up }
+        let up = usable.filter { self.places[$0].health.isUp }
+        let candidates = up.isEmpty && !self.rules.isProbed ? usable : up
+        let first = candidates.map { self.places[$0].member.tier }.min()
+        return candidates.filter { self.places[$0].member.tier == first }
+    }
+
+    /// The list has changed.
+    func noteMembers() {
+        self.isStale = true
+        self.loads.grow(to: self.places.count)
+        self.nextRetry = self.places.reduce(.never) { min($0, $1.health.retryAt) }
+        self.findNextProbeWork()
+    }
+
+    /// Nobody wants to hear of this one any more.
+    func forgetChange(_ index: Int) {
+        if self.places[index].health.isUp != self.places[index].announcedUp {
+            self.pendingChanges -= 1
         }
-        guard !self.rules.isProbed else { return [] }
-        return main.isEmpty ? backup : main
     }
 }

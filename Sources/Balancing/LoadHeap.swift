@@ -19,6 +19,22 @@ struct LoadHeap {
     var isEmpty: Bool { self.seats.isEmpty }
     var count: Int { self.seats.count }
 
+    /// The least loaded of those that suit; O(n).
+    func least(where isFit: (Int) -> Bool) -> Int? {
+        var best: Int?
+        for place in self.seats.indices where isFit(self.seats[place].index) {
+            if best.map({ self.precedes(place, $0) }) ?? true { best = place }
+        }
+        return best.map { self.seats[$0].index }
+    }
+
+    /// Makes room for indices below `capacity`.
+    mutating func grow(to capacity: Int) {
+        guard capacity > self.positions.count else { return }
+        let more = capacity - self.positions.count
+        self.positions += Array(repeating: -1, count: more)
+    }
+
     /// Keeps nobody's place from before, but the order among equals.
     mutating func replace(with indices: [Int], weight: (Int) -> Int, active: (Int) -> Int) {
         let before = self.positions.map { $0 < 0 ? 0 : self.seats[$0].lastTurn }

@@ -55,13 +55,13 @@ struct Maglev {
     /// The table must not be empty.
     subscript(hash: UInt64) -> Int { Int(self.places[Int(hash % UInt64(self.places.count))]) }
 
-    /// As above, but somebody other than `excluded` where possible.
-    func pick(_ hash: UInt64, excluding excluded: Int) -> Int {
+    /// As above, but somebody who suits where possible.
+    func pick(_ hash: UInt64, where isFit: (Int) -> Bool) -> Int {
         let start = Int(hash % UInt64(self.places.count))
         for step in 0..<self.places.count {
             let place = (start + step) % self.places.count
-            if Int(self.places[place]) != excluded { return Int(self.places[place]) }
+            if isFit(Int(self.places[place])) { return Int(self.places[place]) }
         }
-        return excluded
+        return self[hash]
     }
 }

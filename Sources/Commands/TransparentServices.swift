@@ -1,9 +1,10 @@
 import Balancing
 import Configuration
-import Glibc
 import LinuxIO
+import Names
 import Primitives
 import ReturnPath
+import Runtime
 
 /// What a server's file says of backends that are dialled with players' addresses.
 struct TransparentServices {
@@ -53,26 +54,12 @@ struct TransparentServices {
         return ProbeExchange(kind, nonce: EntropySource.kernel().next()).request
     }
 
-    /// The literal address, or what the name stands for now.
+    /// The literal address, or what the name stands for now; waits for the name service.
     static func addresses(_ endpoint: Endpoint) -> [SocketAddress] {
-        guard case .name(let host, let port) = endpoint else {
-            if case .address(let address) = endpoint { return [address] }
-            return []
-        }
-        var hints = addrinfo()
-        hints.ai_family = AF_UNSPEC
-        hints.ai_socktype = Int32(SOCK_DGRAM.rawValue)
-        var list: UnsafeMutablePointer<addrinfo>?
-        guard getaddrinfo(host, nil, &hints, &list) == 0 else { return [] }
-        defer { freeaddrinfo(list) }
-        var addresses: [SocketAddress] = []
-        var next = list
-        while let entry = next {
-            if let address = SocketAddress(entry.pointee) {
-                addresses.append(address.with(port: port))
-            }
-            next = entry.pointee.ai_next
-        }
-        return addresses
+        if case .address(let address) = endpoint { return [address] }
+        guard let question = endpoint.question,
+            case .found(let answer) = NameLookup.answer(to: question)
+        else { return [] }
+        return answer.addresses
     }
 }

@@ -56,11 +56,9 @@ extension ClientConfiguration: ReadableConfiguration {
     }
 
     private static func servers(_ root: Section) -> [Endpoint]? {
-        let servers = root.values("server") { text in
-            Endpoint(text).flatMap { $0.port == 0 ? nil : $0 }
-        }
+        let servers = root.values("server") { Endpoint(server: $0) }
         guard let servers, servers.isEmpty else { return servers }
-        root.complain("server", got: "an empty list", expected: Section.endpointForm)
+        root.complain("server", got: "an empty list", expected: Section.serverForm)
         return nil
     }
 

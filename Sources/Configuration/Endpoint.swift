@@ -6,12 +6,17 @@ public enum Endpoint: Hashable, Sendable, CustomStringConvertible {
     case address(SocketAddress)
     /// A host name in lower case, looked up while the process runs.
     case name(String, port: UInt16)
+    /// `dns:`: every address of the name by itself.
+    case everyAddress(of: String, port: UInt16)
+    /// `srv:`: what the SRV records of a service lead to, with their ports.
+    case records(of: String)
 
-    /// The port, as written; 0 only where a reader allows it.
+    /// The port, as written; 0 where records name it.
     public var port: UInt16 {
         switch self {
         case .address(let address): address.port
-        case .name(_, let port): port
+        case .name(_, let port), .everyAddress(_, let port): port
+        case .records: 0
         }
     }
 
@@ -20,7 +25,39 @@ public enum Endpoint: Hashable, Sendable, CustomStringConvertible {
         switch self {
         case .address(let address): address.description
         case .name(let name, let port): "\(name):\(port)"
+        case .everyAddress(let name, let port): "dns:\(name):\(port)"
+        case .records(let name): "srv:\(name)"
         }
+    }
+
+    /// Reads what a backend may be: ``init(_:)``'s forms with a port, `dns:host.example:80` or
+    /// `srv:_game._udp.example`.
+    public init?(backend text: String) {
+        if text.hasPrefix("dns:"), case .name(let host, let port) = Self(String(text.dropFirst(4))),
+            port != 0
+        {
+            self = .everyAddress(of: host, port: port)
+            return
+        }
+        self.init(server: text)
+    }
+
+    /// Reads what a server may be: ``init(_:)``'s forms with a port, or
+    /// `srv:_fairlead._udp.example`.
+    public init?(server text: String) {
+        if let plain = Self(text) {
+            guard plain.port != 0 else { return nil }
+            self = plain
+            return
+        }
+        guard text.hasPrefix("srv:") else { return nil }
+        let name = String(text.dropFirst(4))
+        // _Service._Proto.Name, as RFC 2782 writes it.
+        let labels = name.split(separator: ".", omittingEmptySubsequences: false)
+        guard Self.isHostName(name), labels.count > 2,
+            labels.prefix(2).allSatisfy({ $0.hasPrefix("_") && $0.count > 1 })
+        else { return nil }
+        self = .records(of: name.lowercased())
     }
 
     /// Reads `192.0.2.1:80`, `[2001:db8::1]:80` or `host.example:80`; `nil` for anything else.

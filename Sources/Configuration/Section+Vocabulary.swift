@@ -7,6 +7,7 @@ extension Section {
     static let addressForm = "an IP address and port such as \"0.0.0.0:4600\" or \"[::]:4600\""
     static let endpointForm =
         "an address and port such as \"192.0.2.1:4600\", \"[2001:db8::1]:4600\" or \"host:4600\""
+    static let serverForm = Self.endpointForm + ", or \"srv:_fairlead._udp.example\""
     static let listenForm =
         "an IP address and port or ports such as"
         + " \"0.0.0.0:25565\", \"[::]:25565\" or \"0.0.0.0:20000-20010\""

@@ -88,10 +88,13 @@ extension Service {
 }
 
 extension Backend {
+    static let form =
+        Section.endpointForm + ", or \"dns:host:4600\" or \"srv:_game._udp.example\""
+
     /// `nil` only after a complaint.
     init?(_ node: Node, in service: Section) {
-        let form = Section.endpointForm
-        let parse = { (text: String) in Endpoint(text).flatMap { $0.port == 0 ? nil : $0 } }
+        let form = Self.form
+        let parse = { (text: String) in Endpoint(backend: text) }
         if case .string(let text) = node.value {
             guard let endpoint = parse(text) else {
                 service.complain(at: node.line, "backends", got: node.shown, expected: form)
@@ -113,6 +116,13 @@ extension Backend {
         let weight = section.integer("weight")
         let isBackup = section.boolean("backup")
         guard let endpoint else { return nil }
+        if case .records = endpoint, weight != nil {
+            section.complain(
+                "weight",
+                got: "it beside \"\(endpoint)\"",
+                expected: "none: SRV records have weights of their own"
+            )
+        }
         self.init(endpoint: endpoint)
         self.weight = weight ?? 1
         self.isBackup = isBackup ?? false

@@ -111,6 +111,17 @@ public final class NameLookup {
         self.advance()
     }
 
+    /// Waits for the answer, some ten seconds at most.
+    public static func answer(to question: NameQuestion) -> Outcome {
+        let lookup = NameLookup(question)
+        while true {
+            if let outcome = lookup.outcome { return outcome }
+            var entries = lookup.descriptors
+            _ = poll(&entries, nfds_t(entries.count), lookup.timeout)
+            lookup.process(entries)
+        }
+    }
+
     // MARK: Questions
 
     /// What a callback is given; the lookup may be gone when c-ares calls back for the last time.

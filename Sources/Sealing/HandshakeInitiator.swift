@@ -32,7 +32,7 @@ public final class HandshakeInitiator {
     /// When the first initiation of this handshake went out.
     ///
     /// The server's silence is the caller's to judge.
-    public private(set) var firstSentAt: Instant?
+    public var firstSentAt: Instant? { self.schedule.firstSentAt }
     /// What the server has to know besides its own key; a change acts on the next attempt.
     public var presharedKey: PresharedKey?
     /// Likewise acts on the next attempt.
@@ -43,6 +43,19 @@ public final class HandshakeInitiator {
     /// can forge such an answer, so that it ends nothing.
     public private(set) var hasUnreadableAnswer = false
 
+    /// The addresses of the server; see ``Addresses``.
+    public var addresses = Addresses()
+
+    /// The addresses of a server that are tried beside each other, each with a key of its own.
+    public struct Addresses: Sendable {
+        /// How many there are, at least one; acts on the next attempt.
+        public var count = 1
+        /// Which of them the last packet is for, 0..<``count``.
+        ///
+        /// What a cookie asks for belongs where the cookie came from: the caller says so.
+        public var index = 0
+    }
+
     private let local: SecretKey
     private let remote: PublicKey
     private let mask: HeaderMask
@@ -51,7 +64,7 @@ public final class HandshakeInitiator {
     private let entropy: EntropySource
     private let arena = KeyArena()
 
-    /// The newest attempt and the one before it, whose answer may still be on its way.
+    /// The newest attempt and those before it, whose answers may still be on their way.
     private var attempts: [Attempt]
     private var newest = 0
     private var localIndex: UInt32 = 0
@@ -65,6 +78,7 @@ public final class HandshakeInitiator {
     private struct Schedule {
         var startedAt = Instant(nanoseconds: 0)
         var sentCount = 0
+        var firstSentAt: Instant?
         var dueAt = Instant.never
         /// When it would be due but for the hurry.
         var scheduledAt = Instant.never
@@ -80,6 +94,10 @@ public final class HandshakeInitiator {
     private static let quickTries = 4
     /// The last goes on, and a fifth more stays below the 3 s in which a player is to be back.
     private static let retryMilliseconds: [UInt64] = [250, 500, 1000, 2000, 2400]
+    /// How long an address has the server for itself before the next one is tried beside it, give
+    /// or take a fifth (RFC 8305 §5).
+    private static let raceMilliseconds: UInt64 = 200
+    private static let attemptCount = 4
     static let maximumPacketByteCount = Layout.initiationByteCount + Layout.maximumPadding
 
     /// A client's half with nothing under way; allocates guarded memory for two attempts.
@@ -116,7 +134,7 @@ public final class HandshakeInitiator {
         self.ciphers = ciphers
         self.preference = preference
         self.entropy = entropy
-        self.attempts = [Attempt(), Attempt()]
+        self.attempts = (0..<Self.attemptCount).map { _ in Attempt() }
         mask.derive("mac1", remote, into: self.mac1Key, byteCount: 32)
         mask.derive("mac1", local.publicKey, into: self.ownMACKey, byteCount: 32)
         mask.derive("cookie", remote, into: self.cookieKey, byteCount: 32)
@@ -175,7 +193,7 @@ public final class HandshakeInitiator {
     /// A cookie stays: the next handshake may need it.
     public func cancel() {
         self.isActive = false
-        self.firstSentAt = nil
+        self.schedule.firstSentAt = nil
         self.schedule.sentCount = 0
         self.schedule.dueAt = .never
         self.schedule.mayHurry = false
@@ -195,7 +213,11 @@ public final class HandshakeInitiator {
         }
         precondition(buffer.count >= Self.maximumPacketByteCount)
         let isScheduled = !self.schedule.isHurried
-        if isScheduled, self.schedule.sentCount == 0 || self.schedule.sentCount >= Self.quickTries {
+        // Copies are answered where the first came from: another address needs another key.
+        let isFresh =
+            self.schedule.sentCount == 0 || self.schedule.sentCount >= Self.quickTries
+            || self.addresses.count > 1
+        if isScheduled, isFresh {
             guard self.makeAttempt(at: now) else {
                 // The server's key is a low-order point: nobody can ever answer.
                 self.cancel()
@@ -208,9 +230,10 @@ public final class HandshakeInitiator {
         let packet = UnsafeMutableRawBufferPointer(start: target, count: attempt.byteCount)
         self.mask.applyToEphemeral(packet)
         self.mask.applyToHeader(packet)
-        if self.firstSentAt == nil { self.firstSentAt = now }
+        if self.firstSentAt == nil { self.schedule.firstSentAt = now }
         self.schedule.isHurried = false
         if isScheduled {
+            self.addresses.index = self.schedule.sentCount % max(1, self.addresses.count)
             self.schedule.sentCount += 1
             self.schedule.mayHurry = true
             self.schedule.scheduledAt = now + self.retryInterval()
@@ -222,14 +245,23 @@ public final class HandshakeInitiator {
     /// The schedule of the design, give or take a fifth, so that clients cut off together do not
     /// come back together.
     private func retryInterval() -> Instant.Interval {
-        let step = min(self.schedule.sentCount - 1, Self.retryMilliseconds.count - 1)
-        let microseconds = Self.retryMilliseconds[step] * 1000
+        let count = max(1, self.addresses.count)
+        let step = min((self.schedule.sentCount - 1) / count, Self.retryMilliseconds.count - 1)
+        // A round takes as long as the pause of one address would.
+        let taken = UInt64(clamping: count - 1) * Self.raceMilliseconds  // bound: a few addresses
+        let pause =
+            self.schedule.sentCount % count == 0
+            ? max(Self.retryMilliseconds[step], taken + Self.raceMilliseconds) - taken
+            : Self.raceMilliseconds
+        let microseconds = pause * 1000
         let jitter = self.entropy.next(UInt64.self) % (microseconds * 2 / 5)  // bound: the schedule
         return .microseconds(microseconds * 4 / 5 + jitter)  // bound: the schedule
     }
 
     private func makeAttempt(at now: Instant) -> Bool {
-        self.newest = 1 - self.newest
+        // Two tries of one address are far apart, those of several are not.
+        let kept = self.addresses.count > 1 ? Self.attemptCount : 2
+        self.newest = (self.newest + 1) % kept
         let attempt = self.attempts[self.newest]
         attempt.wipe()
         let padding = self.mask.drawPadding(upTo: Layout.maximumPadding, entropy: self.entropy)

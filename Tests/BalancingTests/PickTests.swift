@@ -24,7 +24,7 @@ func backends(
         BackendSet.Member(
             name: "10.0.0.\($0):1",
             weight: weights[$0],
-            isBackup: backups.contains($0)
+            tier: backups.contains($0) ? 1 : 0
         )
     }
     return BackendSet(members, policy: policy, rules: rules, at: start)

@@ -68,7 +68,9 @@ import Testing
         Self.expect(UDPCounters.metrics, toHold: UDPCounters())
         Self.expect(SessionSnapshot.metrics, toHold: status.sessions[0], but: SessionSnapshot.words)
         Self.expect(ServiceTally.metrics, toHold: status.services[0], but: ["name", "backends"])
-        Self.expect(BackendTally.metrics, toHold: status.services[0].backends[0], but: ["address"])
+        // Whoever is gone is left out.
+        let backend = status.services[0].backends[0]
+        Self.expect(BackendTally.metrics, toHold: backend, but: ["address", "isGone"])
         // Lists have metrics of their own; `flows` are those of all services.
         let elsewhere = [
             "role", "reason", "listen", "sessions", "services", "counters", "tunnelSockets",

@@ -196,7 +196,8 @@ import Testing
             "",
             [
                 "c:1: server: got nothing, expected an address and port such as"
-                    + " \"192.0.2.1:4600\", \"[2001:db8::1]:4600\" or \"host:4600\"",
+                    + " \"192.0.2.1:4600\", \"[2001:db8::1]:4600\" or \"host:4600\", or"
+                    + " \"srv:_fairlead._udp.example\"",
                 "c:1: server_public_key: got nothing, expected a public key, 44 characters of"
                     + " base64",
                 "c:1: private_key: got nothing, expected the path of a key file",

@@ -46,6 +46,12 @@ import Testing
                 + " \"transparent\" or \"proxy-v1\""
         ),
         (
+            "[[service]]\nname = \"b\"\nprotocol = \"udp\"\nbackends = ["
+                + "{ address = \"srv:_g._udp.example\", weight = 2 }]", "tcp",
+            "s:10: backends.weight: got it beside \"srv:_g._udp.example\", expected none: SRV"
+                + " records have weights of their own"
+        ),
+        (
             "balance = \"roundrobin\"", "tcp",
             "s:7: balance: got \"roundrobin\", expected \"round-robin\", \"least-connections\" or"
                 + " \"source-hash\", did you mean \"round-robin\"?"

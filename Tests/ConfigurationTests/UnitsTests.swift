@@ -60,6 +60,29 @@ import Testing
         }
     }
 
+    @Test func readsEntriesThatStandForSeveralPlaces() {
+        #expect(
+            Endpoint(backend: "dns:Game.example:80") == .everyAddress(of: "game.example", port: 80)
+        )
+        #expect(Endpoint(backend: "srv:_Game._udp.example") == .records(of: "_game._udp.example"))
+        #expect(
+            Endpoint(server: "srv:_fairlead._udp.a.example")?.description
+                == "srv:_fairlead._udp.a.example"
+        )
+        // Hosts that are called so.
+        #expect(Endpoint(backend: "dns:80") == .name("dns", port: 80))
+        #expect(Endpoint(server: "srv:80") == .name("srv", port: 80))
+        #expect(Endpoint(server: "dns:host:80") == nil)
+        let bad = [
+            "dns:", "dns:host", "dns:host:0", "dns:10.0.0.1:80", "dns:[::1]:80", "dns:srv:_a._b.c",
+            "srv:", "srv:_game._udp", "srv:game._udp.example", "srv:_._udp.example", "host:0",
+            "srv:_game._udp.example:80", "srv:_game._udp..", "DNS:host:80", "srv:_a._b.c d",
+        ]
+        for text in bad {
+            #expect(Endpoint(backend: text) == nil, "\(text)")
+        }
+    }
+
     @Test func readsNetworksAndKnowsWhatLiesInside() throws {
         let block = try #require(AddressBlock("10.1.0.0/16"))
         #expect(block.contains(try #require(SocketAddress("10.1.255.255:9"))))

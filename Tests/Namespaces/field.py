@@ -11,11 +11,7 @@ from verdicts import run_all
 MODULES = """
     tproxy claims draining unprivileged
     streams datagrams hostile refusals quotas outages failover paths origin
-<<<<<<< HEAD
-    field_claims field_places field_streams containers
-=======
-    field_claims field_places field_names containers
->>>>>>> 2baff06 (Try every address of a backend's name, and look it up again when they fail)
+    field_claims field_places field_names field_servers field_streams containers
     proxies transparency operation gates captures crowds upheavals
 """
 for name in MODULES.split():

@@ -1,12 +1,16 @@
 """Reports from the field: names that lead to several places, elsewhere, or nowhere."""
 
 import contextlib
+import json
+import signal
 import time
 
 import peers
+from draining import order
 from lab import BACKEND4, BACKEND6, EDGE4, EDGE6, PLAYER4, PLAYER6, Service, place, until
 from name_server import NameServer, addresses
 from origin import RIGHTS, restoring
+from programs import fetch
 from verdicts import Failed, case, expect, expect_equal
 
 NAME = "game.lab.test"
@@ -208,3 +212,165 @@ def absurd(lab):
         expect(grown < 8 << 20, f"the server has grown by {grown} bytes")
         times = [e for e in server.events if e.get("name") == "many.lab.test:8080"]
         expect_equal(len(times), 1, "answers that count as news")
+
+
+def backends(lab) -> dict[str, dict]:
+    """Of the first service, by the address that the status names."""
+    status = json.loads(fetch("/status", lab.control["server"])[1])
+    return {backend["address"]: backend for backend in status["services"][0]["backends"]}
+
+
+class Named(peers.TCPBackend):
+    """Says its name first, then echoes."""
+
+    def __init__(self, lab, address: str, name: str, port: int = 8080):
+        def serve(connection):
+            connection.sendall(name.encode())
+            return peers.echo(connection)
+
+        super().__init__(lab, address, port, serve)
+
+
+def who(lab) -> str:
+    with lab.connect(EDGE4, 8080, 2) as player:
+        return player.recv(10).decode()
+
+
+def members(lab, count: int = 12) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for _ in range(count):
+        name = who(lab)
+        found[name] = found.get(name, 0) + 1
+    return found
+
+
+@case("names: dns: makes every address a backend, and changes act within the TTL + 2 s", 90)
+def every_address_a_backend(lab):
+    third4 = "10.80.2.4"
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(elsewhere(lab, OTHER4))
+        stack.enter_context(elsewhere(lab, third4))
+        names = stack.enter_context(NameServer(lab, "server"))
+        for address, name in ((BACKEND4, "one"), (OTHER4, "two"), (third4, "three")):
+            Named(lab, address, name)
+        names.say(*addresses(NAME, BACKEND4, OTHER4), ttl=2)
+        service = Service("tcp", "tcp", f"dns:{NAME}:8080", place("0.0.0.0", 8080))
+        server, _ = lab.tunnel([service])
+        server.wait("backends-changed", 5)
+        expect_equal(members(lab), {"one": 6, "two": 6}, "who serves")
+        expect_equal(
+            sorted(backends(lab)), [place(BACKEND4, 8080), place(OTHER4, 8080)], "the status names"
+        )
+        first = lab.connect(EDGE4, 8080)
+        second = lab.connect(EDGE4, 8080)
+        kept = first if first.recv(10) == b"one" else second
+        if kept is second:
+            expect_equal(second.recv(10), b"one", "one of two")
+        names.say(*addresses(NAME, OTHER4, third4), ttl=2)
+        changed = time.monotonic()
+        until(10, "a change", lambda: sorted(members(lab, 4)) == ["three", "two"])
+        took = time.monotonic() - changed
+        expect(took < 4, f"the change acted after {took:.1f} s")
+        # Drained, not cut, and no longer named once the last player has left.
+        kept.sendall(b"still")
+        expect_equal(peers.read_exactly(kept, 5), b"still", "the old one's player")
+        expect(backends(lab)[place(BACKEND4, 8080)].get("draining"), "the old one drains")
+        kept.close()
+        until(5, "only new ones", lambda: sorted(backends(lab)) == [
+            place(OTHER4, 8080), place(third4, 8080)])  # fmt: skip
+        # An operator may drain a member by its address.
+        code, text = order(lab, "drain", "tcp", place(third4, 8080))
+        expect_equal(code, 0, f"drain's exit code ({text})")
+        expect_equal(members(lab, 4), {"two": 4}, "who serves while the third drains")
+        # The name server is gone: those that were there last stay.
+        names.stop()
+        time.sleep(4)
+        expect_equal(members(lab, 4), {"two": 4}, "who serves without a name server")
+
+
+@case("names: srv: takes ports, weights and backups from the records", 90)
+def records(lab):
+    service = Service("tcp", "tcp", "srv:_game._tcp.lab.test", place("0.0.0.0", 8080))
+    heavy, light, backup = (f"{name}.lab.test" for name in ("heavy", "light", "backup"))
+    hosts = [
+        f"host-record={heavy},{BACKEND4}",
+        f"host-record={light},{BACKEND4}",
+        f"host-record={backup},{BACKEND4}",
+    ]
+    with NameServer(lab, "server") as names:
+        sockets = [
+            Named(lab, BACKEND4, name, port)
+            for name, port in (("heavy", 8081), ("light", 8082), ("backup", 8083))
+        ]
+        names.say(
+            *hosts,
+            f"srv-host=_game._tcp.lab.test,{heavy},8081,10,30",
+            f"srv-host=_game._tcp.lab.test,{light},8082,10,10",
+            f"srv-host=_game._tcp.lab.test,{backup},8083,20,10",
+            ttl=2,
+        )
+        server, _ = lab.tunnel([service])
+        server.wait("backends-changed", 5)
+        found = members(lab, 40)
+        expect_equal(sorted(found), ["heavy", "light"], "who serves")
+        expect(26 <= found["heavy"] <= 34, f"a share of three quarters: {found}")
+        names.say(
+            *hosts,
+            f"srv-host=_game._tcp.lab.test,{light},8082,10,10",
+            f"srv-host=_game._tcp.lab.test,{backup},8083,20,10",
+            ttl=2,
+        )
+        until(5, "one is gone", lambda: set(members(lab, 4)) == {"light"})
+        sockets[1].listener.shutdown(2)
+        sockets[1].listener.close()
+        until(5, "the backup", lambda: who_or_nobody(lab) == "backup")
+
+
+def who_or_nobody(lab) -> str:
+    try:
+        return who(lab)
+    except (OSError, Failed):
+        return ""
+
+
+@case("names: UDP players of a dns: member that vanished and died find another", 60)
+def dead_member(lab):
+    echo = peers.UDPEcho(lab, BACKEND4, 8080)
+    service = Service("udp", "udp", f"dns:{NAME}:8080", place("0.0.0.0", 8080))
+    with NameServer(lab, "server") as names, elsewhere(lab, OTHER4):
+        peers.UDPEcho(lab, OTHER4, 8080)
+        names.say(*addresses(NAME, BACKEND4), ttl=3600)
+        server, _ = lab.tunnel([service])
+        server.wait("backends-changed", 5)
+        with lab.udp("player", PLAYER4) as player:
+            peers.ask(player, b"before", (EDGE4, 8080))
+            echo.stop()
+            names.say(*addresses(NAME, OTHER4), ttl=3600)
+            started = time.monotonic()
+            peers.ask(player, b"after", (EDGE4, 8080), tries=20, wait=0.2)
+            took = time.monotonic() - started
+            expect(took < 2.5, f"served after {took:.1f} s")
+
+
+@case("names: a reload while a name is being looked up, and one that swaps its entries", 60)
+def reloaded(lab):
+    Named(lab, BACKEND4, "one")
+    Named(lab, BACKEND4, "two", 8081)
+    service = Service("tcp", "tcp", f"dns:{NAME}:8080", place("0.0.0.0", 8080))
+    with NameServer(lab, "server") as names:
+        names.say(*addresses(NAME, BACKEND4), ttl=1)
+        names.write("resolv.conf", f"nameserver {SILENT4}\nnameserver 127.0.0.1\n")
+        server, _ = lab.tunnel([service])
+        text = lab.server_text([service._replace(backend=f"dns:{NAME}:8081")])
+        for number in range(4):
+            swapped = lab.server_text([service]) if number % 2 else text
+            lab.write("server.toml", swapped)
+            mark = len(server.events)
+            server.process.send_signal(signal.SIGHUP)
+            server.wait("reload", 5, mark)
+            time.sleep(0.3)
+        until(10, "the second list", lambda: who_or_nobody(lab) == "one")
+        lab.write("server.toml", text)
+        server.process.send_signal(signal.SIGHUP)
+        until(10, "the first list", lambda: who_or_nobody(lab) == "two")
+        expect_equal(list(backends(lab)), [place(BACKEND4, 8081)], "the status names")

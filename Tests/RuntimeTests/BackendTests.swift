@@ -1,5 +1,6 @@
 import Configuration
 import LinuxIO
+import Names
 import Primitives
 import Testing
 
@@ -11,12 +12,19 @@ private let start = Instant(nanoseconds: 1)
 @Suite struct BackendPoolTests {
     private let player = SocketAddress(ipv4: 0xC633_6407, port: 4_000)
 
+    private static let someone = ShownPlayer(
+        address: SocketAddress(ipv4: 0xC633_6407, port: 4_000),
+        destination: nil,
+        clientKey: [],
+        peer: 0
+    )
+
     private func service(_ backends: [(text: String, weight: Int, isBackup: Bool)]) -> Service {
         Service(
             name: "s",
             transportProtocol: .tcp,
             backends: backends.compactMap { given in
-                guard let endpoint = Endpoint(given.text) else { return nil }
+                guard let endpoint = Endpoint(backend: given.text) else { return nil }
                 var backend = Backend(endpoint: endpoint)
                 backend.weight = given.weight
                 backend.isBackup = given.isBackup
@@ -28,33 +36,37 @@ private let start = Instant(nanoseconds: 1)
     @Test func sharesByWeight() {
         let service = self.service([("127.0.0.1:1", 3, false), ("127.0.0.1:2", 1, false)])
         let pool = BackendPool(service, [:], at: start)
-        let picks = (0..<8).compactMap { _ in pool.pick(source: self.player, at: start) }
+        let picks = (0..<8).compactMap { _ in
+            pool.pick(source: self.player, for: Self.someone, at: start)
+        }
         #expect(picks.filter { $0 == 0 }.count == 6)
     }
 
     @Test func namesWithoutAddressesGetNobody() {
         let service = self.service([("a.example:1", 1, false), ("127.0.0.1:2", 1, true)])
         let pool = BackendPool(service, [:], at: start)
-        #expect(pool.pick(source: self.player, at: start) == 1)
-        pool.resolved("a.example:1", to: [SocketAddress(ipv4: 2, port: 1)], at: start)
-        #expect(pool.pick(source: self.player, at: start) == 0)
+        #expect(pool.pick(source: self.player, for: Self.someone, at: start) == 1)
+        pool.resolved(["a.example:1": NameAnswer([SocketAddress(ipv4: 2, port: 1)])], at: start)
+        #expect(pool.pick(source: self.player, for: Self.someone, at: start) == 0)
         let empty = BackendPool(self.service([("a.example:1", 1, false)]), [:], at: start)
-        #expect(empty.pick(source: self.player, at: start) == nil)
+        #expect(empty.pick(source: self.player, for: Self.someone, at: start) == nil)
     }
 
     @Test func aDrainedBackendGetsNobodyWhateverItsNameLeadsTo() {
         let service = self.service([("a.example:1", 1, false), ("127.0.0.1:2", 1, false)])
         let pool = BackendPool(service, [:], at: start)
-        pool.setDrained(0, true)
-        pool.resolved("a.example:1", to: [SocketAddress(ipv4: 2, port: 1)], at: start)
-        for _ in 0..<4 { #expect(pool.pick(source: self.player, at: start) == 1) }
+        pool.drain { $0 == "a.example:1" }
+        pool.resolved(["a.example:1": NameAnswer([SocketAddress(ipv4: 2, port: 1)])], at: start)
+        for _ in 0..<4 {
+            #expect(pool.pick(source: self.player, for: Self.someone, at: start) == 1)
+        }
         // One that has just refused this player is no reason to use it either.
-        #expect(pool.pick(source: self.player, excluding: 1, at: start) != 0)
-        pool.setDrained(1, true)
-        #expect(pool.pick(source: self.player, at: start) == nil)
-        pool.setDrained(0, false)
-        #expect(pool.pick(source: self.player, at: start) == 0)
-        #expect(pool.pick(source: self.player, excluding: 0, at: start) == nil)
+        #expect(pool.pick(source: self.player, for: Self.someone, excluding: 1, at: start) != 0)
+        pool.drain { _ in true }
+        #expect(pool.pick(source: self.player, for: Self.someone, at: start) == nil)
+        pool.drain { $0 != "a.example:1" }
+        #expect(pool.pick(source: self.player, for: Self.someone, at: start) == 0)
+        #expect(pool.pick(source: self.player, for: Self.someone, excluding: 0, at: start) == nil)
     }
 
     private func player(_ address: SocketAddress) -> ShownPlayer {
@@ -65,8 +77,8 @@ private let start = Instant(nanoseconds: 1)
         let (a, b) = (SocketAddress(ipv4: 2, port: 1), SocketAddress(ipv4: 3, port: 1))
         let service = self.service([("a.example:1", 1, false)])
         let pool = BackendPool(service, [:], at: start)
-        pool.resolved("a.example:1", to: [a, b], at: start)
-        let order = { pool.addresses(0, for: self.player(self.player), of: service) }
+        pool.resolved(["a.example:1": NameAnswer([a, b])], at: start)
+        let order = { pool.addresses(0, for: self.player(self.player)) }
         #expect(order() == [a, b])
         pool.failed(0, a)
         #expect(order() == [b, a])
@@ -75,8 +87,8 @@ private let start = Instant(nanoseconds: 1)
         pool.answered(0, b)
         #expect(order() == [b, a])
         // Elsewhere and back again: nothing is held against it.
-        pool.resolved("a.example:1", to: [b], at: start)
-        pool.resolved("a.example:1", to: [a, b], at: start)
+        pool.resolved(["a.example:1": NameAnswer([b])], at: start)
+        pool.resolved(["a.example:1": NameAnswer([a, b])], at: start)
         #expect(order() == [a, b])
     }
 
@@ -86,28 +98,28 @@ private let start = Instant(nanoseconds: 1)
         var service = self.service([("a.example:1", 1, false)])
         service.origin = .transparent
         let pool = BackendPool(service, [:], at: start)
-        pool.resolved("a.example:1", to: [v6, v4], at: start)
-        #expect(pool.addresses(0, for: self.player(self.player), of: service) == [v4])
-        #expect(pool.addresses(0, for: self.player(v6), of: service) == [v6])
+        pool.resolved(["a.example:1": NameAnswer([v6, v4])], at: start)
+        #expect(pool.addresses(0, for: self.player(self.player)) == [v4])
+        #expect(pool.addresses(0, for: self.player(v6)) == [v6])
         service.usesPseudoIPv4 = true
-        #expect(pool.addresses(0, for: self.player(v6), of: service) == [v6, v4])
-        service.usesPseudoIPv4 = false
+        let second = BackendPool(service, ["a.example:1": NameAnswer([v6, v4])], at: start)
+        #expect(second.addresses(0, for: self.player(v6)) == [v6, v4])
         // None fits: trying says why.
-        pool.resolved("a.example:1", to: [v4], at: start)
-        #expect(pool.addresses(0, for: self.player(v6), of: service) == [v4])
+        pool.resolved(["a.example:1": NameAnswer([v4])], at: start)
+        #expect(pool.addresses(0, for: self.player(v6)) == [v4])
     }
 
     @Test func aBackendThatMovedIsTriedAtOnce() {
         let service = self.service([("a.example:1", 1, false), ("127.0.0.1:2", 1, true)])
         let pool = BackendPool(service, [:], at: start)
-        pool.resolved("a.example:1", to: [SocketAddress(ipv4: 2, port: 1)], at: start)
+        pool.resolved(["a.example:1": NameAnswer([SocketAddress(ipv4: 2, port: 1)])], at: start)
         for _ in 0..<3 { pool.refused(0, at: start) }
-        #expect(pool.pick(source: self.player, at: start) == 1)
-        pool.resolved("a.example:1", to: [SocketAddress(ipv4: 3, port: 1)], at: start)
-        #expect(pool.pick(source: self.player, at: start) == 0)
+        #expect(pool.pick(source: self.player, for: Self.someone, at: start) == 1)
+        pool.resolved(["a.example:1": NameAnswer([SocketAddress(ipv4: 3, port: 1)])], at: start)
+        #expect(pool.pick(source: self.player, for: Self.someone, at: start) == 0)
         // On trial: one refusal is enough.
         pool.refused(0, at: start)
-        #expect(pool.pick(source: self.player, at: start) == 1)
+        #expect(pool.pick(source: self.player, for: Self.someone, at: start) == 1)
     }
 
     @Test func drainingLastsWhileTheConfigurationHasTheBackend() {
@@ -139,12 +151,12 @@ private let start = Instant(nanoseconds: 1)
     @Test func aBackupHelpsThePlayerWhoWasJustRefused() {
         let service = self.service([("127.0.0.1:1", 1, false), ("127.0.0.1:2", 1, true)])
         let pool = BackendPool(service, [:], at: start)
-        #expect(pool.pick(source: self.player, at: start) == 0)
-        #expect(pool.pick(source: self.player, excluding: 0, at: start) == 1)
+        #expect(pool.pick(source: self.player, for: Self.someone, at: start) == 0)
+        #expect(pool.pick(source: self.player, for: Self.someone, excluding: 0, at: start) == 1)
         // The next player tries the first one again.
-        #expect(pool.pick(source: self.player, at: start) == 0)
+        #expect(pool.pick(source: self.player, for: Self.someone, at: start) == 0)
         let alone = BackendPool(self.service([("127.0.0.1:1", 1, false)]), [:], at: start)
-        #expect(alone.pick(source: self.player, excluding: 0, at: start) == nil)
+        #expect(alone.pick(source: self.player, for: Self.someone, excluding: 0, at: start) == nil)
     }
 }
 

@@ -39,7 +39,7 @@ enum Layers {
         table["Lab"] = Self.pure.union(Self.system).union(kernel)
             .union(["CLab", "TOMLKit"])
         table["Commands"] = Self.pure.union(Self.system).union(kernel)
-            .union(["ArgumentParser", "Foundation", "Lab", "PostQuantum"])
+            .union(["ArgumentParser", "Foundation", "Lab", "Names", "PostQuantum"])
         let outermost = kernel.union(Self.system).union(["ArgumentParser", "Commands"])
         for program in ["fairlead", "fairlead-client", "fairlead-server"] {
             table[program] = outermost.union(Self.words)

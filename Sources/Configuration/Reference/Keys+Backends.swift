@@ -6,11 +6,17 @@ extension KeyReference {
         KeyReference(
             .backends,
             "address",
-            .text(Section.endpointForm),
+            .text(Backend.form),
             .required,
             .endsOwn,
-            "The backend's address; a name is resolved in the background.",
-            "Each backend of a service stands once.",
+            "The backend's address; names are looked up in the background.",
+            "A name means all its addresses: the next one is tried where one refuses or is silent."
+                + " With `dns:` each of its addresses is a backend of its own, with `srv:` each"
+                + " place that the SRV records lead to, with their weights; records of lower"
+                + " priority are backups. Such backends come and go as the name service says:"
+                + " those that vanish keep the players they have. Names are looked up again when"
+                + " their TTL ends and when somebody finds them dead; without an answer the last"
+                + " one stays. Each backend of a service stands once.",
             example: "address = \"10.0.0.5:25565\""
         ),
         KeyReference(
@@ -20,6 +26,7 @@ extension KeyReference {
             .written("1"),
             .endsOwn,
             "The backend's share of new connections and flows, relative to the others'.",
+            "With `dns:` each address has this share; SRV records have weights of their own.",
             example: "address = \"10.0.0.5:25565\"\nweight = 3"
         ),
         KeyReference(

@@ -60,13 +60,17 @@ extension KeyReference {
             KeyReference(
                 .client,
                 "server",
-                .textOrList(Section.endpointForm),
+                .textOrList(Section.serverForm),
                 .required,
                 .atOnce,
                 "The server's address, or several that are tried in order.",
-                "A name is resolved in the background and again while the process runs. After a"
-                    + " reload the session goes on; the next handshake goes to the new addresses.",
-                example: "server = [\"tunnel.example.net:4600\", \"192.0.2.1:4600\"]"
+                "A name means all its addresses, of both families in turn, the next one beside a"
+                    + " silent one (RFC 8305); `srv:` stands for the servers that the SRV records"
+                    + " name, by priority and weight (RFC 2782). Names are looked up again when"
+                    + " their TTL ends and whenever nothing answers. After a reload the session"
+                    + " goes on; the next handshake goes to the new addresses.",
+                example: "server = [\"tunnel.example.net:4600\","
+                    + " \"srv:_fairlead._udp.example.net\"]"
             ),
             KeyReference(
                 .client,

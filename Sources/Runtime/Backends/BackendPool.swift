@@ -5,59 +5,62 @@ import Primitives
 
 /// A service's backends as one worker sees them: who is up, where they are and whose turn it is.
 ///
-/// Every pick ends with exactly one ``finished(_:)``.
+/// Every pick ends with exactly one ``finished(_:)``. A backend keeps its index while the list has
+/// it and while it has players; names may bring others later.
 final class BackendPool {
-    /// As written in the configuration.
-    let names: [String]
+    private struct Place {
+        var member: BackendMember
+        var addresses: AddressList
+        /// Whether it gets nobody new, because an operator wants it so.
+        var isDrained = false
+    }
+
     /// Whether somebody else asks the backends; then refusals are told there and decide nothing.
     let isProbed: Bool
-    /// What the names resolve to now.
-    private var addresses: [AddressList]
-    /// The names of those that are known by name.
-    private let hostNames: [String?]
-    /// Who gets nobody new, because an operator wants it so.
-    private var isDrained: [Bool]
+    private let service: Service
+    /// By the set's index.
+    private var places: [Place] = []
     private let set: BackendSet
 
     init(_ service: Service, _ known: KnownNames, at now: Instant) {
-        self.names = service.backends.map(\.endpoint.description)
-        self.addresses = service.backends.map { backend in
-            AddressList(
-                backend.endpoint.literal.map { [$0] }
-                    ?? known[backend.endpoint.description]?.addresses ?? []
-            )
-        }
-        self.hostNames = service.backends.map { backend in
-            backend.endpoint.isName ? backend.endpoint.description : nil
-        }
-        self.isDrained = Array(repeating: false, count: service.backends.count)
+        self.service = service
         self.isProbed = service.health != nil
-        self.set = BackendSet(service, noticesRefusals: service.health == nil, at: now)
-        for index in self.names.indices {
-            self.refresh(index)
-        }
+        let members = Roster.members(of: service, known)
+        self.set = BackendSet(service, members, noticesRefusals: service.health == nil, at: now)
+        self.follow(members)
     }
+
+    /// One more than the largest index.
+    var count: Int { self.places.count }
+
+    /// What a backend is called in logs, status and orders.
+    func name(_ index: Int) -> String { self.places[index].member.name }
+
+    /// Whether a backend has left the list; it may have players still.
+    func isGone(_ index: Int) -> Bool { self.set.isGone(index) }
 
     /// Takes a place at a backend for a player; `nil` if none can be had.
     func pick(
         source: SocketAddress,
+        for player: ShownPlayer,
         excluding excluded: Int? = nil,
         at now: Instant
     ) -> Int? {
-        guard let index = self.set.pick(source: source, excluding: excluded, at: now) else {
-            return nil
+        let choose = {
+            self.set.pick(source: source, excluding: excluded, at: now) { self.suits($0, player) }
         }
+        guard let index = choose() else { return nil }
         guard let excluded, index == excluded else { return index }
         self.set.finished(index)
         // Backups wait until all others count as down, but this player cannot.
         self.set.setDraining(excluded, true)
         defer { self.refresh(excluded) }
-        return self.set.pick(source: source, at: now)
+        return choose()
     }
 
-    /// Why ``pick(source:excluding:at:)`` finds nobody.
+    /// Why ``pick(source:for:excluding:at:)`` finds nobody.
     var emptiness: String {
-        self.isDrained.contains(true)
+        self.places.contains { $0.isDrained }
             ? "no backend is up that is not draining" : "no backend is up"
     }
 
@@ -67,75 +70,129 @@ final class BackendPool {
 
     /// What somebody else has found out.
     func follow(_ name: String, isUp: Bool, at now: Instant) {
-        guard let index = self.names.firstIndex(of: name) else { return }
+        guard let index = self.index(of: name) else { return }
         self.set.follow(index, isUp: isUp, at: now)
+    }
+
+    private func index(of name: String) -> Int? {
+        self.places.indices.first { self.places[$0].member.name == name && !self.isGone($0) }
     }
 
     /// Who went up or down since the last call; call until `nil`.
     func nextChange() -> BackendSet.Change? { self.set.nextChange() }
 
+    // MARK: Addresses
+
     /// Every address that a backend has now.
-    var allAddresses: [SocketAddress] { self.addresses.flatMap(\.all) }
+    var allAddresses: [SocketAddress] { self.places.flatMap(\.addresses.all) }
 
     /// What has to be looked up again when a backend does not answer; `nil`: nothing.
-    func name(behind index: Int) -> String? { self.hostNames[index] }
+    func lookedUp(_ index: Int) -> String? { self.places[index].member.lookedUp }
 
     /// The addresses of a backend that this player can be shown to, in the order to be tried.
     ///
     /// Where none is of the player's family all are named, so that trying says why.
-    func addresses(
-        _ index: Int,
-        for player: ShownPlayer,
-        of service: Service
-    ) -> [SocketAddress] {
-        let all = self.addresses[index].inOrder
-        guard service.origin == .transparent else { return all }
-        let fitting = all.filter {
-            $0.isIPv4 == player.address.isIPv4 || service.usesPseudoIPv4 && $0.isIPv4
-        }
+    func addresses(_ index: Int, for player: ShownPlayer) -> [SocketAddress] {
+        let all = self.places[index].addresses.inOrder
+        guard self.service.origin == .transparent, all.count > 1 else { return all }
+        let fitting = all.filter { self.suits($0, player) }
         return fitting.isEmpty ? all : fitting
+    }
+
+    private func suits(_ index: Int, _ player: ShownPlayer) -> Bool {
+        self.service.origin != .transparent
+            || self.places[index].addresses.all.contains { self.suits($0, player) }
+    }
+
+    private func suits(_ address: SocketAddress, _ player: ShownPlayer) -> Bool {
+        address.isIPv4 == player.address.isIPv4 || self.service.usesPseudoIPv4 && address.isIPv4
     }
 
     /// Whether a backend still has this address, as far as its name says.
     func has(_ index: Int, _ address: SocketAddress) -> Bool {
-        self.addresses[index].contains(address)
+        !self.isGone(index) && self.places[index].addresses.contains(address)
     }
 
     /// One address of a backend refused or was silent: others go first.
-    func failed(_ index: Int, _ address: SocketAddress) { self.addresses[index].fail(address) }
+    func failed(_ index: Int, _ address: SocketAddress) {
+        self.places[index].addresses.fail(address)
+    }
 
     func hasFailed(_ index: Int, _ address: SocketAddress) -> Bool {
-        self.addresses[index].hasFailed(address)
+        self.places[index].addresses.hasFailed(address)
     }
 
     func answered(_ index: Int, _ address: SocketAddress) {
-        self.addresses[index].answer(address)
+        self.places[index].addresses.answer(address)
     }
 
-    /// A name leads elsewhere: whatever was found out about those backends is old news.
-    func resolved(_ name: String, to addresses: [SocketAddress], at now: Instant) {
-        for index in self.names.indices where self.hostNames[index] == name {
-            self.addresses[index].replace(with: addresses)
-            self.refresh(index)
-            if !self.isProbed { self.set.giveChance(index, at: now) }
+    // MARK: Changes
+
+    /// Names lead elsewhere: backends may come and go, and of those that moved whatever was found
+    /// out is old news.
+    func resolved(_ known: KnownNames, at now: Instant) {
+        let members = Roster.members(of: self.service, known)
+        self.set.adopt(members.map { BackendSet.Member($0) }, at: now)
+        for index in self.follow(members) where !self.isProbed {
+            self.set.giveChance(index, at: now)
         }
     }
 
-    /// Lets a backend have nobody new, or new ones again; what it has stays.
-    func setDrained(_ index: Int, _ isDrained: Bool) {
-        self.isDrained[index] = isDrained
-        self.refresh(index)
+    /// Brings the places in line with the set; says which backends have moved.
+    @discardableResult
+    private func follow(_ members: [BackendMember]) -> [Int] {
+        let byName = Dictionary(members.map { ($0.name, $0) }, uniquingKeysWith: { one, _ in one })
+        var moved: [Int] = []
+        for index in 0..<self.set.count where !self.set.isGone(index) {
+            guard let member = byName[self.set.member(index).name] else { continue }
+            if index == self.places.count {
+                self.places.append(
+                    Place(member: member, addresses: AddressList(member.addresses))
+                )
+            } else if self.places[index].member.name != member.name {
+                self.places[index] = Place(
+                    member: member,
+                    addresses: AddressList(member.addresses)
+                )
+            } else {
+                self.places[index].member = member
+                guard self.places[index].addresses.all != member.addresses else { continue }
+                self.places[index].addresses.replace(with: member.addresses)
+                moved.append(index)
+            }
+        }
+        for index in self.places.indices { self.refresh(index) }
+        return moved
     }
+
+    /// Lets these backends, by name or by the entry that brought them, have nobody new, and all
+    /// others new ones again; what they have stays.
+    func drain(where isDrained: (String) -> Bool) {
+        for index in self.places.indices {
+            let member = self.places[index].member
+            self.places[index].isDrained =
+                isDrained(member.name) || isDrained(member.source.description)
+            self.refresh(index)
+        }
+    }
+
+    func isDrained(_ index: Int) -> Bool { self.places[index].isDrained }
 
     /// A name that leads nowhere gets nobody either.
     private func refresh(_ index: Int) {
-        self.set.setDraining(index, self.isDrained[index] || self.addresses[index].isEmpty)
+        let place = self.places[index]
+        self.set.setDraining(index, place.isDrained || place.addresses.isEmpty)
     }
 }
 
 extension BackendSet {
-    /// The backends of `service`, in the order of the configuration.
-    convenience init(_ service: Service, noticesRefusals: Bool, at now: Instant) {
+    /// The backends of `service`.
+    convenience init(
+        _ service: Service,
+        _ members: [BackendMember],
+        noticesRefusals: Bool,
+        at now: Instant
+    ) {
         var rules = HealthRules()
         if let health = service.health {
             rules.isProbed = true
@@ -151,17 +208,6 @@ extension BackendSet {
             case .leastConnections: .leastConnections
             case .sourceHash: .sourceHash
             }
-        self.init(
-            service.backends.map { backend in
-                Member(
-                    name: backend.endpoint.description,
-                    weight: backend.weight,
-                    isBackup: backend.isBackup
-                )
-            },
-            policy: policy,
-            rules: rules,
-            at: now
-        )
+        self.init(members.map { Member($0) }, policy: policy, rules: rules, at: now)
     }
 }

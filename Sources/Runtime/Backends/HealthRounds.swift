@@ -10,15 +10,37 @@ final class HealthRounds {
     private final class Watched {
         let service: Service
         let set: BackendSet
+        /// By the set's index; of one that has left the list what it was.
+        private(set) var members: [BackendMember] = []
         /// Why the last probe of each backend failed.
-        var causes: [String]
+        var causes: [String] = []
         /// Of each backend that is being asked, one for every address that has not said no.
         var probes: [Int: [BackendProbe]] = [:]
 
-        init(_ service: Service, at now: Instant) {
+        init(_ service: Service, _ known: KnownNames, at now: Instant) {
             self.service = service
-            self.set = BackendSet(service, noticesRefusals: true, at: now)
-            self.causes = Array(repeating: "-", count: service.backends.count)
+            let members = Roster.members(of: service, known)
+            self.set = BackendSet(service, members, noticesRefusals: true, at: now)
+            _ = self.follow(members)
+        }
+
+        /// Brings the list in line with the set; says who is new or has moved.
+        func follow(_ members: [BackendMember]) -> [Int] {
+            let byName = Dictionary(members.map { ($0.name, $0) }) { one, _ in one }
+            var moved: [Int] = []
+            for index in self.set.indices {
+                guard !self.set.isGone(index), let member = byName[self.set.member(index).name]
+                else { continue }
+                if index == self.members.count {
+                    self.members.append(member)
+                    self.causes.append("-")
+                    moved.append(index)
+                } else {
+                    if self.members[index].addresses != member.addresses { moved.append(index) }
+                    self.members[index] = member
+                }
+            }
+            return moved
         }
     }
 
@@ -56,17 +78,11 @@ final class HealthRounds {
         case .services(let services): self.adopt(services, at: now)
         case .resolved(let news):
             self.known.merge(news) { _, new in new }
-            for entry in self.watched {
-                for (index, backend) in entry.service.backends.enumerated()
-                where news[backend.endpoint.description] != nil {
-                    self.end(entry, index)
-                    entry.set.probeSoon(index, at: now)
-                }
-            }
+            for entry in self.watched { self.resolved(entry, news, at: now) }
         case .refused(let service, let backend):
             guard let entry = self.watched.first(where: { $0.service.name == service }),
-                let index = entry.service.backends.firstIndex(where: {
-                    $0.endpoint.description == backend
+                let index = entry.set.indices.first(where: {
+                    entry.members[$0].name == backend && !entry.set.isGone($0)
                 })
             else { return }
             entry.causes[index] = "refused connections"
@@ -74,11 +90,24 @@ final class HealthRounds {
         }
     }
 
+    /// Backends may have come, gone or moved.
+    private func resolved(_ entry: Watched, _ news: KnownNames, at now: Instant) {
+        let backends = entry.service.backends
+        guard backends.contains(where: { news[$0.endpoint.description] != nil }) else { return }
+        let members = Roster.members(of: entry.service, self.known)
+        entry.set.adopt(members.map { BackendSet.Member($0) }, at: now)
+        for index in entry.follow(members) {
+            self.end(entry, index)
+            entry.set.probeSoon(index, at: now)
+        }
+        for index in entry.set.indices where entry.set.isGone(index) { self.end(entry, index) }
+    }
+
     private func adopt(_ services: [Service], at now: Instant) {
         var kept: [Watched] = []
         for service in services {
             let same = self.watched.first { $0.service == service }
-            kept.append(same ?? Watched(service, at: now))
+            kept.append(same ?? Watched(service, self.known, at: now))
         }
         for old in self.watched where !kept.contains(where: { $0 === old }) {
             for index in old.probes.keys { self.end(old, index) }
@@ -104,7 +133,7 @@ final class HealthRounds {
     private func tell(_ entry: Watched, _ change: BackendSet.Change) {
         let news = BackendNews(
             service: entry.service.name,
-            backend: entry.service.backends[change.index].endpoint.description,
+            backend: entry.members[change.index].name,
             isUp: change.isUp
         )
         self.log.backend(news, cause: entry.causes[change.index])
@@ -114,11 +143,9 @@ final class HealthRounds {
     // MARK: Probes
 
     private func begin(_ entry: Watched, _ index: Int, at now: Instant) {
-        let endpoint = entry.service.backends[index].endpoint
-        let addresses =
-            endpoint.literal.map { [$0] } ?? self.known[endpoint.description]?.addresses ?? []
         entry.causes[index] = "no address"
-        for address in addresses.prefix(Self.addressLimit) { self.ask(entry, index, address) }
+        let addresses = entry.members[index].addresses.prefix(Self.addressLimit)
+        for address in addresses { self.ask(entry, index, address) }
         if entry.probes[index] == nil { self.settle(entry, index, at: now) }
     }
 
@@ -127,7 +154,7 @@ final class HealthRounds {
         self.lastToken += 1
         do throws(IOError) {
             let probe = try BackendProbe(
-                health.probe.kind(entry.service.backends[index].endpoint, address),
+                health.probe.kind(entry.members[index].endpoint, address),
                 to: address,
                 of: entry.service,
                 overStream: health.probe.isStream(entry.service.transportProtocol),
@@ -176,8 +203,7 @@ final class HealthRounds {
 
     /// A name that leads to nobody alive may lead elsewhere by now.
     private func doubt(_ entry: Watched, _ index: Int) {
-        let endpoint = entry.service.backends[index].endpoint
-        if endpoint.isName { self.resolver?.doubt(endpoint.description) }
+        if let name = entry.members[index].lookedUp { self.resolver?.doubt(name) }
     }
 
     private func end(_ entry: Watched, _ index: Int) {

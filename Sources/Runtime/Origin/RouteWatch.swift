@@ -110,13 +110,12 @@ final class RouteWatch {
     private func wanted() -> [[TransparentBackend]] {
         var wanted: [[TransparentBackend]] = []
         for service in self.configuration.services where service.origin == .transparent {
-            for endpoint in service.backends.map(\.endpoint) {
-                let addresses =
-                    endpoint.literal.map { [$0] }
-                    ?? self.known[endpoint.description]?.addresses ?? []
-                let transport: TransparentBackend.Transport =
-                    service.transportProtocol == .tcp ? .tcp : .udp
-                let question = transport == .udp ? self.question(service.health?.probe) : []
+            let transport: TransparentBackend.Transport =
+                service.transportProtocol == .tcp ? .tcp : .udp
+            let question = transport == .udp ? self.question(service.health?.probe) : []
+            let members = Roster.members(of: service, self.known)
+            for source in service.backends.map(\.endpoint) {
+                let addresses = members.filter { $0.source == source }.flatMap(\.addresses)
                 wanted.append(
                     addresses.prefix(Self.addressLimit).map { address in
                         var backend = TransparentBackend(address, transport)

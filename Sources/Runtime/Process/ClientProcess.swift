@@ -24,7 +24,8 @@ public final class ClientProcess: Sendable {
     nonisolated(unsafe) private var current: Loaded
     nonisolated(unsafe) private var bound: [ClientPlan.Place: SocketAddress] = [:]
     nonisolated(unsafe) private var resolver: Resolver?
-    nonisolated(unsafe) private var known: KnownNames = [:]
+    /// What names lead to, in the order to be tried, which chance decides once.
+    nonisolated(unsafe) private var orders: [String: [[SocketAddress]]] = [:]
     nonisolated(unsafe) private var addresses: AddressWatch?
     nonisolated(unsafe) private var awaited = AwaitedAddresses()
 
@@ -92,8 +93,13 @@ public final class ClientProcess: Sendable {
         let plan = ClientPlan(self.configuration)
         let listeners = try self.bind(plan.places, of: plan, workers: workers)
         for listener in listeners[0] { self.bound[listener.place] = listener.localAddress }
-        try self.ownListeners.refuse(self.servers(of: self.configuration), "the tunnel's server")
+        try self.ownListeners.refuse(
+            self.configuration.servers.compactMap(\.literal),
+            "the tunnel's server"
+        )
         let mailboxes = try (0..<workers).map { _ in try Mailbox() }
+        let control = self.core.control
+        let resolver = try Resolver(log: self.core.log) { control.post(.resolved($0)) }
         let now = BootClock().now()
         let parts = try (0..<workers).map { worker in
             WorkerParts(
@@ -107,7 +113,8 @@ public final class ClientProcess: Sendable {
                 tunnel: [try self.tunnelSocket()],
                 mailboxes: mailboxes,
                 log: self.core.log,
-                side: .client
+                side: .client,
+                resolver: resolver
             )
         }
         try self.core.crew.start(parts, control: self.core.control)
@@ -115,8 +122,6 @@ public final class ClientProcess: Sendable {
         self.core.crew.post { .client(plan, newListeners: Handover(listeners[$0])) }
         self.core.log.warn(self.configuration.warnings)
         self.checkTransparentRoutes(self.configuration)
-        let control = self.core.control
-        let resolver = try Resolver(log: self.core.log) { control.post(.resolved($0)) }
         try resolver.watch(self.configuration.servers)
         self.resolver = resolver
         return listeners[0].map(\.localAddress)
@@ -124,10 +129,11 @@ public final class ClientProcess: Sendable {
 
     private func settings(_ worker: Int) -> ClientSettings {
         var settings = ClientSettings(
-            servers: self.servers(of: self.configuration),
+            servers: [],
             serverPublicKey: self.configuration.serverPublicKey,
             privateKey: self.current.privateKey
         )
+        settings.servers = self.servers(of: self.configuration)
         settings.presharedKey = self.current.presharedKey
         let transport = self.configuration.transport
         settings.cipher = transport.cipher
@@ -221,10 +227,13 @@ public final class ClientProcess: Sendable {
 
     // MARK: Names
 
-    /// Every address of every server, in the order of the file, as far as names are known.
-    private func servers(of configuration: ClientConfiguration) -> [SocketAddress] {
+    /// Of one server; nobody has more ways that deserve a try each time.
+    private static let addressLimit = 8
+
+    /// The servers in the order of the file, as far as names are known, each with its addresses.
+    private func servers(of configuration: ClientConfiguration) -> [[SocketAddress]] {
         configuration.servers.flatMap { endpoint in
-            endpoint.literal.map { [$0] } ?? self.known[endpoint.description]?.addresses ?? []
+            endpoint.literal.map { [[$0]] } ?? self.orders[endpoint.description] ?? []
         }
     }
 
@@ -237,7 +246,8 @@ public final class ClientProcess: Sendable {
             }
             var kept = answer
             kept.places.removeAll { own.contains($0.address) }
-            self.known[name] = kept
+            self.orders[name] = kept.servers { EntropySource.kernel().next() }
+                .map { Array($0.prefix(Self.addressLimit)) }
         }
         self.postServers()
     }

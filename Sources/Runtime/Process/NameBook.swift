@@ -35,6 +35,8 @@ struct NameBook {
 
     private var entries: [String: Entry] = [:]
 
+    var names: [String] { Array(self.entries.keys) }
+
     var deadline: Instant { self.entries.values.reduce(.never) { min($0, $1.due) } }
 
     /// Wants these names from now on, and no others; those wanted before keep their answers.

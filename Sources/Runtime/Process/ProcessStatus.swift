@@ -91,6 +91,8 @@ extension ProcessStatus {
     }
 
     private mutating func add(_ tally: ServiceTally) {
+        var tally = tally
+        tally.backends.removeAll { $0.isGone && $0.streams == 0 && $0.flows == 0 }
         guard let index = self.services.firstIndex(where: { $0.name == tally.name }) else {
             return self.services.append(tally)
         }

@@ -1,7 +1,7 @@
-import Configuration
+public import Configuration
 import Glibc
 import LinuxIO
-import Names
+public import Names
 import Primitives
 import Synchronization
 
@@ -19,6 +19,7 @@ final class Resolver: Sendable {
         /// What to look up from now on, if that has changed.
         var wanted: [String: NameQuestion]?
         var doubted: Set<String> = []
+        var isAllDoubted = false
         var isRunning = false
     }
 
@@ -55,6 +56,15 @@ final class Resolver: Sendable {
         if isNews { self.wakeUp.signal() }
     }
 
+    /// Nobody that any name leads to answers; otherwise as ``doubt(_:)``.
+    func doubtAll() {
+        let isNews = self.state.withLock { state in
+            defer { state.isAllDoubted = true }
+            return state.isRunning && !state.isAllDoubted
+        }
+        if isNews { self.wakeUp.signal() }
+    }
+
     private func run() {
         var book = NameBook()
         var lookups: [String: NameLookup] = [:]
@@ -75,16 +85,16 @@ final class Resolver: Sendable {
         at now: Instant
     ) {
         self.wakeUp.clear()
-        let (wanted, doubted) = self.state.withLock { state in
-            defer { (state.wanted, state.doubted) = (nil, []) }
-            return (state.wanted, state.doubted)
+        let (wanted, doubted, isAllDoubted) = self.state.withLock { state in
+            defer { (state.wanted, state.doubted, state.isAllDoubted) = (nil, [], false) }
+            return (state.wanted, state.doubted, state.isAllDoubted)
         }
         if let wanted {
             book.want(wanted, at: now)
             // A name that is wanted no more, or again, is not asked for twice at a time.
             for name in lookups.keys where wanted[name] == nil { lookups[name] = nil }
         }
-        for name in doubted { book.doubt(name, at: now) }
+        for name in isAllDoubted ? book.names : Array(doubted) { book.doubt(name, at: now) }
     }
 
     private func settle(
@@ -142,10 +152,12 @@ final class Resolver: Sendable {
 
 extension Endpoint {
     /// What to ask the name service; `nil` for an address.
-    var question: NameQuestion? {
+    public var question: NameQuestion? {
         switch self {
         case .address: nil
-        case .name(let host, let port): .host(host, port: port)
+        case .name(let host, let port), .everyAddress(let host, let port):
+            .host(host, port: port)
+        case .records(let name): .service(name)
         }
     }
 }

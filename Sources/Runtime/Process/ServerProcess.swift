@@ -30,6 +30,7 @@ public final class ServerProcess: Sendable {
     nonisolated(unsafe) private var routes: RouteWatch?
     nonisolated(unsafe) private var listeners: [SocketAddress] = []
     nonisolated(unsafe) private var drained = DrainedBackends()
+    nonisolated(unsafe) private var known: KnownNames = [:]
     nonisolated(unsafe) private var addresses: AddressWatch?
     nonisolated(unsafe) private var awaited = AwaitedAddresses()
     /// When the next key expires, and when that was last compared with the clock.
@@ -66,10 +67,39 @@ public final class ServerProcess: Sendable {
 
     private func resolved(_ news: KnownNames) {
         let news = self.withoutLoops(news)
+        self.tellMembers(news)
         // The way back first: a backend is served only once it is proven.
         self.changeRoutes { $0.resolved(news, at: $1) }
         self.core.crew.post { _ in .resolved(news) }
         self.monitor?.post(.resolved(news))
+    }
+
+    /// Says which backends names have brought and taken.
+    private func tellMembers(_ news: KnownNames) {
+        let before = self.known
+        self.known.merge(news) { _, new in new }
+        for service in self.current.configuration.services
+        where service.backends.contains(where: {
+            $0.endpoint.isSource && news[$0.endpoint.description] != nil
+        }) {
+            let old = Set(Roster.members(of: service, before).map(\.name))
+            let new = Set(Roster.members(of: service, self.known).map(\.name))
+            self.core.log.info(
+                "backends-changed",
+                [
+                    "service": service.name,
+                    "joined": Self.list(new.subtracting(old)),
+                    "left": Self.list(old.subtracting(new)),
+                ]
+            )
+        }
+    }
+
+    /// The first few, and how many there are besides.
+    private static func list(_ names: Set<String>) -> String {
+        let shown = names.sorted().prefix(16)
+        let rest = names.count - shown.count
+        return shown.joined(separator: ",") + (rest > 0 ? ",and \(rest) more" : "")
     }
 
     private func changeRoutes(_ change: (RouteWatch, Instant) -> Void) {
@@ -95,7 +125,12 @@ public final class ServerProcess: Sendable {
     private func drain(_ request: DrainRequest) {
         let configuration = self.current.configuration
         let isDraining = request.isDraining
-        let outcome = self.drained.change(request.name, isDraining: isDraining, configuration)
+        let outcome = self.drained.change(
+            request.name,
+            isDraining: isDraining,
+            configuration,
+            self.known
+        )
         if case .done = outcome {
             let names = self.drained.names
             self.core.crew.post { _ in .draining(names) }

@@ -63,7 +63,10 @@ struct DrainedBackends {
         self.names = self.names.filter { name in
             configuration.services.contains { service in
                 service.name == name.service
-                    && service.backends.contains { $0.endpoint.description == name.backend }
+                    && service.backends.contains {
+                        // Where they lead today says nothing of tomorrow.
+                        $0.endpoint.isSource || $0.endpoint.description == name.backend
+                    }
             }
         }
     }
@@ -72,16 +75,19 @@ struct DrainedBackends {
     mutating func change(
         _ name: BackendName,
         isDraining: Bool,
-        _ configuration: ServerConfiguration
+        _ configuration: ServerConfiguration,
+        _ names: KnownNames = [:]
     ) -> DrainOutcome {
         guard let service = configuration.services.first(where: { $0.name == name.service }) else {
             let known = configuration.services.map(\.name).joined(separator: ", ")
             return .refused("no service \(name.service); there are: \(known)")
         }
-        let backends = service.backends.map(\.endpoint.description)
+        let members = Roster.members(of: service, names)
+        let backends = members.map(\.name)
         // The same address may be written in several ways.
-        let wanted = Endpoint(name.backend)?.description ?? name.backend
-        guard backends.contains(wanted) else {
+        let wanted = Endpoint(backend: name.backend)?.description ?? name.backend
+        let isSource = members.contains { $0.source.description == wanted }
+        guard isSource || backends.contains(wanted) else {
             let known = backends.joined(separator: ", ")
             return .refused("\(service.name) has no backend \(name.backend); it has: \(known)")
         }
@@ -91,8 +97,10 @@ struct DrainedBackends {
             return .done("\(wanted) gets new players of \(service.name) again")
         }
         self.names.insert(place)
-        let others = backends.filter {
-            !self.names.contains(BackendName(service: service.name, backend: $0))
+        let others = members.filter { member in
+            ![member.name, member.source.description].contains {
+                self.names.contains(BackendName(service: service.name, backend: $0))
+            }
         }
         let rest = others.isEmpty ? "; no backend of \(service.name) takes new players now" : ""
         return .done("\(wanted) gets no new players of \(service.name)\(rest)")

@@ -15,6 +15,9 @@ final class PendingConnections {
         let player: ShownPlayer
         let backend: Int
         let isLast: Bool
+        /// Of one backend and for one player; those that fail are behind the others next time.
+        private static let addressLimit = 16
+
         /// Addresses not tried yet, the next one last.
         var rest: [SocketAddress]
         /// What has been tried and has not answered yet, the oldest first.
@@ -36,8 +39,8 @@ final class PendingConnections {
             self.player = player
             self.backend = backend
             self.isLast = isLast
-            let origin = service.configuration
-            self.rest = service.pool.addresses(backend, for: player, of: origin).reversed()
+            self.rest = service.pool.addresses(backend, for: player)
+                .prefix(Self.addressLimit).reversed()
         }
 
         /// What decides between backends where the player does.
@@ -45,7 +48,7 @@ final class PendingConnections {
 
         /// Why it came to nothing, in words.
         var causes: String {
-            guard self.service.pool.name(behind: self.backend) != nil else {
+            guard self.service.pool.lookedUp(self.backend) != nil else {
                 return self.failures.last?.failure.cause ?? "no address"
             }
             return self.failures.isEmpty

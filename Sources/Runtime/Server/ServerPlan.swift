@@ -64,8 +64,20 @@ struct ServerPlan: Sendable {
 }
 
 extension Endpoint {
-    var isName: Bool {
-        if case .name = self { true } else { false }
+    /// Whether it has to be looked up.
+    var isName: Bool { self.literal == nil }
+
+    /// Whether it stands for backends that come and go.
+    var isSource: Bool {
+        switch self {
+        case .address, .name: false
+        case .everyAddress, .records: true
+        }
+    }
+
+    /// Whether the name service says whose turn it is.
+    var isRanked: Bool {
+        if case .records = self { true } else { false }
     }
 
     /// The address, unless it has to be resolved first.

@@ -22,7 +22,14 @@ extension ServerSide {
         var reason = ResetReason.backendUnreachable
         // A second one, once, where the first has no route or no socket can be had.
         for _ in 0..<2 {
-            guard let backend = entry.pool.pick(source: source, excluding: failed, at: now) else {
+            guard
+                let backend = entry.pool.pick(
+                    source: source,
+                    for: player,
+                    excluding: failed,
+                    at: now
+                )
+            else {
                 break
             }
             do throws(DialFailure) {
@@ -30,7 +37,7 @@ extension ServerSide {
             } catch {
                 entry.pool.finished(backend)
                 reason = error.reason
-                self.logRefusal(request, entry.pool.names[backend], error.cause, reason)
+                self.logRefusal(request, entry.pool.name(backend), error.cause, reason)
                 failed = backend
             }
         }
@@ -47,7 +54,7 @@ extension ServerSide {
         at now: Instant
     ) throws(DialFailure) {
         var failure = DialFailure(IOError.noAddress)
-        for address in entry.pool.addresses(backend, for: player, of: entry.configuration) {
+        for address in entry.pool.addresses(backend, for: player) {
             do throws(DialFailure) {
                 return try self.connect(handle, entry, backend, address, player, at: now)
             } catch {
@@ -179,7 +186,7 @@ extension ServerSide {
     /// As many datagrams again as before went unanswered; a clock is read for powers of two only.
     private func noticeSilence(of flow: BackendFlow, _ handle: FlowHandle) {
         guard let entry = self.service(flow.service),
-            let name = entry.pool.name(behind: Int(flow.backend))
+            let name = entry.pool.lookedUp(Int(flow.backend))
         else { return }
         let now = BootClock().now()
         let silence = now.since(flow.heardAt)
@@ -195,7 +202,7 @@ extension ServerSide {
     func follow(_ name: String, at now: Instant) {
         let moved = self.flows.handles { flow in
             guard let pool = self.service(flow.service)?.pool,
-                pool.name(behind: Int(flow.backend)) == name
+                pool.lookedUp(Int(flow.backend)) == name
             else { return false }
             flow.isOrphan = !pool.has(Int(flow.backend), flow.address)
             let silence = flow.unansweredCount >= 2 ? now.since(flow.heardAt) : .zero
@@ -213,12 +220,12 @@ extension ServerSide {
             return false
         }
         let backend = Int(flow.backend)
-        let others = entry.pool.addresses(backend, for: flow.player, of: entry.configuration)
+        let others = entry.pool.addresses(backend, for: flow.player)
         guard
             let next = others.first(where: {
                 $0 != flow.address && !entry.pool.hasFailed(backend, $0)
             })
-        else { return false }
+        else { return self.leave(handle, entry, flow, at: now) }
         // First the old socket: the player's port can be had once.
         self.flows.remove(handle)
         self.dialling.close(flow.claim)
@@ -231,6 +238,20 @@ extension ServerSide {
             entry.pool.finished(backend)
             self.parts.engine.closeFlow(handle, reason: error.reason, at: now)
         }
+        return true
+    }
+
+    /// A flow whose backend has left the list and is dead ends, so that the player's next datagram
+    /// finds another; says whether it has.
+    private func leave(
+        _ handle: FlowHandle,
+        _ entry: ServiceEntry,
+        _ flow: BackendFlow,
+        at now: Instant
+    ) -> Bool {
+        guard entry.pool.isGone(Int(flow.backend)) else { return false }
+        self.parts.engine.closeFlow(handle, reason: .backendUnreachable, at: now)
+        self.forget(handle)
         return true
     }
 

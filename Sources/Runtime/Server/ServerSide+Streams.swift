@@ -26,7 +26,8 @@ extension ServerSide {
         }
         let source = request.origin ?? player.address
         let entry = self.service(request.service)
-        guard let entry, let backend = entry.pool.pick(source: source, at: now) else {
+        guard let entry, let backend = entry.pool.pick(source: source, for: player, at: now)
+        else {
             self.parts.engine.reset(handle, reason: .backendUnreachable, at: now)
             let cause = entry?.pool.emptiness ?? "the service has just been removed"
             return self.logRefusal(request, "-", cause, .backendUnreachable)
@@ -181,7 +182,7 @@ extension ServerSide {
         self.forget(attempt.handle)
         self.logRefusal(
             attempt.request,
-            pool.names[attempt.backend],
+            pool.name(attempt.backend),
             attempt.causes,
             failure.reason
         )
@@ -190,7 +191,13 @@ extension ServerSide {
         }
         let other =
             attempt.isLast
-            ? nil : pool.pick(source: attempt.source, excluding: attempt.backend, at: now)
+            ? nil
+            : pool.pick(
+                source: attempt.source,
+                for: attempt.player,
+                excluding: attempt.backend,
+                at: now
+            )
         guard let other else {
             return self.parts.engine.reset(attempt.handle, reason: failure.reason, at: now)
         }

@@ -30,6 +30,7 @@ final class ServerSide {
     private var services = ServiceTable()
     private var plan: ServerPlan?
     private var known: KnownNames = [:]
+    private var drained: Set<BackendName> = []
 
     init(_ parts: SideParts, circle: Circle, dialer: TransparentDialer?, pseudonyms: HashKey) {
         self.parts = parts
@@ -59,10 +60,7 @@ final class ServerSide {
         }
         for service in plan.services where self.services[service.name] == nil {
             let index = self.parts.tallies.index(of: service.name)
-            self.parts.tallies.setBackends(
-                service.backends.map(\.endpoint.description),
-                service: index
-            )
+            self.parts.tallies.forgetBackends(service: index)
             self.services.insert(ServiceEntry(service, index: Int32(index), self.known, at: now))
         }
         self.drain(plan.draining)
@@ -72,13 +70,22 @@ final class ServerSide {
 
     /// These backends, and no others, get nobody new.
     func drain(_ backends: Set<BackendName>) {
-        for entry in self.services.byName.values {
-            let service = entry.configuration.name
-            for (index, name) in entry.pool.names.enumerated() {
-                let isDrained = backends.contains(BackendName(service: service, backend: name))
-                entry.pool.setDrained(index, isDrained)
-                self.parts.tallies.setBackend(index, isDraining: isDrained, service: entry.index)
-            }
+        self.drained = backends
+        for entry in self.services.byName.values { self.listBackends(entry) }
+    }
+
+    /// Follows what drains and who is there, in the pool and in what is told of it.
+    private func listBackends(_ entry: ServiceEntry) {
+        let service = entry.configuration.name
+        entry.pool.drain { self.drained.contains(BackendName(service: service, backend: $0)) }
+        for index in 0..<entry.pool.count {
+            self.parts.tallies.setBackend(
+                index,
+                name: entry.pool.name(index),
+                isGone: entry.pool.isGone(index),
+                isDraining: entry.pool.isDrained(index),
+                service: entry.index
+            )
         }
     }
 
@@ -90,10 +97,9 @@ final class ServerSide {
 
     func resolved(_ news: KnownNames, at now: Instant) {
         self.known.merge(news) { _, new in new }
-        for entry in self.services.byName.values {
-            for (name, answer) in news {
-                entry.pool.resolved(name, to: answer.addresses, at: now)
-            }
+        for entry in self.services.byName.values where entry.isNamed(by: news) {
+            entry.pool.resolved(self.known, at: now)
+            self.listBackends(entry)
             self.tellChanges(entry)
         }
         _ = self.adoptOrigins()
@@ -190,7 +196,7 @@ final class ServerSide {
     /// One address of a backend refused or was silent.
     func addressFailed(_ entry: ServiceEntry, _ backend: Int, _ address: SocketAddress) {
         entry.pool.failed(backend, address)
-        if let name = entry.pool.name(behind: backend) { self.doubt(name) }
+        if let name = entry.pool.lookedUp(backend) { self.doubt(name) }
     }
 
     /// What `name` leads to does not answer.
@@ -206,7 +212,7 @@ final class ServerSide {
     func backendRefused(_ entry: ServiceEntry, _ backend: Int, at now: Instant) {
         if entry.pool.isProbed {
             self.circle.monitor?.post(
-                .refused(service: entry.configuration.name, backend: entry.pool.names[backend])
+                .refused(service: entry.configuration.name, backend: entry.pool.name(backend))
             )
         }
         entry.pool.refused(backend, at: now)
@@ -218,7 +224,7 @@ final class ServerSide {
         while let change = entry.pool.nextChange() {
             let news = BackendNews(
                 service: entry.configuration.name,
-                backend: entry.pool.names[change.index],
+                backend: entry.pool.name(change.index),
                 isUp: change.isUp
             )
             self.parts.tallies.setBackend(change.index, isUp: change.isUp, service: entry.index)

@@ -18,6 +18,11 @@ final class ServiceEntry {
         self.index = index
         self.pool = BackendPool(configuration, known, at: now)
     }
+
+    /// Whether one of these names is that of a backend.
+    func isNamed(by names: KnownNames) -> Bool {
+        self.configuration.backends.contains { names[$0.endpoint.description] != nil }
+    }
 }
 
 /// A worker's services, by name and by index.

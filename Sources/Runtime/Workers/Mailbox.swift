@@ -60,7 +60,7 @@ enum Order: Sendable {
     /// A client at its limit of sessions wants one: those that are dead should end.
     case questionSessions(of: PublicKey)
     /// The tunnel's server, in order of preference.
-    case tunnelServers([SocketAddress])
+    case tunnelServers([[SocketAddress]])
     /// What the next handshakes are made with, on a client.
     case presharedKey(PresharedKey?)
     case postQuantum(PostQuantumPolicy)

@@ -18,12 +18,8 @@ struct StreamEntry: BitwiseCopyable {
     /// What the poller watches for; meaningless while not ``isWatched``.
     var interest: UInt32 = 0
     var isWatched = false
-<<<<<<< HEAD
-    var isConnecting = false
     /// Its bytes may not wait for ever; the kernel sees to those in the socket.
     var hasStallLimit = false
-=======
->>>>>>> 2baff06 (Try every address of a backend's name, and look it up again when they fail)
     /// The local peer has sent all it will.
     var isReadFinished = false
     /// The local peer has been told that no more comes.

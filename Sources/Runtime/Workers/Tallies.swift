@@ -123,6 +123,8 @@ public struct BackendTally: Sendable {
     public var isUp = true
     /// Whether it gets nobody new, because an operator wants it so.
     public var isDraining = false
+    /// Whether its name no longer leads there; it may have players still.
+    var isGone = false
     /// TCP streams that lead to it.
     public var streams = 0
     /// UDP flows that lead to it.
@@ -212,12 +214,24 @@ final class Tallies {
         self.services[Int(service)].backends[backend].isUp = isUp
     }
 
-    func setBackend(_ backend: Int, isDraining: Bool, service: Int32) {
-        self.services[Int(service)].backends[backend].isDraining = isDraining
+    /// Says who has an index; call for one after the other.
+    func setBackend(
+        _ backend: Int,
+        name: String,
+        isGone: Bool,
+        isDraining: Bool,
+        service: Int32
+    ) {
+        let list = Int(service)
+        if backend == self.services[list].backends.count {
+            self.services[list].backends.append(BackendTally(address: name))
+        } else if self.services[list].backends[backend].address != name {
+            self.services[list].backends[backend] = BackendTally(address: name)
+        }
+        self.services[list].backends[backend].isGone = isGone
+        self.services[list].backends[backend].isDraining = isDraining || isGone
     }
 
-    /// Replaces the list of a service's backends; none of them may be in use.
-    func setBackends(_ addresses: [String], service: Int) {
-        self.services[service].backends = addresses.map { BackendTally(address: $0) }
-    }
+    /// Of a service that begins anew; none of its backends may be in use.
+    func forgetBackends(service: Int) { self.services[service].backends = [] }
 }

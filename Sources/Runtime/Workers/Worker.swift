@@ -61,6 +61,9 @@ final class Worker {
     /// Servers only.
     var openings = Openings()
     private var waiting = WaitingPackets()
+    private let resolver: Resolver?
+    /// When a client without an answer has its server's names looked up again.
+    private var lookAgainAt = Instant.never
     /// Why this client has no session, as its log told.
     var outage = Outage()
 
@@ -69,6 +72,7 @@ final class Worker {
         self.engine = parts.engine
         self.log = parts.log
         self.mailboxes = parts.mailboxes
+        self.resolver = parts.side == .client ? parts.resolver : nil
         self.poller = try Poller()
         let seed: UInt64 = EntropySource.kernel().next()
         self.tunnel = TunnelPort(sockets: parts.tunnel, seed: seed)
@@ -145,7 +149,28 @@ final class Worker {
         if self.outage.deadline <= now { self.tellSilence() }
         self.receiveWaiting(at: now)
         self.openWaiting(at: now)
+        self.lookAgain(at: now)
         self.carryOut(at: now)
+    }
+
+    /// From one look-up to the next while nothing answers.
+    private static let lookUpPause = Instant.Interval.seconds(3)
+
+    /// A server that does not answer may be elsewhere; in time with the handshakes, which wake this
+    /// thread anyway.
+    private func lookAgain(at now: Instant) {
+        guard let resolver = self.resolver else { return }
+        guard !self.engine.isSessionUp || self.engine.isSessionInDoubt else {
+            self.lookAgainAt = .never
+            return
+        }
+        if self.lookAgainAt == .never {
+            // The first handshake has its chance; a session has had it when it is in doubt.
+            self.lookAgainAt = self.engine.isSessionInDoubt ? now : now + .seconds(1)
+        }
+        guard self.lookAgainAt <= now else { return }
+        self.lookAgainAt = now + Self.lookUpPause
+        resolver.doubtAll()
     }
 
     /// How long to sleep; `nil` for ever.

@@ -54,8 +54,8 @@ public struct PostQuantumChoice: Sendable {
 
 /// What a client's engine is made of.
 public struct ClientSettings {
-    /// Tried in order.
-    public var servers: [SocketAddress]
+    /// Tried in order, each by all its addresses.
+    public var servers: [[SocketAddress]]
     /// Whom each of ``servers`` has to prove to be.
     public var serverPublicKey: PublicKey
     /// The client's own key; shared with the engine, not copied.
@@ -82,7 +82,7 @@ public struct ClientSettings {
 
     /// Settings with every other field at its default.
     public init(servers: [SocketAddress], serverPublicKey: PublicKey, privateKey: SecretKey) {
-        self.servers = servers
+        self.servers = servers.map { [$0] }
         self.serverPublicKey = serverPublicKey
         self.privateKey = privateKey
     }

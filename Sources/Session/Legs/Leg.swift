@@ -181,16 +181,29 @@ final class Leg {
             return nil
         case PathFrame.response:
             guard let previous = self.path.echoed(frame.token, from: source) else { return nil }
-            if !previous.isSameHost(as: self.path.address) {
-                self.recovery.pathChanged(at: now)
-                self.mtu.pathChanged(at: now)
-                self.recovery.maximumPacketSize = self.mtu.confirmed
-            }
+            self.moved(from: previous, at: now)
             return previous
         default:
             self.board.drop(.malformed)
             return nil
         }
+    }
+
+    private func moved(from previous: SocketAddress, at now: Instant) {
+        guard !previous.isSameHost(as: self.path.address) else { return }
+        self.recovery.pathChanged(at: now)
+        self.mtu.pathChanged(at: now)
+        self.recovery.maximumPacketSize = self.mtu.confirmed
+    }
+
+    /// The peer has answered a handshake that was sent to `address`, which proves it; the address
+    /// that was left, if that is another.
+    func follow(to address: SocketAddress, at now: Instant) -> SocketAddress? {
+        let previous = self.path.proven
+        guard previous != address else { return nil }
+        self.path = Path(address: address)
+        self.moved(from: previous, at: now)
+        return previous
     }
 
     /// A packet of the peer's was taken: it lives.

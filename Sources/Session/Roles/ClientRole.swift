@@ -10,15 +10,20 @@ final class ClientRole {
     ///
     /// Every session gets a new one, because a continued one has to be had by both.
     var instance: UInt64
-    var servers: [SocketAddress]
-    private var serverPlace = 0
+    /// In the order to be tried, each with its addresses, of which the first that answers wins.
+    var servers: [[SocketAddress]]
+    var serverPlace = 0
+    /// What the handshake under way is sent to.
+    var targets: [SocketAddress] = []
     var session: PeerSession?
     /// Where ``session`` is, among ``servers``.
-    private var sessionPlace = 0
+    var sessionPlace = 0
     /// Since when ``session`` owes a word for so long that other servers are tried beside it.
     private(set) var doubtedSince: Instant?
     /// Another server's answer, which counts once the doubted one has had its last chance.
     var candidate: Candidate?
+    /// The address that said no last.
+    private(set) var lastRefusing: SocketAddress?
     /// Where the last session was.
     var lastServer: SocketAddress?
     /// Streams opened before there was a session, oldest first.
@@ -64,9 +69,16 @@ final class ClientRole {
         self.retryAt = now
     }
 
+    /// Where the last initiation went.
     var server: SocketAddress {
-        self.servers.isEmpty
-            ? SocketAddress(ipv4: 0, port: 0) : self.servers[self.serverPlace % self.servers.count]
+        self.targets.isEmpty
+            ? self.addresses.first ?? SocketAddress(ipv4: 0, port: 0)
+            : self.targets[min(self.initiator.addresses.index, self.targets.count - 1)]
+    }
+
+    /// Of the server that is tried.
+    var addresses: [SocketAddress] {
+        self.servers.isEmpty ? [] : self.servers[self.serverPlace % self.servers.count]
     }
 
     var deadline: Instant {
@@ -141,9 +153,12 @@ final class ClientRole {
     /// Looks for another server beside the silent one.
     func beginDoubt(at now: Instant) {
         self.doubtedSince = now
-        guard self.servers.count > 1 else { return }
+        let own = self.session.map { [$0.leg.path.address] }
+        guard self.servers.count > 1 || self.addresses != own else { return }
         self.initiator.cancel()
-        self.serverPlace = (self.sessionPlace + 1) % self.servers.count
+        if self.servers.count > 1 {
+            self.serverPlace = (self.sessionPlace + 1) % self.servers.count
+        }
         self.retryAt = now
     }
 
@@ -169,6 +184,7 @@ final class ClientRole {
         guard !self.isStopped, !self.servers.isEmpty else { return }
         self.attemptStartedAt = now
         self.retryAt = .never
+        self.chooseTargets(isRenewal: routeIndex != 0)
         let sinceStart = now.since(Instant(nanoseconds: 0)).milliseconds
         self.initiator.start(
             localIndex: localIndex,
@@ -213,6 +229,7 @@ final class ClientRole {
     /// Whether this is to be told.
     func refused(_ failure: ConnectFailure, at now: Instant) -> Bool {
         self.retryAt = now + Self.refusalPause
+        self.lastRefusing = self.server
         if self.session == nil || self.isInDoubt, self.servers.count > 1 {
             self.serverPlace = (self.serverPlace + 1) % self.servers.count
         }
@@ -247,13 +264,12 @@ final class ClientRole {
 }
 
 extension Engine {
-    /// The resolver's news: takes effect with the next handshake.
-    public func replace(servers: [SocketAddress]) {
+    /// The resolver's news: the session goes on, the next handshake goes there.
+    ///
+    /// `servers` are tried in order, each by all its addresses.
+    public func replace(servers: [[SocketAddress]]) {
         guard case .client(let client) = self.role else { return }
-        client.servers = servers
-        if client.session == nil, !client.initiator.isActive {
-            client.restart(at: Instant(nanoseconds: 0))
-        }
+        client.replace(servers: servers)
     }
 
     /// Client reload: the session goes on, the next handshake is made with `presharedKey`.
@@ -324,7 +340,7 @@ extension Engine {
         case .ignored:
             self.board.drop(.handshakeRefused)
         case .cookieStored:
-            return
+            client.hurry(to: source)
         case .refused(let reason):
             let server = client.server
             let failure = ConnectFailure(reason)
@@ -332,8 +348,14 @@ extension Engine {
             self.board.post(.connectFailed(failure, server: server))
         case .established(let established):
             client.established()
+            // Only what was asked can answer; whoever passes its answer on is not where it is.
+            let isAsked = client.isTarget(source)
+            let source = isAsked ? source : client.server
             if established.continuesSession {
                 if let session = client.session {
+                    if isAsked, let old = session.leg.follow(to: source, at: now) {
+                        self.board.post(.peerMoved(session.handle, session.info, from: old))
+                    }
                     self.continueSession(session, established, at: now)
                 } else {
                     // The server kept what this end has given up since it asked.
@@ -397,7 +419,7 @@ extension Engine {
         let session = self.makeSession(
             established,
             client: nil,
-            address: client.server,
+            address: source,
             packetSizeLimit: client.settings.maximumPacketSize,
             congestion: client.settings.congestion,
             redundancy: client.settings.redundancy,
@@ -406,10 +428,10 @@ extension Engine {
         session.peer.name = "server"
         session.ping()
         client.adopt(session)
-        if let before = client.lastServer, before != client.server {
-            self.board.post(.serverChanged(from: before, to: client.server))
+        if let before = client.lastServer, before != source {
+            self.board.post(.serverChanged(from: before, to: source))
         }
-        client.lastServer = client.server
+        client.lastServer = source
         if let secret = established.ratchet {
             self.offerRatchet(session, secret, handshake: established.remoteIndex, at: now)
         }
