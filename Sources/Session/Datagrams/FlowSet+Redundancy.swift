@@ -6,7 +6,7 @@ import Recovery
 /// Copies and repairs: what goes out beside datagrams so that a loss need not be waited for.
 extension FlowSet {
     /// When redundancy is due next.
-    var redundancyDeadline: Instant { self.protection.next }
+    var redundancyDeadline: Instant { self.redundancy.deadline }
 
     /// A whole datagram was written at `message`; decides what will follow it.
     func protect(
@@ -46,13 +46,16 @@ extension FlowSet {
         _ protection: FlowProtection,
         at now: Instant
     ) {
-        self.protection.set(Int(flow.pointee.slot), to: protection.deadline(at: now))
-        self.riders.set(Int(flow.pointee.slot), to: protection.earliest)
+        self.redundancy.set(
+            flow.pointee.slot,
+            due: protection.deadline(at: now),
+            ridingFrom: protection.earliest
+        )
     }
 
     /// Writes the redundancy that is due.
     func writeRedundancy(into packet: inout PacketBuilder, at now: Instant) {
-        while let slot = self.protection.due(at: now), packet.room > Self.redundancyRoom {
+        while let slot = self.redundancy.firstDue(at: now), packet.room > Self.redundancyRoom {
             guard let flow = self.resolveProtected(slot), let protection = flow.pointee.protection
             else { continue }
             let before = packet.writer.count
@@ -67,7 +70,7 @@ extension FlowSet {
 
     /// Copies that need not leave yet, but cost the least in a packet that leaves anyway.
     func writeRiders(into packet: inout PacketBuilder, at now: Instant) {
-        while let slot = self.riders.due(at: now), packet.room > Self.redundancyRoom {
+        while let slot = self.redundancy.firstRider(at: now), packet.room > Self.redundancyRoom {
             guard let flow = self.resolveProtected(slot), let protection = flow.pointee.protection
             else { continue }
             let before = packet.writer.count
@@ -82,12 +85,11 @@ extension FlowSet {
     /// Room that a packet needs for a look at redundancy to be worth it.
     private static let redundancyRoom = 128
 
-    private func resolveProtected(_ slot: Int) -> FlowPointer? {
-        guard let flow = self.board.flows.live(UInt32(clamping: slot)),
+    private func resolveProtected(_ slot: UInt32) -> FlowPointer? {
+        guard let flow = self.board.flows.live(slot),
             self.owns(flow), flow.pointee.protection != nil
         else {
-            self.protection.set(slot, to: .never)
-            self.riders.set(slot, to: .never)
+            self.redundancy.cancel(slot)
             return nil
         }
         return flow

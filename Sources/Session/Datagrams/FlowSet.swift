@@ -27,10 +27,7 @@ final class FlowSet {
     private var chargedPlaceByteCount = 0
     /// Flows with a decoder, whose memory is bounded.
     private(set) var decoderCount = 0
-    /// When the redundancy of which flow is due, by the flow's slot.
-    var protection = DeadlineHeap()
-    /// From when on copies of which flow may ride along.
-    var riders = DeadlineHeap()
+    var redundancy = RedundancyTimes()
 
     /// Decoders cost half a megabyte each.
     private static let decoderLimit = 32
@@ -132,8 +129,7 @@ final class FlowSet {
 
     /// Forgets what this session knows of a flow; on a client it may join another.
     private func forget(_ flow: FlowPointer) {
-        self.protection.set(Int(flow.pointee.slot), to: .never)
-        self.riders.set(Int(flow.pointee.slot), to: .never)
+        self.redundancy.cancel(flow.pointee.slot)
         if flow.pointee.decoder != nil {
             self.decoderCount -= 1
             assert(self.decoderCount >= 0)

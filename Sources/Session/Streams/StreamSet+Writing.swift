@@ -5,11 +5,11 @@ import Recovery
 
 /// What streams put into packets: control frames, bytes, copies.
 extension StreamSet {
-    var hasControl: Bool { !self.queues.control.isEmpty }
-    var hasData: Bool { !self.queues.rounds.isEmpty }
-    var hasUrgentData: Bool { self.queues.rounds.hasUrgent }
+    var hasControl: Bool { self.queues.hasControl }
+    var hasData: Bool { self.queues.hasData }
+    var hasUrgentData: Bool { self.queues.hasUrgentData }
     /// Data that window and pacer have a say in.
-    var hasOtherData: Bool { self.queues.rounds.hasOthers }
+    var hasOtherData: Bool { self.queues.hasOtherData }
 
     // MARK: - Whose turn it is
 
@@ -17,7 +17,7 @@ extension StreamSet {
         stream.pointee.pending.formUnion(pending)
         guard !stream.pointee.isInControlQueue else { return }
         stream.pointee.isInControlQueue = true
-        self.queues.control.append(stream.pointee.slot)
+        self.queues.appendControl(stream.pointee.slot)
         guard self.queues.isCrowded(streamCount: self.count) else { return }
         let (streams, owner) = (self.board.streams, self.owner)
         self.queues.keep { slot in
@@ -32,7 +32,7 @@ extension StreamSet {
         stream.pointee.turn.tier = stream.pointee.isUrgent ? .urgent : .fresh
         stream.pointee.turn.deficit = self.leg.largestPacket
         assert(stream.pointee.turn.deficit > 0, "a turn in which nothing may be sent")
-        self.queues.rounds.append(stream.pointee.slot, stream.pointee.turn.tier)
+        self.queues.appendData(stream.pointee.slot, stream.pointee.turn.tier)
     }
 
     /// A probe timeout with nothing new to say repeats the oldest segments that are still out.
@@ -52,8 +52,8 @@ extension StreamSet {
     // MARK: - Control frames
 
     func writeControl(into packet: inout PacketBuilder) {
-        while let slot = self.queues.control.first, packet.room >= self.controlByteCount(slot) {
-            _ = self.queues.control.popFirst()
+        while let slot = self.queues.firstControl, packet.room >= self.controlByteCount(slot) {
+            self.queues.removeFirstControl()
             guard let stream = self.board.streams.live(slot), stream.pointee.isInControlQueue,
                 self.owns(stream)
             else { continue }
@@ -115,20 +115,20 @@ extension StreamSet {
         at now: Instant
     ) {
         while packet.room > StreamFrame.byteCount,
-            let (slot, tier) = self.queues.rounds.first(includingOthers: others)
+            let (slot, tier) = self.queues.firstData(includingOthers: others)
         {
             guard let stream = self.board.streams.live(slot), stream.pointee.turn.isQueued,
                 stream.pointee.turn.tier == tier, self.owns(stream),
                 !stream.pointee.isReset
             else {
-                self.queues.rounds.removeFirst(tier)
+                self.queues.removeFirstData(tier)
                 continue
             }
             if stream.pointee.turn.deficit <= 0 {
                 stream.pointee.turn.deficit += self.leg.largestPacket
-                self.queues.rounds.removeFirst(tier)
+                self.queues.removeFirstData(tier)
                 stream.pointee.turn.tier = .steady
-                self.queues.rounds.append(slot, .steady)
+                self.queues.appendData(slot, .steady)
                 continue
             }
             switch self.writeSegment(of: stream, into: &packet, at: now) {
@@ -141,7 +141,7 @@ extension StreamSet {
             case .noRoom:
                 return
             case .nothing:
-                self.queues.rounds.removeFirst(tier)
+                self.queues.removeFirstData(tier)
                 stream.pointee.turn.isQueued = false
                 if stream.pointee.wantsRoom { self.starvedAt = now }
                 if stream.pointee.isReadyToClose { self.writeClose(stream, into: &packet) }

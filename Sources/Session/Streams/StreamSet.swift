@@ -198,7 +198,7 @@ final class StreamSet {
         switch stream.pointee.receiver.finish(at: frame.segmentCount) {
         case .accepted(_):
             self.board.markReady(stream)
-            self.queues.ended.append(stream.pointee.slot)
+            self.queues.appendEnded(stream.pointee.slot)
         case .duplicate, .noRoom: break
         case .violation: self.failViolation(stream)
         }
@@ -358,12 +358,12 @@ final class StreamSet {
     /// The peer's end was found where no bytes are left to be consumed.
     func endedWithoutBytes(_ stream: StreamPointer) {
         guard stream.pointee.lifecycle == .closed, stream.pointee.isSettled else { return }
-        self.queues.ended.append(stream.pointee.slot)
+        self.queues.appendEnded(stream.pointee.slot)
     }
 
     /// Ends streams that had nothing left to do but to hear of their peer's end.
     func finishEnded() {
-        while let slot = self.queues.ended.popFirst() {
+        while let slot = self.queues.popEnded() {
             guard let stream = self.board.streams.live(slot), self.owns(stream) else { continue }
             self.look(at: stream)
         }
