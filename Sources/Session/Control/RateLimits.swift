@@ -29,7 +29,10 @@ struct RateLimits: ~Copyable {
     var deadline: Instant { self.shaper.deadline }
 
     /// A packet of so many bytes left.
-    mutating func spend(_ byteCount: Int, at now: Instant) { self.shaper.spend(byteCount, at: now) }
+    mutating func spend(_ byteCount: Int, at now: Instant) {
+        precondition(byteCount >= 0)
+        self.shaper.spend(byteCount, at: now)
+    }
 
     /// Sends no more than `rate` bytes a second from now on; `nil` is any rate.
     mutating func limit(to rate: UInt64?, at now: Instant) { self.shaper.setRate(rate, at: now) }
@@ -56,6 +59,7 @@ struct RateLimits: ~Copyable {
     /// Tells the client, if it has to be told and there is room.
     mutating func write(into packet: inout PacketBuilder) {
         guard self.isDue, packet.room >= RateFrame.byteCount else { return }
+        assert(self.granted != 0, "no rate at all would be any")
         packet.append(RateFrame(bytesPerSecond: self.granted ?? 0))
         packet.note(.rate, slot: 0, id: 0)
         self.isDue = false

@@ -96,6 +96,8 @@ struct Flow: ~Copyable {
 
     /// What has left of the first datagram is worthless.
     mutating func abandonFragments() {
+        assert(self.fragments.offset >= 0)
+        assert((self.fragments.offset == 0) == (self.fragments.index == 0), "half a fragment")
         if self.fragments.offset > 0 { self.nextNumber &+= 1 }
         self.fragments.offset = 0
         self.fragments.index = 0

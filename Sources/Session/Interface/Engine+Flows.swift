@@ -123,6 +123,7 @@ extension Engine {
             stream.pointee.messageFlow != nil, let session = self.session(stream.pointee.owner)
         else { return true }
         stream.pointee.isReady = false
+        assert(session.streams.owns(stream))
         if !session.streams.deliverMessages(stream, at: self.board.now) {
             self.board.markReady(stream)
         }
@@ -157,6 +158,7 @@ extension Engine {
 
     /// Ends the flows that have been silent for too long.
     func sweepFlows(at now: Instant) {
+        assert(self.flowSweepAt <= now, "swept before its time")
         self.flowSweepAt = .never
         for slot in self.board.flows.slots {
             guard let flow = self.board.flows.live(slot) else { continue }

@@ -194,6 +194,7 @@ public final class Engine {
     func touch(_ session: PeerSession) {
         guard !session.isDirty else { return }
         session.isDirty = true
+        assert(self.sessions.indices.contains(Int(session.slot)))
         self.dirty.append(session.slot)
     }
 
@@ -240,6 +241,7 @@ public final class Engine {
             at: now
         )
         session.leg.settleLogs()
+        assert(session.memory.account.byteCount >= session.memory.byteCount)
         assert(self.sessions[slot] == nil)
         assert(self.indices[established.localIndex] == IndexTable.none, "the index is taken")
         self.sessions[slot] = session

@@ -23,6 +23,7 @@ struct OpenedIDs: ~Copyable {
         assert(id <= self.highest)
         guard self.highest - id < Self.span else { return }
         self.bits[Int(id % Self.span / 64)] |= 1 << UInt64(id % 64)
+        assert(self.contains(id))
     }
 
     private mutating func clear(_ id: UInt32) {

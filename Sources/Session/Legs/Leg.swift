@@ -138,6 +138,7 @@ final class Leg {
     func countReceived(_ byteCount: Int) {
         self.board.counters.packetsReceived &+= 1
         self.board.counters.wireBytesReceived &+= UInt64(byteCount)
+        precondition(byteCount > 0)
         self.traffic.bytesReceived &+= UInt64(byteCount)
     }
 
@@ -248,6 +249,7 @@ final class Leg {
                 self.settleProbe(frame, at: now)
             }
             guard let (fate, packet) = self.nextPacket(at: now) else { return nil }
+            assert(packet.frameCount == 0 || packet.firstFrame < self.log.tail)
             self.settling.fate = fate
             let first = packet.firstFrame
             self.settling.frames = first..<first + UInt64(packet.frameCount)
@@ -299,6 +301,7 @@ final class Leg {
         self.settleLogs()
         let lost = self.recovery.totalLost
         self.board.counters.packetsLost &+= lost &- self.settling.lostBefore
+        assert(lost >= self.settling.lostBefore, "less is lost than was")
         self.settling.lostBefore = lost
     }
 
@@ -403,6 +406,7 @@ final class Leg {
         )
         self.numbers.advance()
         let length = packet.sealedByteCount
+        assert(self.log.tail >= packet.firstFrame, "frames that are noted nowhere")
         self.recovery.sent(
             number: packet.number,
             byteCount: length,
@@ -423,6 +427,7 @@ final class Leg {
 
     /// Packets were handed to the driver for this leg's address.
     func countSent(packets: Int, bytes: Int) {
+        precondition(packets > 0 && bytes > 0, "nothing was sent")
         self.settleLogs()
         self.board.countSent(packets: packets, bytes: bytes)
         self.traffic.bytesSent &+= UInt64(bytes)

@@ -50,6 +50,7 @@ struct LossWatch: ~Copyable {
         self.counters.highBurstPackets =
             self.runLength > high
             ? high + (self.runLength - high) * 0.4 : high - (high - self.runLength) * 0.02
+        assert(self.counters.highBurstPackets >= 0)
         self.runLength = 0
     }
 

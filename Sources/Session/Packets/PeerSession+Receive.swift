@@ -71,6 +71,7 @@ extension PeerSession {
 
     /// All frames of a packet have been taken.
     func took(_ packet: ReceivedPacket, at now: Instant) -> Consequence {
+        assert(packet.reader.remaining >= 0)
         let isForged = self.leg.hasForgedAck
         self.settle(at: now)
         // What is not acknowledged comes again, in another packet.
@@ -90,7 +91,9 @@ extension PeerSession {
         case .taken: return
         case .unknown(let channel, let reason): self.refuse(channel, reason)
         case .noMemory: packet.mustComeAgain = true
-        case .reopen(let flow): self.adopt(flow, at: now)
+        case .reopen(let flow):
+            assert(self.isClient && flow.pointee.owner == nil)
+            self.adopt(flow, at: now)
         }
     }
 

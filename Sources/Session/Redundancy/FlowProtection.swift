@@ -44,6 +44,7 @@ final class FlowProtection {
             case .auto, .interactive: .interactive
             }
         let budget = request.trafficClass == .realtime ? Self.budget * 8 : Self.budget
+        precondition(messageLimit > 0, "no packet has room for a repair")
         self.messageLimit = messageLimit
         self.budget = ByteBudget(bitsPerSecond: budget, at: now)
         self.controller = RedundancyController(
@@ -135,6 +136,7 @@ final class FlowProtection {
         guard self.repairs.isDue(at: now), let plan = self.repairs.plan,
             let encoder = self.encoder
         else { return }
+        assert(plan.window > 0 && plan.interval > 0)
         self.repairs.repaired()
         let count = encoder.repairByteCount(window: plan.window)
         var body = packet.frameBody
@@ -144,6 +146,7 @@ final class FlowProtection {
         RepairFrame(flow: flow).encode(to: &body)
         let target = UnsafeMutableRawBufferPointer(start: body.cursor, count: count)
         guard let written = encoder.repair(window: plan.window, into: target) else { return }
+        assert(written <= count, "a repair beyond its room")
         body.count += written
         packet.append(FrameType.repair, body)
     }

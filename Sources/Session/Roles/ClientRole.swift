@@ -152,6 +152,7 @@ final class ClientRole {
 
     /// Looks for another server beside the silent one.
     func beginDoubt(at now: Instant) {
+        precondition(self.session != nil && !self.isInDoubt, "there is nothing to doubt")
         self.doubtedSince = now
         let own = self.session.map { [$0.leg.path.address] }
         guard self.servers.count > 1 || self.addresses != own else { return }
@@ -252,6 +253,7 @@ final class ClientRole {
 
     /// There is no session any more.
     func lostSession() {
+        assert(self.session != nil, "it was lost before")
         self.session = nil
         self.doubtedSince = nil
         self.candidate = nil

@@ -77,6 +77,7 @@ extension Engine {
     /// Gives a session its part of what its peer may send and be sent.
     func applyRates(to session: PeerSession, at now: Instant) {
         guard let quota = self.quota(of: session), let account = session.account else { return }
+        assert(account.held(.session) >= 0)
         let parts = UInt64(max(account.held(.session), 1))
         session.rates.limit(to: quota.rateDown.map { $0 / parts }, at: now)
         session.rates.grant(quota.rateUp.map { $0 / parts }, at: now)
@@ -174,6 +175,7 @@ extension Engine {
         guard let victim = self.leastUsedFlow(of: session, silentFor: patience, at: now) else {
             return false
         }
+        assert(session.flows.owns(victim), "another peer's flow gives way")
         self.evict(victim, at: now)
         return true
     }

@@ -176,6 +176,7 @@ extension Engine {
             self.noteConfirmed(session)
         }
         guard !session.isConfirmed else { return }
+        assert(!session.hasChannels, "a stranger has opened something")
         session.isConfirmed = true
         // Others of this client may have been confirmed since this one was let in.
         guard let quota = self.quota(of: session), let account = session.account,

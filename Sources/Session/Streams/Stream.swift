@@ -108,6 +108,7 @@ struct Stream: ~Copyable {
         self.messageScore =
             isMessage
             ? min(self.messageScore + 1, Self.messageScoreLimit) : max(self.messageScore - 4, 0)
+        assert(self.messageScore >= 0 && self.messageScore <= Self.messageScoreLimit)
     }
 
     var slot: UInt32 { self.handle.slot }
@@ -148,6 +149,7 @@ struct Stream: ~Copyable {
     }
 
     mutating func wrote(_ count: Int, mayGrow: Bool, _ board: Switchboard) {
+        assert(self.lifecycle == .open, "the local side has ended")
         self.judge(count)
         if let compression = self.compression {
             compression.wrote(count, to: &self.sender, board.pages, mayGrow: mayGrow)
@@ -191,7 +193,9 @@ struct Stream: ~Copyable {
 
     /// Something has happened to it; what is to be done now.
     mutating func on(_ event: StreamLifecycle.Event) -> StreamLifecycle.Action {
-        self.lifecycle.on(event)
+        let wasReset = self.isReset
+        defer { assert(!wasReset || self.isReset, "a stream that was reset lives again") }
+        return self.lifecycle.on(event)
     }
 }
 

@@ -45,6 +45,7 @@ struct StreamRounds: ~Copyable {
     }
 
     mutating func removeFirst(_ tier: Tier) {
+        precondition(!self.isEmpty, "nobody's turn")
         switch tier {
         case .urgent: _ = self.urgent.popFirst()
         case .fresh: _ = self.fresh.popFirst()
