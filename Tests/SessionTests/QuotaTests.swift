@@ -103,6 +103,23 @@ import Testing
         #expect(members.filter { crowd.members[$0].engine.isSessionUp } == up)
     }
 
+    /// Two processes shake hands at the same time, and there is a place for one: what the other's
+    /// first packet asks for is not opened.
+    @Test func aSessionTooManyOpensNothing() {
+        let crowd = Crowd(quotas: [Self.quota { $0.maximumSessions = 1 }])
+        var members: [Int] = []
+        for _ in 0..<2 {
+            members.append(crowd.join(0))
+            _ = crowd.openStreams(members.last ?? 0, count: 2)
+            crowd.run(.milliseconds(2))
+        }
+        crowd.run(.milliseconds(100))
+        let snapshot = crowd.server.snapshot(at: crowd.now)
+        #expect(snapshot.sessions.count == 1)
+        #expect(snapshot.streams == 2)
+        #expect(members.filter { crowd.sessionEnds($0) == [.limit] }.count == 1)
+    }
+
     /// A client that was killed comes back at once; its last session stands in its own way.
     @Test func theDeadMakeRoomForTheirSuccessor() {
         let crowd = Crowd(quotas: [Self.quota { $0.maximumSessions = 1 }])

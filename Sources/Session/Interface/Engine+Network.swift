@@ -95,6 +95,7 @@ extension Engine {
             return .consumed
         }
         session.leg.accept(header.counter)
+        assert(!session.leg.isFresh(header.counter), "it would be taken twice")
         guard session.rates.admit(packet.count, at: now) else {
             self.board.drop(.rateLimited)
             return .consumed
@@ -104,6 +105,8 @@ extension Engine {
         if case .server = self.role {
             if keypair !== session.leg.keys.current || !session.isConfirmed {
                 self.confirm(session, keypair, at: now)
+                // One too many is dismissed: what else its packet says is of no session.
+                guard self.sessions[Int(session.slot)] === session else { return .consumed }
             }
             self.follow(
                 session,
@@ -114,14 +117,20 @@ extension Engine {
             )
         }
         let plaintext = Self.plaintext(of: packet)
-        var received = ReceivedPacket(plaintext, number: header.counter, from: source)
-        while let frame = session.receive(&received, at: now) {
-            if !self.open(frame, for: session, at: now) { received.mustComeAgain = true }
+        let received = ReceivedPacket(plaintext, number: header.counter, from: source)
+        self.take(received, of: session, at: now)
+        return .consumed
+    }
+
+    /// Takes the frames of a packet that was authentic, new and within its peer's rate.
+    private func take(_ packet: ReceivedPacket, of session: PeerSession, at now: Instant) {
+        var packet = packet
+        while let frame = session.receive(&packet, at: now) {
+            if !self.open(frame, for: session, at: now) { packet.mustComeAgain = true }
         }
-        let consequence = session.took(received, at: now)
+        let consequence = session.took(packet, at: now)
         self.endDoubt(session)
         self.act(on: consequence, of: session, at: now)
-        return .consumed
     }
 
     private func act(
