@@ -4,7 +4,7 @@ SEEDS ?= 2000
 SWIFT ?= swift
 
 .PHONY: build release reproducible test demo soak lint docs interop bench fuzz sanitize model sbom
-.PHONY: clean dependencies
+.PHONY: clean dependencies engine-docs
 
 build: dependencies-build
 	$(SWIFT) build -c release
@@ -39,6 +39,11 @@ docs:
 	$(SWIFT) build --product fairlead
 	.build/debug/fairlead help config --markdown > docs/CONFIGURATION.md
 	.build/debug/fairlead help metrics --markdown > docs/METRICS.md
+
+# The engine's reference and articles, by DocC, into .build/documentation.
+engine-docs:
+	$(SWIFT) build --target Session
+	contrib/build-docs.sh
 
 interop: build
 	Tests/Interop/run.sh

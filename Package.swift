@@ -1,16 +1,25 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
+/// Whether this is a checkout in the build of another package, which uses the engine.
+///
+/// SwiftPM refuses `unsafeFlags` there, so that the engine is built without them: with every check
+/// of exclusive access, and with the C compiler's own defaults.
+let isDependency = Context.packageDirectory.contains("/checkouts/")
+
+/// A third of the data path's instructions otherwise; tests run in debug, with the checks on.
+let unchecked: SwiftSetting =
+    .unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))
+
 /// Settings shared by every Swift target.
-let strict: [SwiftSetting] = [
-    .swiftLanguageMode(.v6),
-    .enableUpcomingFeature("ExistentialAny"),
-    .enableUpcomingFeature("InternalImportsByDefault"),
-    .enableUpcomingFeature("MemberImportVisibility"),
-    .treatAllWarnings(as: .error),
-    // A third of the data path's instructions otherwise; tests run in debug, with the checks on.
-    .unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release)),
-]
+let strict: [SwiftSetting] =
+    [
+        .swiftLanguageMode(.v6),
+        .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("InternalImportsByDefault"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+        .treatAllWarnings(as: .error),
+    ] + (isDependency ? [] : [unchecked])
 
 /// The C targets: a guard before every return address, lengths checked where the compiler knows
 /// them, indirect jumps to marked places only.
@@ -19,10 +28,9 @@ let jumps = "-fcf-protection=full"
 #else
 let jumps = "-mbranch-protection=standard"
 #endif
-let hardened: [CSetting] = [
-    .define("_FORTIFY_SOURCE", to: "3", .when(configuration: .release)),
-    .unsafeFlags(["-fstack-protector-strong", jumps]),
-]
+let hardened: [CSetting] =
+    [.define("_FORTIFY_SOURCE", to: "3", .when(configuration: .release))]
+    + (isDependency ? [] : [.unsafeFlags(["-fstack-protector-strong", jumps])])
 
 /// Of every program: the tables of the linker read-only and filled before the first instruction of
 /// ours, no executable stack, no writable code.
@@ -67,7 +75,11 @@ func tests(_ module: String, _ dependencies: [Target.Dependency] = []) -> Target
 
 let package = Package(
     name: "fairlead",
-    products: [],
+    products: [
+        // What another package may use: the protocol, without a clock, a socket or a thread. The
+        // programs are products of their own without being named here.
+        .library(name: "FairleadEngine", targets: ["Primitives", "Recovery", "Sealing", "Session"])
+    ],
     dependencies: [
         .package(url: "https://github.com/LebJe/TOMLKit", exact: "0.6.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),

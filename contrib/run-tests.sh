@@ -2,9 +2,9 @@
 # Runs every test there is and adds up what each part says it did.
 #
 #   contrib/run-tests.sh              all parts
-#   contrib/run-tests.sh PART…        only these: build unit purity hardening monitoring model
-#                                     simulation budgets interop namespaces attacks return-path
-#                                     fuzz sanitize
+#   contrib/run-tests.sh PART…        only these: build unit engine purity hardening monitoring
+#                                     model simulation budgets interop namespaces attacks
+#                                     return-path fuzz sanitize
 #
 # Says when a part begins, every half minute what it has done, and how long it took.
 # Ends with `tests: P passed, F failed, S skipped` and exits 0 only if F is 0. A part that crashes,
@@ -121,6 +121,7 @@ counted() {
     fi
 }
 
+part_engine() { counted engine 600 contrib/check-engine.sh; }
 part_purity() { counted purity 300 contrib/check-purity.sh; }
 part_hardening() { counted hardening 120 contrib/check-hardening.sh; }
 part_monitoring() { counted monitoring 120 contrib/check-monitoring.sh; }
@@ -141,8 +142,8 @@ part_sanitize() {
 part_return-path() { counted return-path 300 Tests/Namespaces/origin_routes.py; }
 
 if [ $# -eq 0 ]; then
-    set -- build unit purity hardening monitoring model simulation budgets interop namespaces \
-        attacks return-path fuzz sanitize
+    set -- build unit engine purity hardening monitoring model simulation budgets interop \
+        namespaces attacks return-path fuzz sanitize
 fi
 for part in "$@"; do
     if ! declare -F "part_$part" >/dev/null; then

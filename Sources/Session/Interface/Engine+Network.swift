@@ -6,7 +6,7 @@ import Sealing
 extension Engine {
     /// Takes one UDP payload; it is decrypted in place.
     ///
-    /// - Parameter isLate: it has waited for its turn (``Disposition/later(session:)``).
+    /// `isLate` says that it has waited for its turn (``Disposition/later(session:)``).
     @discardableResult
     public func receive(
         _ packet: UnsafeMutableRawBufferPointer,

@@ -6,9 +6,11 @@ public import Sealing
 
 /// The whole protocol of one worker, without a clock, a socket or a thread.
 ///
-/// The contract: say what happened (``receive(_:from:at:)``, ``wake(at:)``, a call on a stream or
-/// flow); then take outputs until there are none (``nextReadyStream()``, ``nextDatagram()``,
-/// ``nextEvent()``, ``nextTransmit(into:at:)``); then sleep until ``deadline`` or the next event.
+/// The contract: say what happened (``receive(_:from:at:isLate:)``, ``wake(at:)``, a call on a
+/// stream or flow); then take outputs until there are none (``nextReadyStream()``,
+/// ``nextDatagram()``, ``nextEvent()``, ``nextTransmit(into:at:)``); then sleep until ``deadline``
+/// or the next event.
+///
 /// One thread owns an engine.
 public final class Engine {
     enum Role {
@@ -81,7 +83,7 @@ public final class Engine {
 
     // MARK: - Time and outputs
 
-    /// When ``wake(at:)`` is next due; ``Instant/never`` if only an event can change anything.
+    /// When ``wake(at:)`` is next due; `Instant.never` if only an event can change anything.
     public var deadline: Instant {
         var earliest = min(self.heap.next, self.flowSweepAt, self.board.stalls.next)
         if case .client(let client) = self.role { earliest = min(earliest, client.deadline) }
@@ -145,7 +147,7 @@ public final class Engine {
 
     /// Packets for the network, at the front of `buffer`; `nil` when there are none now.
     ///
-    /// - Parameter buffer: 64 KiB, or at least one packet.
+    /// The buffer has 64 KiB, or at least room for one packet.
     public func nextTransmit(
         into buffer: UnsafeMutableRawBufferPointer,
         at now: Instant

@@ -112,7 +112,7 @@ public struct ServerSettings {
     public var generation = 0
     /// Scrambles receiver indices; the same for all workers of a process.
     public var indexKey: UInt64 = 0
-    /// Confirmed sessions of this engine; further clients are refused, ``RefusalReason/limit``.
+    /// Confirmed sessions of this engine; further clients are refused, `RefusalReason.limit`.
     public var maximumSessions = 4096
     /// Who counts what a peer holds; engines of one process share it.
     public var accounts: (PublicKey) -> any PeerAccount = LonePeerAccounts().account
