@@ -29,7 +29,7 @@ demo: dependencies
 
 # Simulated histories until stopped, or for MINUTES; SEED=n replays one, loudly.
 soak: build
-	.build/release/fairlead-soak $(if $(SEED),--seed $(SEED),--minutes $(or $(MINUTES),600))
+	.build/release/testkit soak $(if $(SEED),--seed $(SEED),--minutes $(or $(MINUTES),600))
 
 lint:
 	$(SWIFT) format lint --strict --recursive Sources Tests Package.swift

@@ -159,31 +159,43 @@ let package = Package(
             ]
         ),
         module(
-            "Commands",
+            "Daemons",
             [
-                "Admin", "Balancing", "Configuration", "Lab", "LinuxIO", "Names",
-                "PostQuantum", "Primitives", "ReturnPath", "Runtime", "Sealing", "Session",
+                "Admin", "Configuration", "LinuxIO", "Primitives", "Runtime", "Sealing", "Session",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]
         ),
-        program("fairlead", ["Commands"]),
-        program("fairlead-client", ["Commands"]),
-        program("fairlead-server", ["Commands"]),
+        module(
+            "Commands",
+            [
+                "Admin", "Balancing", "Configuration", "Daemons", "Lab", "LinuxIO", "Names",
+                "PostQuantum", "Primitives", "Recovery", "ReturnPath", "Runtime", "Sealing",
+                "Session",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]
+        ),
+        program("fairlead", ["Commands", "Daemons"]),
+        program("fairlead-client", ["Daemons"]),
+        program("fairlead-server", ["Daemons"]),
 
-        // Tools and peers of the tests.
-        program("fairlead-budgets", ["CMallocCount", "Primitives", "Sealing", "Session"]),
-        program("fairlead-echo", ["Primitives", "Trials"]),
-        program("fairlead-kernels", ["Erasure", "PostQuantum", "Sealing"]),
-        program("fairlead-relay", ["LinuxIO", "Netem", "Primitives"]),
-        program("fairlead-soak", ["CPoison", "Primitives", "Simulation"]),
-        program("fairlead-trials", ["Primitives", "Trials"]),
-        program("kcp-peer", ["KCP", "Primitives"]),
-        program("player-swarm", ["LinuxIO", "Primitives"]),
-        program("return-path-peer", ["LinuxIO", "Primitives", "ReturnPath"]),
+        // The tools and peers of the tests: one program, never shipped.
+        .executableTarget(
+            name: "testkit",
+            dependencies: [
+                "CMallocCount", "CPoison", "Erasure", "KCP", "LinuxIO", "Netem", "PostQuantum",
+                "Primitives", "ReturnPath", "Sealing", "Session", "Simulation", "Trials",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            path: "Tests/Support/testkit",
+            swiftSettings: strict
+        ),
 
         tests("Admin", ["LinuxIO"]),
         tests("Balancing"),
-        tests("Commands", ["Admin", "Configuration", "LinuxIO", "Runtime", "Sealing", "Session"]),
+        tests(
+            "Commands",
+            ["Admin", "Configuration", "Daemons", "LinuxIO", "Runtime", "Sealing", "Session"]
+        ),
         tests("Compression", ["CPoison"]),
         tests("Configuration", ["Sealing"]),
         tests("Erasure", ["CPoison"]),

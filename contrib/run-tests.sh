@@ -127,9 +127,9 @@ part_hardening() { counted hardening 120 contrib/check-hardening.sh; }
 part_monitoring() { counted monitoring 120 contrib/check-monitoring.sh; }
 part_model() { counted model 300 contrib/models/run.sh; }
 part_simulation() {
-    counted simulation 900 .build/release/fairlead-soak --seeds "${SEEDS:-2000}"
+    counted simulation 900 .build/release/testkit soak --seeds "${SEEDS:-2000}"
 }
-part_budgets() { counted budgets 300 .build/release/fairlead-budgets; }
+part_budgets() { counted budgets 300 .build/release/testkit budgets; }
 part_interop() { counted interop 900 Tests/Interop/run.sh; }
 part_namespaces() { counted namespaces 1800 Tests/Namespaces/run.sh; }
 part_attacks() { counted attacks 300 Tests/Attacks/run.sh; }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Configuration
+import Daemons
 import Sealing
 
 struct CheckCommand: ParsableCommand {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Configuration
+import Daemons
 import LinuxIO
 import Primitives
 import ReturnPath
@@ -60,7 +61,7 @@ struct DoctorCommand: ParsableCommand {
             let loaded = try ServerConfiguration.load(path: path, keyMode: mode)
             configuration = loaded.configuration
         } catch {
-            throw RunOptions.refuse(error)
+            throw CommandExit.refuse(error)
         }
         let services = TransparentServices(configuration)
         let limits = configuration.limits
@@ -132,7 +133,7 @@ struct DoctorCommand: ParsableCommand {
             let mode = self.keyOptions.mode
             loaded = try ClientConfiguration.load(path: path, keyMode: mode)
         } catch {
-            throw RunOptions.refuse(error)
+            throw CommandExit.refuse(error)
         }
         let configuration = loaded.configuration
         let limits = configuration.limits

@@ -1,6 +1,7 @@
 import Admin
 import ArgumentParser
 import Configuration
+import Daemons
 import Glibc
 import LinuxIO
 

@@ -1,4 +1,5 @@
 public import ArgumentParser
+import Daemons
 
 /// `fairlead`: what an operator does beside running the two ends.
 public struct FairleadCommand: ParsableCommand {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Configuration
+import Daemons
 
 /// `fairlead help`: of a command as everywhere, of the keys of both files, and of the metrics.
 struct HelpCommand: ParsableCommand {

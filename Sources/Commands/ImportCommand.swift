@@ -1,5 +1,6 @@
 import ArgumentParser
 import Configuration
+import Daemons
 import Glibc
 
 /// `fairlead import`: a pair of files out of another program's.
@@ -46,7 +47,7 @@ struct ImportOptions: ParsableArguments {
         do throws(ConfigurationError) {
             pair = try make(options)
         } catch {
-            throw RunOptions.refuse(error)
+            throw CommandExit.refuse(error)
         }
         let folder = self.out == "." ? "" : self.out.hasSuffix("/") ? self.out : "\(self.out)/"
         try NewFiles.write([

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Configuration
+import Daemons
 import Glibc
 import LinuxIO
 import ReturnPath
@@ -77,7 +78,7 @@ struct RoutesPrintCommand: ParsableCommand {
             guard listeners.isEmpty else { return }
             Terminal.complain("fairlead routes: no forward has transparent = true")
         } catch {
-            throw RunOptions.refuse(error)
+            throw CommandExit.refuse(error)
         }
     }
 }
@@ -90,7 +91,7 @@ enum ServerRoutes {
             let loaded = try ServerConfiguration.load(path: path, keyMode: mode)
             return TransparentServices(loaded.configuration)
         } catch {
-            throw RunOptions.refuse(error)
+            throw CommandExit.refuse(error)
         }
     }
 

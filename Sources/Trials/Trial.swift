@@ -81,7 +81,7 @@ public struct Trial: Sendable {
         }
     }
 
-    /// What reports and `fairlead-trials` call it.
+    /// What reports and `testkit trials` call it.
     public var name: String
     /// Both directions alike; ``Impairment/bitsPerSecond`` is the first step's.
     public var path: Impairment

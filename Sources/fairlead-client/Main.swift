@@ -1,4 +1,4 @@
-import Commands
+import Daemons
 
 /// `fairlead-client`: the end of the tunnel that players connect to.
 @main

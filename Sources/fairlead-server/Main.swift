@@ -1,4 +1,4 @@
-import Commands
+import Daemons
 
 /// `fairlead-server`: the end of the tunnel that backends stand behind.
 @main

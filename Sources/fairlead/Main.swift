@@ -1,4 +1,5 @@
 import Commands
+import Daemons
 
 /// `fairlead`: the tool for keys, configurations and status.
 @main

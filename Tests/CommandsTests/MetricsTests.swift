@@ -6,6 +6,7 @@ import Testing
 
 @testable import Admin
 @testable import Commands
+@testable import Daemons
 @testable import Runtime
 @testable import Session
 

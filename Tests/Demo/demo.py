@@ -126,7 +126,7 @@ class Setting:
     def start_relay(self, port: int) -> int:
         return self.start_child(
             r"listen=\S*:(\d+)",
-            *(f"{self.binaries}/fairlead-relay", "--listen", "127.0.0.1:0"),
+            *(f"{self.binaries}/testkit", "relay", "--listen", "127.0.0.1:0"),
             *("--target", f"127.0.0.1:{port}", "--seed", "1", *PATH),
         )
 

@@ -4,7 +4,7 @@
 #     downloads, connections           100 Mbit/s, 15 ms each way,
 #     and a game's UDP flow            2 % of all packets lost in bursts
 #            |                                     |
-#     fairlead-client  ------------------ fairlead-relay ------------------  fairlead-server
+#     fairlead-client  ------------------ testkit relay ------------------  fairlead-server
 #                                                                                  |
 #                                                            an HTTP server and a UDP echo
 #

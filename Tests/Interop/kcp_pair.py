@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Runs `kcp-peer` against another implementation and says `ok` or what went wrong.
+"""Runs `testkit kcp-peer` against another implementation and says `ok` or what went wrong.
 
-    kcp_pair.py KCP_PEER 'OTHER PEER COMMAND' [name=number ...]
+    kcp_pair.py TESTKIT 'OTHER PEER COMMAND' [name=number ...]
 
 Options go to both; `ours.name=number` and `theirs.name=number` go to one of them.
 """
@@ -19,7 +19,7 @@ def options_for(side):
 
 def main():
     ours = subprocess.Popen(
-        [sys.argv[1], *options_for("ours")], stdout=subprocess.PIPE, text=True)
+        [sys.argv[1], "kcp-peer", *options_for("ours")], stdout=subprocess.PIPE, text=True)
     port = ours.stdout.readline().strip()
     theirs = subprocess.Popen(
         [*sys.argv[2].split(), port, *options_for("theirs")], stdin=subprocess.PIPE,

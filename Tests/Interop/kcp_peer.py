@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""ikcp.c, through the PyPI package `kcp`, as the other end of `kcp-peer`.
+"""ikcp.c, through the PyPI package `kcp`, as the other end of `testkit kcp-peer`.
 
     kcp_peer.py PORT [name=number ...]
 

@@ -36,9 +36,9 @@ kcp_go() {
     kcp_cases "kcp: kcp-go" "$scratch/kcpgo_peer"
 }
 
-if kcp_peer=$(build kcp-peer); then
+if kcp_peer=$(build testkit); then
     kcp_ikcp
     kcp_go
 else
-    fail "kcp" "kcp-peer does not build"
+    fail "kcp" "testkit does not build"
 fi

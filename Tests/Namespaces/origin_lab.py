@@ -191,11 +191,15 @@ class Leaks:
 
 
 class Peer:
-    """A running `return-path-peer`."""
+    """A running `testkit return-path-peer`."""
 
     def __init__(self, spaces: Namespaces, program: str, *wrapper: str):
         self.process = subprocess.Popen(
-            ["ip", "netns", "exec", f"{spaces.prefix}-server", *wrapper, program],
+            [
+                *("ip", "netns", "exec", f"{spaces.prefix}-server"),
+                *wrapper,
+                *(program, "return-path-peer"),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -3,7 +3,7 @@
 
     Tests/Namespaces/origin_routes.py [--bin FOLDER] [PATTERN…]
 
-Drives `return-path-peer`, and prints a line per test and a sum, as run.sh does.
+Drives `testkit return-path-peer`, and prints a line per test and a sum, as run.sh does.
 """
 
 import argparse
@@ -440,7 +440,7 @@ def main() -> int:
     parser.add_argument("--bin", default=os.path.join(root, ".build/release"))
     parser.add_argument("patterns", nargs="*")
     options = parser.parse_args()
-    program = os.path.abspath(os.path.join(options.bin, "return-path-peer"))
+    program = os.path.abspath(os.path.join(options.bin, "testkit"))
     if os.geteuid() != 0 or not os.access(program, os.X_OK):
         print(f"skip everything: needs root and {program}")
         print("return-path: 0 passed, 0 failed, 1 skipped")

@@ -1,4 +1,4 @@
-"""`player-swarm`, and what the kernel says of a program that serves it."""
+"""`testkit player-swarm`, and what the kernel says of a program that serves it."""
 
 import json
 import os
@@ -9,12 +9,12 @@ from verdicts import expect
 
 
 class Swarm:
-    """A running `player-swarm`: answers each line it is told with one of JSON."""
+    """A running `testkit player-swarm`: answers each line it is told with one of JSON."""
 
     def __init__(self, lab, where: str, *arguments: str):
         command = ["ip", "netns", "exec", f"{lab.prefix}-{where}"]
         self.process = subprocess.Popen(
-            [*command, f"{lab.binaries}/player-swarm", *arguments],
+            [*command, f"{lab.binaries}/testkit", "player-swarm", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

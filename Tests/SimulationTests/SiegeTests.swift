@@ -4,7 +4,7 @@ import Testing
 
 @testable import Simulation
 
-/// A few short sieges in the debug build; the many are run by `fairlead-soak`.
+/// A few short sieges in the debug build; the many are run by `testkit soak`.
 @Suite struct SiegeTests {
     @Test(arguments: [3] as [UInt64])
     func everyPromiseIsKept(seed: UInt64) {

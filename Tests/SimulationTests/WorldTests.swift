@@ -5,7 +5,7 @@ import Testing
 @testable import Simulation
 
 /// A few histories in the debug build, where every precondition and overflow check is on; the many
-/// are run by `fairlead-soak`.
+/// are run by `testkit soak`.
 @Suite struct WorldTests {
     @Test(arguments: 1_000..<1_012 as Range<UInt64>)
     func everyPromiseIsKept(seed: UInt64) {

@@ -38,27 +38,22 @@ enum Layers {
         ]
         table["Lab"] = Self.pure.union(Self.system).union(kernel)
             .union(["CLab", "TOMLKit"])
+        table["Daemons"] = engine.union(Self.system).union(kernel).union(["ArgumentParser"])
         table["Commands"] = Self.pure.union(Self.system).union(kernel)
-            .union(["ArgumentParser", "Foundation", "Lab", "Names", "PostQuantum"])
-        let outermost = kernel.union(Self.system).union(["ArgumentParser", "Commands"])
-        for program in ["fairlead", "fairlead-client", "fairlead-server"] {
-            table[program] = outermost.union(Self.words)
-        }
-        table["kcp-peer"] = ["Glibc", "KCP", "Primitives"]
-        table["fairlead-kernels"] = ["Erasure", "Glibc", "PostQuantum", "Primitives", "Sealing"]
-        table["player-swarm"] = ["Glibc", "LinuxIO", "Primitives"]
-        table["return-path-peer"] = ["Glibc", "LinuxIO", "Primitives", "ReturnPath"]
-        table["fairlead-relay"] = ["Glibc", "LinuxIO", "Netem", "Primitives"]
-        table["fairlead-echo"] = ["Glibc", "Primitives", "Trials"]
-        table["fairlead-soak"] = ["CPoison", "Glibc", "Primitives", "Simulation"]
-        table["fairlead-trials"] = ["Glibc", "Primitives", "Trials"]
-        table["fairlead-budgets"] = Self.pure.union(["CMallocCount", "Glibc"])
+            .union(["ArgumentParser", "Daemons", "Foundation", "Lab", "Names", "PostQuantum"])
+        table["fairlead"] = ["Commands", "Daemons"]
+        // The laboratory, TUN devices and launchers of other tunnels are none of theirs.
+        for program in ["fairlead-client", "fairlead-server"] { table[program] = ["Daemons"] }
+        table["testkit"] = Self.pure.union(Self.system).union([
+            "ArgumentParser", "CMallocCount", "CPoison", "LinuxIO", "PostQuantum", "ReturnPath",
+        ])
         return table
     }()
 
-    /// Imports of a file under `Sources/<module>/` that point against the arrows.
+    /// Imports of a file under `Sources/<module>/` or `Tests/Support/<module>/` that point against
+    /// the arrows.
     static func arrows(_ file: SourceFile) -> [String] {
-        let parts = file.path.split(separator: "/")
+        let parts = file.path.replacing("Tests/Support/", with: "Sources/").split(separator: "/")
         guard parts.count > 2, parts[0] == "Sources", file.isSwift else { return [] }
         let module = String(parts[1])
         guard let allowed = Self.allowed[module] else {

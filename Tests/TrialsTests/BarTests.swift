@@ -10,7 +10,7 @@ import Testing
 /// The bars of a bad network, in virtual time.
 ///
 /// A few of them, shortened, always; all, with `FAIRLEAD_TRIALS_SEEDS` seeds each, where that is
-/// set (`fairlead-trials` does the same in a release build and prints the figures).
+/// set (`testkit trials` does the same in a release build and prints the figures).
 @Suite struct BarTests {
     static let seeds =
         getenv("FAIRLEAD_TRIALS_SEEDS").flatMap { UInt64(String(cString: $0)) } ?? 0

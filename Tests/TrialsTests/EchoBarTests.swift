@@ -8,7 +8,7 @@ import Testing
 /// What a game may lose, wait and cost, held against the shipped engines.
 ///
 /// `FAIRLEAD_ECHO_SESSIONS` sessions of `FAIRLEAD_ECHO_SECONDS` each; few and short by default,
-/// and then without streams, whose tails need more of them. Tables: `fairlead-echo`.
+/// and then without streams, whose tails need more of them. Tables: `testkit echo`.
 @Suite struct EchoBarTests {
     private static func number(_ name: String, or value: UInt64) -> UInt64 {
         ProcessInfo.processInfo.environment[name].flatMap { UInt64($0) } ?? value

@@ -1,16 +1,20 @@
+import ArgumentParser
 import CMallocCount
 import Glibc
 import Session
 
 /// Counts how often the engine's steady state asks for memory; the budget is never.
-///
-/// Ends with `budgets: P passed, F failed, S skipped`.
-@main
-enum Budgets {
+struct Budgets: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "budgets",
+        abstract: "How often the engine's steady state asks for memory; the budget is never.",
+        discussion: "Ends with `budgets: P passed, F failed, S skipped`."
+    )
+
     /// Allocations that may happen per thousand packets.
     private static let budget: UInt64 = 0
 
-    static func main() {
+    func run() throws {
         // The gate has to be able to close: an array that grows is seen.
         var failed = Self.countsAnything ? 0 : 1
         var passed = 1 - failed
@@ -38,7 +42,7 @@ enum Budgets {
             if rate > Self.budget { failed += 1 } else { passed += 1 }
         }
         print("budgets: \(passed) passed, \(failed) failed, 0 skipped")
-        exit(failed == 0 ? 0 : 1)
+        if failed > 0 { throw ExitCode.failure }
     }
 
     private static func row(
@@ -63,7 +67,7 @@ enum Budgets {
 
     /// Warms up until rings and tables have their size, then counts.
     private static func measure(
-        _ pair: Pair,
+        _ pair: BudgetPair,
         turns: Int,
         _ turn: () -> Void
     ) -> (packets: UInt64, mallocs: UInt64)? {
@@ -79,7 +83,7 @@ enum Budgets {
         writing count: Int,
         turns: Int
     ) -> (packets: UInt64, mallocs: UInt64)? {
-        let pair = Pair()
+        let pair = BudgetPair()
         guard let stream = pair.openStream() else { return nil }
         let result = Self.measure(pair, turns: turns) { pair.write(count, to: stream) }
         // Pacing may let less through than was offered, but hardly anything would be a fault.
@@ -90,7 +94,7 @@ enum Budgets {
         of count: Int,
         turns: Int
     ) -> (packets: UInt64, mallocs: UInt64)? {
-        let pair = Pair()
+        let pair = BudgetPair()
         guard let flow = pair.openFlow() else { return nil }
         let result = Self.measure(pair, turns: turns) { pair.send(count, on: flow) }
         return pair.datagrams > UInt64(turns) ? result : nil
@@ -102,7 +106,7 @@ enum Budgets {
         _ trafficClass: TrafficClass,
         every interval: Int
     ) -> (packets: UInt64, mallocs: UInt64)? {
-        let pair = Pair()
+        let pair = BudgetPair()
         guard let flow = pair.openFlow(trafficClass) else { return nil }
         pair.send(count, on: flow)
         pair.lossInterval = 37
@@ -116,7 +120,7 @@ enum Budgets {
     }
 
     private static func idle(turns: Int) -> (packets: UInt64, mallocs: UInt64)? {
-        let pair = Pair()
+        let pair = BudgetPair()
         guard pair.openStream() != nil else { return nil }
         return Self.measure(pair, turns: turns) { pair.turn() }
     }

@@ -1,5 +1,5 @@
 import ArgumentParser
-import Configuration
+public import Configuration
 
 enum LogFormat: String, CaseIterable, ExpressibleByArgument {
     case text, json
@@ -26,9 +26,9 @@ struct RunOptions: ParsableArguments {
     @OptionGroup var keyOptions: KeyOptions
 }
 
-extension RunOptions {
-    /// Tells all mistakes and ends the command.
-    static func refuse(_ error: ConfigurationError) -> any Error {
+extension CommandExit {
+    /// Tells all mistakes of a file; what it returns ends the command.
+    public static func refuse(_ error: ConfigurationError) -> any Error {
         Terminal.complain(error.description)
         return CommandExit.usage
     }

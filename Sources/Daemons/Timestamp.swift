@@ -1,10 +1,12 @@
 import Glibc
 
 /// Moments as RFC 3339 writes them, in UTC and whole seconds.
-enum Timestamp {
-    static func now() -> String { self.text(time(nil)) }
+public enum Timestamp {
+    /// The present moment.
+    public static func now() -> String { self.text(time(nil)) }
 
-    static func text(_ secondsSince1970: Int) -> String {
+    /// A moment that the clock of the world gives.
+    public static func text(_ secondsSince1970: Int) -> String {
         var seconds = secondsSince1970
         var parts = tm()
         gmtime_r(&seconds, &parts)

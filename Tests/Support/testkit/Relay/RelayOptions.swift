@@ -10,10 +10,7 @@ struct RelayOptions {
     var seed: UInt64 = 1
 
     static let usage = """
-        usage: fairlead-relay --listen ADDRESS:PORT --target ADDRESS:PORT [OPTION VALUE]...
-
-        Passes UDP between its clients and the target over a path as bad as you like. An option
-        holds for both directions; --up-OPTION or --down-OPTION for one.
+        An option holds for both directions; --up-OPTION or --down-OPTION for one.
           --delay 30ms          one way            --jitter 5ms          keeps order
           --reordering-jitter 5ms                  --loss 1%             each packet alone
           --burst-loss 3%/40ms  share/mean length  --chain-loss 3%/5     share/mean packets
@@ -22,6 +19,7 @@ struct RelayOptions {
           --mtu 1300            larger UDP payloads vanish
           --outage 5s/2s        start after the relay's start, and length; may be repeated
           --seed N              of the dice
+
         SIGHUP gives every client a new source port towards the target, as a NAT that forgot does.
         SIGTERM and SIGINT end the relay; it prints what became of the packets.
         """

@@ -1,21 +1,42 @@
+import ArgumentParser
 import Glibc
 import Primitives
 import Trials
 
 /// Measures what a game's messages suffer and cost on bad paths, against the bars.
-///
-///     fairlead-echo [--sessions 20] [--flows 1] [--seconds 60] [--first 1] [--only TEXT]
-///
-/// Each row pools that many sessions, which start cold one after the other; `--flows` puts so many
-/// flows into each.
-@main
-enum EchoBars {
-    static func main() {
-        let sessions = Self.number("--sessions") ?? 20
-        let flows = Self.number("--flows") ?? 1
-        let seconds = Self.number("--seconds") ?? 60
-        let first = Self.number("--first") ?? 1
-        let only = Self.text("--only")
+struct EchoBars: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "echo",
+        abstract: "A game's messages on bad paths, held to their bars, in virtual time.",
+        discussion: """
+            Each row pools many sessions, which start cold one after the other.
+
+            Example: testkit echo --sessions 5 --only "loss 1 %"
+            """
+    )
+
+    @Option(help: "Sessions a row.")
+    var sessions: UInt64 = 20
+
+    @Option(help: "Flows in each session.")
+    var flows = 1
+
+    @Option(help: "Length of each session.")
+    var seconds: UInt64 = 60
+
+    @Option(help: "The first seed.")
+    var first: UInt64 = 1
+
+    @Option(help: ArgumentHelp("Rows whose name begins so.", valueName: "text"))
+    var only: String?
+
+    func validate() throws {
+        guard self.sessions > 0, self.seconds > 0, 1...1_000 ~= self.flows else {
+            throw ValidationError("--sessions, --seconds and --flows are at least 1")
+        }
+    }
+
+    func run() throws {
         print(
             "| path | undelivered % | in 5 s | p50 | p99 | p99.9 | past age % "
                 + "| kbit/s | packets/msg | B/msg | x UDP | bulk Mbit/s | missed |"
@@ -23,19 +44,19 @@ enum EchoBars {
         print("|---|---|---|---|---|---|---|---|---|---|---|---|---|")
         var failed = 0
         for bar in EchoBar.all {
-            guard only.map({ bar.name.hasPrefix($0) }) ?? true else { continue }
+            guard self.only.map({ bar.name.hasPrefix($0) }) ?? true else { continue }
             var settings = bar.settings
-            settings.flows = Int(flows)
-            settings.seconds = seconds
+            settings.flows = self.flows
+            settings.seconds = self.seconds
             var pooled = EchoResult()
-            for seed in first..<first + sessions {
+            for seed in self.first..<self.first + self.sessions {
                 pooled.add(EchoTrial(settings, seed: seed).run())
             }
             let misses = bar.misses(pooled)
             failed += misses.isEmpty ? 0 : 1
             Self.row(bar, pooled, misses)
         }
-        exit(failed == 0 ? 0 : 1)
+        if failed > 0 { throw ExitCode.failure }
     }
 
     private static func row(_ bar: EchoBar, _ result: EchoResult, _ misses: [String]) {
@@ -65,15 +86,5 @@ enum EchoBars {
         for _ in 0..<digits { scale *= 10 }
         let rounded = (value * scale).rounded() / scale
         return digits == 0 ? "\(Int(rounded))" : "\(rounded)"
-    }
-
-    private static func number(_ name: String) -> UInt64? { Self.text(name).flatMap { UInt64($0) } }
-
-    private static func text(_ name: String) -> String? {
-        let arguments = CommandLine.arguments
-        guard let place = arguments.firstIndex(of: name), place + 1 < arguments.count else {
-            return nil
-        }
-        return arguments[place + 1]
     }
 }

@@ -6,7 +6,7 @@ import Session
 /// A client and a server engine, joined by nothing but a loop.
 ///
 /// What goes out of one goes into the other at once; time passes by a millisecond a turn.
-final class Pair {
+final class BudgetPair {
     let client: Engine
     let server: Engine
     private(set) var packets: UInt64 = 0

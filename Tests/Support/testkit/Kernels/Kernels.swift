@@ -1,3 +1,4 @@
+import ArgumentParser
 import Erasure
 import Glibc
 
@@ -6,9 +7,13 @@ import Glibc
 ///
 /// Prints one line for each kernel and the three ratios that `docs/PERFORMANCE.md` quotes. Every
 /// time is the best of 15 runs, in processor time of this thread.
-@main
-enum Program {
-    static func main() {
+struct Kernels: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "kernels",
+        abstract: "Times of the erasure kernels, beside libisal if installed, and of ML-KEM."
+    )
+
+    func run() throws {
         let shape = BlockShape(dataCount: 10, parityCount: 3, byteCount: 1408)
         let block = Block(shape)
         print(

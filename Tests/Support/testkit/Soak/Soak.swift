@@ -1,3 +1,4 @@
+import ArgumentParser
 import CPoison
 import Glibc
 import Primitives
@@ -5,21 +6,53 @@ import Simulation
 
 /// Runs simulated histories and says how many kept every promise.
 ///
-///     fairlead-soak --seeds 300 [--first N]    that many, ending with a count
-///     fairlead-soak --minutes 60 [--first N]   as many as the time allows
-///     fairlead-soak --seed 41                  one, with what happened in it
-///     fairlead-soak --siege 40                 one siege, likewise
-///     fairlead-soak --sieges 100 [--first N]   that many sieges and nothing else
-///
 /// Every twentieth seed has a siege as well: honest peers beside hostile ones.
-///
-/// The environment variable SEED works like `--seed`.
-@main
-enum Soak {
+struct Soak: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "soak",
+        abstract: "Simulated histories, each held to every promise.",
+        discussion: """
+            Every twentieth seed has a siege as well: honest peers beside hostile ones. Ends with \
+            `simulation: P passed, F failed, S skipped`. The environment variable SEED works like \
+            --seed.
+
+            Examples:
+              testkit soak --seeds 300 --first 10000
+              testkit soak --minutes 60
+              testkit soak --seed 4711
+              testkit soak --sieges 200
+              testkit soak --siege 1017
+            """
+    )
+
+    @Option(help: "So many histories; 300 without --minutes.")
+    var seeds: UInt64?
+
+    @Option(help: "As many histories as the time allows.")
+    var minutes: UInt64?
+
+    @Option(help: "The first seed.")
+    var first: UInt64 = 0
+
+    @Option(help: "One history, with what happens in it.")
+    var seed: UInt64?
+
+    @Option(help: "One siege, with what happens in it.")
+    var siege: UInt64?
+
+    @Option(help: "So many sieges and nothing else.")
+    var sieges: UInt64?
+
+    func validate() throws {
+        let tasks = [self.seeds ?? self.minutes, self.seed, self.siege, self.sieges]
+        guard tasks.compactMap(\.self).count < 2
+        else { throw ValidationError("histories, one history, one siege or sieges: choose one") }
+    }
+
     /// The seed at work, for the last words of a process that a trap ends.
     nonisolated(unsafe) private static var current: UInt64 = 0
 
-    static func main() {
+    func run() throws {
         for trap in [SIGILL, SIGTRAP] {
             signal(trap) { number in
                 print("a trap at seed \(Soak.current)")
@@ -28,36 +61,42 @@ enum Soak {
                 raise(number)
             }
         }
-        if let seed = Self.number("--seed") ?? Self.environment("SEED") {
-            exit(Self.replay(seed) ? 0 : 1)
+        if let seed = self.seed ?? Self.environment("SEED") {
+            return try Self.end(Self.replay(seed))
         }
-        if let seed = Self.number("--siege") { exit(Self.replaySiege(seed) ? 0 : 1) }
-        let first = Self.number("--first") ?? 0
-        if let count = Self.number("--sieges") {
+        if let seed = self.siege { return try Self.end(Self.replaySiege(seed)) }
+        if let count = self.sieges {
             var sieges = Siege.Statistics()
-            let failed = (first..<first + count).count { !Self.survives($0, adding: &sieges) }
-            exit(failed + Self.conclude(sieges) == 0 ? 0 : 1)
+            let seeds = self.first..<self.first + count
+            let failed = seeds.count { !Self.survives($0, adding: &sieges) }
+            return try Self.end(failed + Self.conclude(sieges) == 0)
         }
-        let minutes = Self.number("--minutes")
-        let count = Self.number("--seeds") ?? (minutes == nil ? 300 : .max)
-        let deadline = minutes.map { Self.seconds() + $0 * 60 } ?? .max
+        try Self.end(self.soak() == 0)
+    }
+
+    private static func end(_ isGood: Bool) throws { if !isGood { throw ExitCode.failure } }
+
+    /// Returns how much failed.
+    private func soak() -> Int {
+        let count = self.seeds ?? (self.minutes == nil ? 300 : .max)
+        let deadline = self.minutes.map { Self.seconds() + $0 * 60 } ?? .max
         var passed = 0
         var failed = Self.testTheChecks()
         passed += Sabotage.allCases.count - 1 - failed
-        var seed = first
+        var seed = self.first
         var total = World.Statistics()
         var sieges = Siege.Statistics()
-        while seed - first < count, Self.seconds() < deadline {
+        while seed - self.first < count, Self.seconds() < deadline {
             if Self.runs(seed, adding: &total) { passed += 1 } else { failed += 1 }
             if seed % SiegeTrial.interval == 0 {
                 if Self.survives(seed, adding: &sieges) { passed += 1 } else { failed += 1 }
             }
             seed += 1
         }
-        print("histories: \(seed - first), \(total)")
+        print("histories: \(seed - self.first), \(total)")
         failed += Self.conclude(sieges)
         print("simulation: \(passed) passed, \(failed) failed, 0 skipped")
-        exit(failed == 0 ? 0 : 1)
+        return failed
     }
 
     /// One history, and for every tenth the same again: it has to be the same.
@@ -147,16 +186,6 @@ enum Soak {
         var time = timespec()
         clock_gettime(CLOCK_MONOTONIC, &time)
         return UInt64(time.tv_sec)
-    }
-
-    private static func number(_ name: String) -> UInt64? {
-        let arguments = CommandLine.arguments
-        guard let index = arguments.firstIndex(of: name) else { return nil }
-        guard index + 1 < arguments.count, let value = UInt64(arguments[index + 1]) else {
-            print("\(name) needs a number")
-            exit(2)
-        }
-        return value
     }
 
     private static func environment(_ name: String) -> UInt64? {

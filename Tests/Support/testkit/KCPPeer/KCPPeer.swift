@@ -1,3 +1,4 @@
+import ArgumentParser
 import Glibc
 import KCP
 import Primitives
@@ -5,10 +6,41 @@ import Primitives
 /// Exchanges data with another implementation of KCP over loopback, through a bad link each way.
 ///
 /// It prints its port, waits for the peer to speak, checks every byte, and ends with `ok` or a
-/// reason. Options are `name=number`: see ``Options``.
-@main
+/// reason. Options are `name=number`: see ``KCPPeerOptions``.
+struct KCPPeerCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "kcp-peer",
+        abstract: "Exchange data with another implementation of KCP over loopback.",
+        discussion: """
+            Prints its port, waits for the peer to speak, checks every byte, and ends with `ok` or \
+            a reason.
+
+            Options and defaults: \(KCPPeerOptions.names)
+            """
+    )
+
+    @Argument(help: ArgumentHelp("What differs from the defaults.", valueName: "name=number"))
+    var words: [String] = []
+
+    func run() throws {
+        guard let options = KCPPeerOptions(self.words) else {
+            throw ValidationError("the options are \(KCPPeerOptions.names)")
+        }
+        guard let socket = LoopbackSocket() else {
+            throw ValidationError("no socket on loopback")
+        }
+        print(socket.port)
+        fflush(nil)
+        var peer = KCPPeer(options, socket)
+        let verdict = peer.run()
+        print(verdict ?? "ok")
+        if verdict != nil { throw ExitCode.failure }
+    }
+}
+
+/// One run of ``KCPPeerCommand``.
 struct KCPPeer {
-    private let options: Options
+    private let options: KCPPeerOptions
     private let socket: LoopbackSocket
     private let conversation: StandaloneConversation
     private var outbound: BadLink
@@ -20,24 +52,7 @@ struct KCPPeer {
     private var received = 0
     private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 65536, alignment: 16)
 
-    static func main() {
-        guard let options = Options(CommandLine.arguments.dropFirst()) else {
-            print("usage: kcp-peer [name=number ...]")
-            exit(2)
-        }
-        guard let socket = LoopbackSocket() else {
-            print("no socket on loopback")
-            exit(1)
-        }
-        print(socket.port)
-        fflush(nil)
-        var peer = Self(options, socket)
-        let verdict = peer.run()
-        print(verdict ?? "ok")
-        exit(verdict == nil ? 0 : 1)
-    }
-
-    private init(_ options: Options, _ socket: LoopbackSocket) {
+    init(_ options: KCPPeerOptions, _ socket: LoopbackSocket) {
         self.options = options
         self.socket = socket
         self.conversation = StandaloneConversation(options.settings)
@@ -61,7 +76,7 @@ struct KCPPeer {
     }
 
     /// `nil` when everything passed both ways; else what went wrong.
-    private mutating func run() -> String? {
+    mutating func run() -> String? {
         let start = Self.now()
         let total = self.options["bytes"]
         while self.received < total || self.generated < total || !self.unsent.isEmpty
@@ -148,12 +163,16 @@ struct KCPPeer {
 }
 
 /// `name=number` arguments over their defaults.
-struct Options {
-    private var values = [
+struct KCPPeerOptions {
+    private static let defaults = [
         "conv": 0x1234_5678, "bytes": 1_000_000, "seconds": 20, "seed": 1, "loss": 0, "jitter": 0,
         "stream": 1, "nodelay": 1, "interval": 10, "resend": 2, "nc": 1, "window": 256,
         "mtu": 1400, "boundaries": 0,
     ]
+
+    static let names = Self.defaults.map { "\($0)=\($1)" }.sorted().joined(separator: " ")
+
+    private var values = Self.defaults
 
     init?(_ arguments: some Sequence<String>) {
         for argument in arguments {

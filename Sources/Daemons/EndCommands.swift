@@ -29,7 +29,7 @@ public struct ServerCommand: ParsableCommand {
         do throws(ConfigurationError) {
             loaded = try self.load()
         } catch {
-            throw RunOptions.refuse(error)
+            throw CommandExit.refuse(error)
         }
         if self.options.check {
             Terminal.warn(loaded.configuration.warnings(besides: loaded.privateKey.publicKey))
@@ -73,7 +73,7 @@ public struct ClientCommand: ParsableCommand {
         do throws(ConfigurationError) {
             loaded = try self.load()
         } catch {
-            throw RunOptions.refuse(error)
+            throw CommandExit.refuse(error)
         }
         if self.options.check {
             Terminal.warn(loaded.configuration.warnings)

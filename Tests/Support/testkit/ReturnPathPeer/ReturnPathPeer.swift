@@ -1,3 +1,4 @@
+import ArgumentParser
 import Glibc
 import LinuxIO
 import Primitives
@@ -8,7 +9,21 @@ import ReturnPath
 /// `prepare MODE OWNPORTS BACKEND…`, `retry`, `check`, `teardown`, and
 /// `stream|flow PLAYER BACKEND keep|any|keep-or-any OWNER`, which sends a line and prints what the
 /// backend answers. Every answer ends with the line `done`.
-@main
+struct ReturnPathPeerCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "return-path-peer",
+        abstract: "Drive a return path by commands on standard input, one line each.",
+        discussion: """
+            prepare MODE OWNPORTS BACKEND…, retry, check, teardown, and
+            stream|flow PLAYER BACKEND keep|any|keep-or-any OWNER, which sends a line and prints \
+            what the backend answers. Every answer ends with the line `done`.
+            """
+    )
+
+    func run() throws { ReturnPathPeer.main() }
+}
+
+/// One run of ``ReturnPathPeerCommand``.
 final class ReturnPathPeer {
     private var keeper: ReturnPathKeeper?
     /// Flows stay open, as players do.

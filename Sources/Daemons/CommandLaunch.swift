@@ -30,23 +30,28 @@ public enum CommandLaunch {
 }
 
 /// The program's exit codes.
-enum CommandExit {
-    static let failure = ExitCode(1)
-    static let usage = ExitCode(2)
+public enum CommandExit {
+    /// Of what failed while running.
+    public static let failure = ExitCode(1)
+    /// Of a wrong command line or configuration.
+    public static let usage = ExitCode(2)
 }
 
 /// Whole texts to standard output and standard error, past any buffer.
-enum Terminal {
-    static func print(_ text: String) { self.write(text + "\n", to: STDOUT_FILENO) }
+public enum Terminal {
+    /// A line on standard output.
+    public static func print(_ text: String) { self.write(text + "\n", to: STDOUT_FILENO) }
 
-    static func complain(_ text: String) { self.write(text + "\n", to: STDERR_FILENO) }
+    /// A line on standard error.
+    public static func complain(_ text: String) { self.write(text + "\n", to: STDERR_FILENO) }
 
     /// Tells what is allowed and yet hardly meant.
-    static func warn(_ warnings: [String]) {
+    public static func warn(_ warnings: [String]) {
         for warning in warnings { self.complain("warning: \(warning)") }
     }
 
-    static func write(_ text: String, to descriptor: Int32) {
+    /// `text` as it is; what a closed or full descriptor does not take is lost.
+    public static func write(_ text: String, to descriptor: Int32) {
         var rest = Array(text.utf8)[...]
         while !rest.isEmpty {
             let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
