@@ -4,7 +4,7 @@ SEEDS ?= 2000
 SWIFT ?= swift
 
 .PHONY: build release reproducible test demo soak lint docs interop bench fuzz sanitize model sbom
-.PHONY: clean dependencies engine-docs
+.PHONY: clean dependencies engine-docs plots
 
 build: dependencies-build
 	$(SWIFT) build -c release
@@ -39,6 +39,11 @@ docs:
 	$(SWIFT) build --product fairlead
 	.build/debug/fairlead help config --markdown > docs/CONFIGURATION.md
 	.build/debug/fairlead help metrics --markdown > docs/METRICS.md
+
+# What docs/CONGESTION.md shows, drawn from trials in virtual time: a minute in release.
+plots: dependencies-build
+	$(SWIFT) build -c release --product testkit
+	.build/release/testkit plots docs/plots
 
 # The engine's reference and articles, by DocC, into .build/documentation.
 engine-docs:

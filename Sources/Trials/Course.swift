@@ -59,13 +59,15 @@ public final class Course {
     var now = Course.epoch
     var outcome: Outcome
     var sites: [Site] = []
-    private var links: [Link] = []
+    var links: [Link] = []
     private var random: SeededGenerator
     private var nextStep = 0
     var isMeasuring = false
     private var measuredFrom = Course.epoch
     private var queueSums = [0.0, 0.0]
     private var queueCounts = [0, 0]
+    /// How long the newest packet of each direction waited at the bottleneck, in milliseconds.
+    private(set) var latestQueue = [0.0, 0.0]
     private var before: [LinkCounters] = []
     let payload = UnsafeMutableRawBufferPointer.allocate(byteCount: 65_536, alignment: 64)
     private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 65_536, alignment: 64)
@@ -163,7 +165,7 @@ public final class Course {
         return time >= start && time < start + self.trial.duration
     }
 
-    private func beginMeasurement() {
+    func beginMeasurement() {
         self.isMeasuring = true
         self.measuredFrom = self.now
         self.before = self.links.map(\.counters)
@@ -195,7 +197,7 @@ public final class Course {
 
     // MARK: - Time
 
-    private func advance(to end: Instant) {
+    func advance(to end: Instant) {
         while true {
             let next = self.nextEvent()
             guard next <= end else { break }
@@ -275,6 +277,7 @@ public final class Course {
         let wait = max(0, Double(transit.nanoseconds) / 1e6 - bits / rate * 1000)
         self.queueSums[direction] += wait
         self.queueCounts[direction] += 1
+        self.latestQueue[direction] = wait
         self.outcome.greatestQueue[direction] = max(self.outcome.greatestQueue[direction], wait)
     }
 
