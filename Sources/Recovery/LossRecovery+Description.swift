@@ -24,7 +24,8 @@ extension Controller {
 
 extension DelayGuardedModel {
     var description: String {
-        "auto \(self.phase)\(self.isCompeting ? "!" : "") bw=\(Int(self.bandwidth * 8 / 1_000))kbps"
-            + " base=\(Int(self.base * 1_000))pm queue=\(self.queue / 1_000)us"
+        "auto \(self.phase)\(self.competition.isCompeting ? "!" : "")"
+            + " bw=\(Int(self.path.bandwidth * 8 / 1_000))kbps"
+            + " base=\(Int(self.path.base * 1_000))pm queue=\(self.path.queue / 1_000)us"
     }
 }

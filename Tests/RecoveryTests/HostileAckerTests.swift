@@ -28,12 +28,12 @@ import Testing
         for _ in 0..<100 where model.phase != .cruise { say(10_000_000, 1_000_000, true) }
         #expect(model.phase == .cruise)
         say(10_000_000, 1_900_000, true)
-        #expect(model.queue == 900_000)
+        #expect(model.path.queue == 900_000)
         say(11_000_000_000, 1_100_000, false)
-        #expect(model.minimum == 1_900_000)
+        #expect(model.path.minimum == 1_900_000)
         say(11_000_000_000, 2_100_000, true)
-        #expect(model.queue < 1_000_000_000)
-        #expect(model.minimum <= 2_000_000)
+        #expect(model.path.queue < 1_000_000_000)
+        #expect(model.path.minimum <= 2_000_000)
     }
 
     /// Found by fuzzing: a window of next to nothing divided by itself, and a sum without end,

@@ -14,8 +14,6 @@ enum StoredProperties {
     static let exceptions = [
         // Loss, round trip, timers, delivery rate and pacing share what every packet changes.
         "LossRecovery": 46,
-        // One controller's phases and estimates.
-        "DelayGuardedModel": 62,
         // A simulated internet and all that is checked of it.
         "World": 25,
     ]

@@ -32,8 +32,8 @@ func fuzzModel(_ input: inout Input) {
             if choice & 0x20 == 0 { event.priorDelivered = event.delivered }
             event.delivered += UInt64(event.acked)
             model.update(event)
-            Oracle.hold(model.queue <= highest, "a queue is longer than any round trip")
-            Oracle.hold(model.minimum <= highest, "the minimum is longer than any round trip")
+            Oracle.hold(model.path.queue <= highest, "a queue is longer than any round trip")
+            Oracle.hold(model.path.minimum <= highest, "the minimum is longer than any round trip")
             Oracle.hold(
                 model.window > 0 && model.window <= 2_000_000_000,
                 "the window is \(model.window)"
