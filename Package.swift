@@ -139,7 +139,10 @@ let package = Package(
         marked("Admin", ["LinuxIO", "Primitives"]),
         marked(
             "Configuration",
-            ["Primitives", "Sealing", .product(name: "TOMLKit", package: "TOMLKit")]
+            [
+                "Balancing", "Erasure", "Origin", "Primitives", "Recovery", "Sealing",
+                .product(name: "TOMLKit", package: "TOMLKit"),
+            ]
         ),
         marked("ReturnPath", ["LinuxIO", "Primitives"]),
         module(
@@ -197,7 +200,7 @@ let package = Package(
             ["Admin", "Configuration", "Daemons", "LinuxIO", "Runtime", "Sealing", "Session"]
         ),
         tests("Compression", ["CPoison"]),
-        tests("Configuration", ["Sealing"]),
+        tests("Configuration", ["Balancing", "Erasure", "Origin", "Recovery", "Sealing"]),
         tests("Erasure", ["CPoison"]),
         tests("KCP", ["CPoison"]),
         tests("Lab", ["Netem"]),
@@ -209,7 +212,10 @@ let package = Package(
         .testTarget(name: "PrimitivesTests", dependencies: ["Primitives"], swiftSettings: strict),
         tests("Recovery"),
         tests("ReturnPath", ["LinuxIO"]),
-        tests("Runtime", ["Configuration", "LinuxIO", "Names", "Origin", "Sealing", "Session"]),
+        tests(
+            "Runtime",
+            ["Balancing", "Configuration", "LinuxIO", "Names", "Origin", "Sealing", "Session"]
+        ),
         tests("Sealing", ["CSodium"]),
         tests(
             "Session",

@@ -1,3 +1,5 @@
+import Erasure
+import Origin
 import Primitives
 
 extension ClientConfiguration: ReadableConfiguration {
@@ -107,13 +109,13 @@ extension Forward {
         let service = section.name("service")
         let trafficClass: TrafficClass? = section.choice("class")
         let compression: CompressionWish? = section.choice("compression")
-        let redundancy: Redundancy? = section.choice("fec")
+        let redundancy: RedundancyLevel? = section.choice("fec")
         let idleTimeout = section.duration("idle_timeout")
         let maximumStall = section.duration("max_stall")
         let delivery = Self.delivery(section)
         let accept: AcceptedHeader? = section.choice("accept")
         let trusted = section.networks("trusted")
-        let dialect: DatagramDialect? = section.choice("dialect")
+        let dialect: HeaderDialect? = section.choice("dialect")
         Self.checkTrust(section, accept: accept, trusted: trusted)
         if let transportProtocol {
             Self.check(section, accept: accept ?? .plain, dialect, transportProtocol)
@@ -255,7 +257,7 @@ extension Forward {
     private static func check(
         _ section: Section,
         accept: AcceptedHeader,
-        _ dialect: DatagramDialect?,
+        _ dialect: HeaderDialect?,
         _ transportProtocol: ForwardedProtocol
     ) {
         section.checkHeader("accept", accept.rawValue, dialect, with: transportProtocol)

@@ -1,3 +1,5 @@
+public import Erasure
+public import Origin
 public import Primitives
 public import Sealing
 
@@ -83,9 +85,9 @@ public struct Forward: Hashable, Sendable {
     /// Who may send headers; never empty when ``accept`` is not plain.
     public var trusted: [AddressBlock] = []
     /// How PROXY v2 headers come on UDP; nothing else asks for it.
-    public var dialect = DatagramDialect.every
+    public var dialect = HeaderDialect.every
     /// Overrides ``TransportSettings/redundancy`` for this forward.
-    public var redundancy: Redundancy?
+    public var redundancy: RedundancyLevel?
     /// Whether one socket takes what the packet filter's rule leads to it: everything for the ports
     /// of ``listen``, for whichever address; then the first port is the one it is bound to.
     public var isTransparent = false

@@ -1,3 +1,4 @@
+import Recovery
 import Sealing
 
 /// What happened to one list of a configuration.
@@ -204,7 +205,7 @@ private struct Difference<Configuration: Sendable> {
     }
 }
 
-extension TransportSettings.Congestion {
+extension CongestionChoice {
     /// As `congestion` has it.
     fileprivate var name: String {
         switch self {

@@ -1,3 +1,5 @@
+import Origin
+
 /// What forwards and services check alike.
 extension Section {
     /// PROXY v1 is text at the head of a stream, or in front of a flow's first datagram where the
@@ -5,7 +7,7 @@ extension Section {
     func checkHeader(
         _ key: String,
         _ header: String,
-        _ dialect: DatagramDialect? = nil,
+        _ dialect: HeaderDialect? = nil,
         with inner: ForwardedProtocol
     ) {
         switch (inner, header) {
@@ -34,7 +36,7 @@ extension Section {
 
     /// A dialect other than the default says something only about PROXY headers over UDP.
     func checkDialect(
-        _ dialect: DatagramDialect?,
+        _ dialect: HeaderDialect?,
         beside key: String,
         _ header: String,
         _ inner: ForwardedProtocol

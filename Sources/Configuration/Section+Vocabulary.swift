@@ -1,5 +1,6 @@
 import Glibc
 import Primitives
+import Recovery
 import Sealing
 
 /// The kinds of value that both files use.
@@ -178,7 +179,7 @@ extension Section {
 
     private enum CongestionName: String, CaseIterable { case auto, bbr, cubic, fixed }
 
-    private func congestion() -> TransportSettings.Congestion? {
+    private func congestion() -> CongestionChoice? {
         let name: CongestionName? = self.choice("congestion")
         let rate = self.rate("rate")
         if self.has("rate"), name != .fixed, name != nil || !self.has("congestion") {

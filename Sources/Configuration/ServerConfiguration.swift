@@ -1,3 +1,6 @@
+public import Balancing
+public import Erasure
+public import Origin
 public import Primitives
 public import Sealing
 
@@ -77,16 +80,6 @@ public struct PeerEntry: Hashable, Sendable {
 
 /// One `[[service]]` of a server: backends behind a name.
 public struct Service: Hashable, Sendable {
-    /// `balance`.
-    public enum Balance: String, CaseIterable, Sendable {
-        /// In turn, by weight.
-        case roundRobin = "round-robin"
-        /// The one with the fewest connections and flows for its weight.
-        case leastConnections = "least-connections"
-        /// The same player comes to the same backend, as long as it is up.
-        case sourceHash = "source-hash"
-    }
-
     /// How a backend learns who the player is.
     public enum Origin: String, CaseIterable, Sendable {
         /// Nothing, or the player's address as that of the connection itself.
@@ -114,11 +107,11 @@ public struct Service: Hashable, Sendable {
     /// Never empty, and never backups alone.
     public var backends: [Backend]
     /// How a backend is chosen for a new player.
-    public var balance = Balance.roundRobin
+    public var balance = PickPolicy.roundRobin
     /// What the backend is told of the player.
     public var origin = Origin.none
     /// Never `.any`.
-    public var dialect = DatagramDialect.every
+    public var dialect = HeaderDialect.every
     /// What a transparent socket does where the player's port is taken.
     public var sourcePort = SourcePort.keepOrAny
     /// Whether IPv4 backends are shown a stable address of 240.0.0.0/4 for players with IPv6.
@@ -126,7 +119,7 @@ public struct Service: Hashable, Sendable {
     /// How backends are asked whether they live; `nil`: refusals and silence alone count.
     public var health: HealthCheck?
     /// Overrides ``TransportSettings/redundancy`` for this service.
-    public var redundancy: Redundancy?
+    public var redundancy: RedundancyLevel?
     /// `compression`: false resets streams in which a client deflates nonetheless.
     public var allowsCompression = true
 

@@ -1,3 +1,6 @@
+import Balancing
+import Erasure
+import Origin
 import Primitives
 
 extension Service {
@@ -9,12 +12,12 @@ extension Service {
         let name = section.name("name")
         let transportProtocol: ForwardedProtocol? = section.choice("protocol")
         let backends = Self.backends(section)
-        let balance: Balance? = section.choice("balance")
+        let balance: PickPolicy? = section.choice("balance")
         let origin: Origin? = section.choice("origin")
-        let dialect: DatagramDialect? = section.choice("dialect")
+        let dialect: HeaderDialect? = section.choice("dialect")
         let sourcePort: SourcePort? = section.choice("source_port")
         let usesPseudoIPv4 = section.boolean("pseudo_ipv4")
-        let redundancy: Redundancy? = section.choice("fec")
+        let redundancy: RedundancyLevel? = section.choice("fec")
         let compression: CompressionRule? = section.choice("compression")
         let health = section.table("health").flatMap { HealthCheck($0) }
         let isOriginKnown = origin != nil || !section.has("origin")

@@ -1,20 +1,14 @@
+public import Erasure
 public import Primitives
+public import Recovery
 public import Sealing
 
 /// What an end of the tunnel sends with: the keys both files share.
 public struct TransportSettings: Hashable, Sendable {
-    /// `congestion` and its `rate`.
-    public enum Congestion: Hashable, Sendable {
-        /// The delay-guarded model, one after BBR version 1, or CUBIC (RFC 9438).
-        case auto, bbr, cubic
-        /// A rate that the operator vouches for, IP and UDP headers included.
-        case fixed(bitsPerSecond: UInt64)
-    }
-
-    /// How fast to send.
-    public var congestion = Congestion.auto
+    /// `congestion` and its `rate`: how fast to send.
+    public var congestion = CongestionChoice.auto
     /// `fec`: what forwards and services without a word of their own use.
-    public var redundancy = Redundancy.auto
+    public var redundancy = RedundancyLevel.auto
     /// `cipher`: what this end offers or allows.
     public var cipher = CipherPreference.auto
     /// `post_quantum`: whether keys are strengthened by ML-KEM-768, and whether that is a must.
@@ -30,12 +24,6 @@ public struct TransportSettings: Hashable, Sendable {
 
     /// The defaults of all keys.
     public init() {}
-}
-
-/// `fec`: how much redundancy may be spent against loss.
-public enum Redundancy: String, CaseIterable, Sendable {
-    /// As much as the measured loss asks for, none, a little, or much, once there is any loss.
-    case auto, off, low, high
 }
 
 /// What travels inside a forward or a service.
@@ -59,18 +47,6 @@ public struct Limits: Hashable, Sendable {
 
     /// The defaults of all keys.
     public init() {}
-}
-
-/// How a PROXY v2 header rides on UDP.
-public enum DatagramDialect: String, CaseIterable, Sendable {
-    /// In front of every datagram.
-    case every
-    /// In front of the first datagram of a flow.
-    case first
-    /// As a first datagram of its own, without payload.
-    case firstAlone = "first-alone"
-    /// Whatever arrives; for receiving only.
-    case any
 }
 
 /// Where `fairlead status` finds the process.

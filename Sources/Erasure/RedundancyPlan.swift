@@ -1,5 +1,5 @@
 /// What the operator wants: `fec` of the configuration.
-public enum RedundancyLevel: UInt8, Sendable, CaseIterable {
+public enum RedundancyLevel: String, Sendable, CaseIterable {
     /// As much as the measured loss asks for.
     case auto
     /// Nothing; what is lost goes out again only where `delivery` asks for it.

@@ -1,4 +1,7 @@
+import Erasure
+import Origin
 import Primitives
+import Recovery
 import Sealing
 import Testing
 

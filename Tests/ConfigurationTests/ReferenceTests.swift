@@ -1,4 +1,7 @@
+import Balancing
+import Erasure
 import Foundation
+import Origin
 import Primitives
 import Sealing
 import Testing
@@ -133,12 +136,12 @@ import Testing
     @Test func noWordIsForgotten() {
         let all: [(String, [String])] = [
             ("server.routes", ServerConfiguration.Routes.allCases.map(\.rawValue)),
-            ("server.fec", Redundancy.allCases.map(\.rawValue)),
+            ("server.fec", RedundancyLevel.allCases.map(\.rawValue)),
             ("forward.class", Forward.TrafficClass.allCases.map(\.rawValue)),
             ("forward.accept", Forward.AcceptedHeader.allCases.map(\.rawValue)),
-            ("forward.dialect", DatagramDialect.allCases.map(\.rawValue)),
+            ("forward.dialect", HeaderDialect.allCases.map(\.rawValue)),
             ("service.protocol", ForwardedProtocol.allCases.map(\.rawValue)),
-            ("service.balance", Service.Balance.allCases.map(\.rawValue)),
+            ("service.balance", PickPolicy.allCases.map(\.rawValue)),
             ("service.origin", Service.Origin.allCases.map(\.rawValue)),
             ("service.source_port", Service.SourcePort.allCases.map(\.rawValue)),
         ]

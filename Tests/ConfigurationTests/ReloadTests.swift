@@ -1,3 +1,4 @@
+import Balancing
 import Primitives
 import Sealing
 import Testing

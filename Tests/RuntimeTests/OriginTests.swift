@@ -286,8 +286,8 @@ import Testing
         #expect(tunnel.stop())
     }
 
-    @Test(arguments: [DatagramDialect.every, .first, .firstAlone])
-    func datagramsCarryHeadersInEveryDialect(dialect: DatagramDialect) throws {
+    @Test(arguments: [HeaderDialect.every, .first, .firstAlone])
+    func datagramsCarryHeadersInEveryDialect(dialect: HeaderDialect) throws {
         let echo = try UDPEchoServer()
         var shown = self.showing(.proxyV2, service("two", .udp, [echo.address]))
         shown.dialect = dialect

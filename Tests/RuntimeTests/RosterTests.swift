@@ -1,3 +1,4 @@
+import Balancing
 import Configuration
 import Names
 import Primitives
@@ -123,7 +124,7 @@ import Testing
 
     @Test func transparentPlayersMeetBackendsOfTheirFamily() throws {
         let v6 = SocketAddress(high: 0x2001_0DB8 << 32, low: 1, port: 7)
-        for balance in Service.Balance.allCases {
+        for balance in PickPolicy.allCases {
             var service = self.service(try self.backend("dns:a.example:7"))
             service.origin = .transparent
             service.balance = balance

@@ -202,12 +202,11 @@ extension BackendSet {
             rules.fall = health.fall
         }
         if !noticesRefusals { rules.refusalLimit = 0 }
-        let policy: PickPolicy =
-            switch service.balance {
-            case .roundRobin: .roundRobin
-            case .leastConnections: .leastConnections
-            case .sourceHash: .sourceHash
-            }
-        self.init(members.map { Member($0) }, policy: policy, rules: rules, at: now)
+        self.init(
+            members.map { Member($0) },
+            policy: service.balance,
+            rules: rules,
+            at: now
+        )
     }
 }

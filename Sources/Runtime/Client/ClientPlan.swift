@@ -149,7 +149,7 @@ extension Forward {
         request.origin = origin
         request.destination = destination
         request.isCompressed = self.isCompressed
-        request.redundancy = RedundancyLevel(self.redundancy ?? .auto)
+        request.redundancy = self.redundancy ?? .auto
         request.idleTimeout = self.idleTimeout
         request.maximumStall = self.maximumStall
         switch self.trafficClass {

@@ -416,7 +416,7 @@ extension DatagramAcceptor.Framing {
         switch forward.accept {
         case .plain: return nil
         case .proxyV1: self = .proxyV1First
-        case .proxyV2: self = .proxyV2(HeaderDialect(forward.dialect))
+        case .proxyV2: self = .proxyV2(forward.dialect)
         case .simpleProxy: self = .simple
         }
     }

@@ -121,13 +121,13 @@ final class OriginHeaders {
         case .proxyV2 where !isNamed:
             let count = ProxyHeader.writeLocalV2(into: self.scratch)
             let bytes = UnsafeRawBufferPointer(rebasing: self.scratch[..<count])
-            return FlowHeader(HeaderDialect(service.dialect), simple: nil, bytes)
+            return FlowHeader(service.dialect, simple: nil, bytes)
         // Simple Proxy Protocol has no word for it: a bare datagram is the server's own.
         case .simpleProxy where !isNamed: return nil
         case .proxyV2:
             let count = header.writeV2(self.extensions(player), into: self.scratch)
             let bytes = UnsafeRawBufferPointer(rebasing: self.scratch[..<count])
-            return FlowHeader(HeaderDialect(service.dialect), simple: nil, bytes)
+            return FlowHeader(service.dialect, simple: nil, bytes)
         case .simpleProxy:
             let count = header.writeSimple(into: self.scratch)
             let bytes = UnsafeRawBufferPointer(rebasing: self.scratch[..<count])
@@ -175,17 +175,6 @@ final class OriginHeaders {
     private static func hexadecimal(_ value: UInt64) -> [UInt8] {
         let text = String(value, radix: 16)
         return Array(String(repeating: "0", count: 16 - text.utf8.count).utf8) + Array(text.utf8)
-    }
-}
-
-extension HeaderDialect {
-    init(_ dialect: DatagramDialect) {
-        switch dialect {
-        case .every: self = .every
-        case .first: self = .first
-        case .firstAlone: self = .firstAlone
-        case .any: self = .any
-        }
     }
 }
 

@@ -140,8 +140,8 @@ public final class ClientProcess: Sendable {
         settings.connectTimeout = transport.connectTimeout
         settings.postQuantum = PostQuantumChoice(transport.postQuantum, by: .mlKEM768)
         settings.maximumPacketSize = transport.maximumPacketSize
-        settings.congestion = CongestionChoice(transport.congestion)
-        settings.redundancy = RedundancyLevel(transport.redundancy)
+        settings.congestion = transport.congestion
+        settings.redundancy = transport.redundancy
         settings.worker = worker
         settings.wallClockOffset = Self.wallClockOffset()
         return settings

@@ -250,8 +250,8 @@ public final class ServerProcess: Sendable {
         settings.cipher = transport.cipher
         settings.postQuantum = PostQuantumChoice(transport.postQuantum, by: .mlKEM768)
         settings.maximumPacketSize = transport.maximumPacketSize
-        settings.congestion = CongestionChoice(transport.congestion)
-        settings.redundancy = RedundancyLevel(transport.redundancy)
+        settings.congestion = transport.congestion
+        settings.redundancy = transport.redundancy
         settings.worker = worker
         settings.workerCount = transport.workers
         settings.indexKey = indexKey

@@ -47,7 +47,7 @@ struct ServerPlan: Sendable {
                     name: $0.name,
                     serviceProtocol: ServiceProtocol($0.transportProtocol),
                     allowsCompression: $0.allowsCompression,
-                    redundancy: RedundancyLevel($0.redundancy ?? configuration.transport.redundancy)
+                    redundancy: $0.redundancy ?? configuration.transport.redundancy
                 )
             }
         )
@@ -103,28 +103,6 @@ extension ServiceProtocol {
         switch value {
         case .tcp: self = .tcp
         case .udp: self = .udp
-        }
-    }
-}
-
-extension RedundancyLevel {
-    init(_ value: Redundancy) {
-        switch value {
-        case .auto: self = .auto
-        case .off: self = .off
-        case .low: self = .low
-        case .high: self = .high
-        }
-    }
-}
-
-extension CongestionChoice {
-    init(_ value: TransportSettings.Congestion) {
-        switch value {
-        case .auto: self = .auto
-        case .bbr: self = .bbr
-        case .cubic: self = .cubic
-        case .fixed(let rate): self = .fixed(bitsPerSecond: rate)
         }
     }
 }

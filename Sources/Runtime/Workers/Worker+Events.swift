@@ -139,6 +139,7 @@ extension Worker {
                 "peer": info.peerName, "service": request.service,
                 "protocol": request.serviceProtocol == .tcp ? "tcp" : "udp",
                 "origin": request.origin?.description ?? "-", "reason": reason.label,
+                "hint": reason.openingHint ?? "-",
             ]
         )
     }
@@ -161,24 +162,8 @@ extension Worker {
             "handshake-refused",
             [
                 "reason": reason.label, "peer": peer ?? "-", "key": key.description,
-                "from": source.description, "hint": Self.hint(reason, key),
+                "from": source.description, "hint": reason.hint(about: key),
             ]
         )
-    }
-
-    /// What to do about it, for the operator of the server.
-    private static func hint(_ reason: RefusalReason, _ key: PublicKey) -> String {
-        switch reason {
-        case .unknownKey:
-            "to let it in, add to the server's file: [[peer]] name = \"NAME\"; public_key ="
-                + " \"\(key)\"; services = [\"SERVICE\"] (a line each), then reload"
-        case .noPermission: "the [[peer]] entry lists no service"
-        case .cipherMismatch: "the two ends allow no cipher in common: compare cipher"
-        case .versionMismatch: "the two ends speak different protocol versions"
-        case .limit: "raise max_sessions of the [[peer]] or of the server"
-        case .keyExpired: "the [[peer]] is past expires, or enabled is false"
-        case .postQuantum:
-            "one end has post_quantum = \"require\" and the other \"off\", or is an older release"
-        }
     }
 }

@@ -46,7 +46,7 @@ extension Worker {
             "connect-failed",
             [
                 "server": server.description, "reason": failure.label,
-                "hint": Self.hint(failure, self.engine.clientPublicKey),
+                "hint": failure.hint(about: self.engine.clientPublicKey),
             ]
         )
     }
@@ -60,27 +60,5 @@ extension Worker {
                 "cause": finding.label, "hint": finding.hint,
             ]
         )
-    }
-
-    /// What to do about it, for the operator of the client.
-    static func hint(_ failure: ConnectFailure, _ key: PublicKey?) -> String {
-        switch failure.label {
-        case "preshared-key":
-            "the answer does not open: the two ends have different preshared keys, or one has none;"
-                + " compare preshared_key here and in the server's [[peer]]"
-        case "unknown-key":
-            "the server has no [[peer]] with this client's public key, which is"
-                + " \(key?.description ?? "in its key file")"
-        case "service-forbidden": "the server's [[peer]] entry lists no service that exists"
-        case "cipher-mismatch": "the two ends allow no cipher in common"
-        case "version-mismatch": "the two ends speak different protocol versions"
-        case "limit":
-            "the server has as many sessions, in all or with this key, as max_sessions allows"
-        case "post-quantum":
-            "one end has post_quantum = \"require\" and the other \"off\", or is an older release"
-        case "key-expired":
-            "the server's [[peer]] entry for this key has expired or is disabled"
-        default: "see the server's log"
-        }
     }
 }

@@ -33,6 +33,12 @@ enum WorkerSide {
 /// or the engine's deadline; read the clock once; take in what the sockets have, a bounded amount
 /// of each; then carry out everything the engine asks for.
 final class Worker {
+    /// What a worker does at its end of the tunnel.
+    private enum Side {
+        case client(ClientSide)
+        case server(ServerSide)
+    }
+
     /// Buffers received from one tunnel socket per turn, of 512 KiB at most.
     private static let receiveRounds = 2
     /// The same with those of which every packet has to wait.
@@ -53,8 +59,7 @@ final class Worker {
     let received = ReceiveBatch()
     let streams: StreamRelay
     let sender: DatagramSender
-    let client: ClientSide?
-    let server: ServerSide?
+    private let side: Side
     private let mailboxes: [Mailbox]
     private var isStopped = false
     private var hasMoreToSend = false
@@ -92,21 +97,23 @@ final class Worker {
             received: self.received,
             log: parts.log
         )
-        self.client = parts.side == .client ? ClientSide(common, seed: seed) : nil
-        let circle = ServerSide.Circle(
-            siblings: parts.mailboxes.enumerated().filter { $0.offset != parts.index }
-                .map(\.element),
-            monitor: parts.monitor,
-            resolver: parts.resolver
-        )
-        self.server =
-            parts.side == .server
-            ? ServerSide(
+        switch parts.side {
+        case .client: self.side = .client(ClientSide(common, seed: seed))
+        case .server:
+            let circle = ServerSide.Circle(
+                siblings: parts.mailboxes.enumerated().filter { $0.offset != parts.index }
+                    .map(\.element),
+                monitor: parts.monitor,
+                resolver: parts.resolver
+            )
+            let server = ServerSide(
                 common,
                 circle: circle,
                 dialer: parts.dialer,
                 pseudonyms: parts.pseudonyms
-            ) : nil
+            )
+            self.side = .server(server)
+        }
         self.streams.stalled = { [unowned self] service in self.logStall(service) }
         try self.poller.add(
             parts.mailboxes[parts.index].wakeUp.descriptor,
@@ -121,6 +128,12 @@ final class Worker {
             )
         }
     }
+
+    /// The side, if this is a client's worker.
+    var client: ClientSide? { if case .client(let client) = self.side { client } else { nil } }
+
+    /// The side, if this is a server's worker.
+    var server: ServerSide? { if case .server(let server) = self.side { server } else { nil } }
 
     /// Works until told to shut down.
     func run() throws(IOError) {
@@ -144,8 +157,10 @@ final class Worker {
             )
         }
         if self.engine.deadline <= now { self.engine.wake(at: now) }
-        self.client?.expire(at: now)
-        self.server?.expire(at: now)
+        switch self.side {
+        case .client(let client): client.expire(at: now)
+        case .server(let server): server.expire(at: now)
+        }
         if self.outage.deadline <= now { self.tellSilence() }
         self.receiveWaiting(at: now)
         self.openWaiting(at: now)
@@ -176,10 +191,11 @@ final class Worker {
     /// How long to sleep; `nil` for ever.
     private func patience() -> Instant.Interval? {
         if self.hasMoreToSend || !self.openings.isEmpty || !self.waiting.isEmpty { return .zero }
-        var deadline = self.engine.deadline
-        if let client = self.client { deadline = min(deadline, client.deadline) }
-        if let server = self.server { deadline = min(deadline, server.deadline) }
-        deadline = min(deadline, self.outage.deadline)
+        var deadline = min(self.engine.deadline, self.outage.deadline)
+        switch self.side {
+        case .client(let client): deadline = min(deadline, client.deadline)
+        case .server(let server): deadline = min(deadline, server.deadline)
+        }
         return deadline == .never ? nil : deadline.since(self.clock.now())
     }
 
@@ -345,14 +361,14 @@ final class Worker {
 
     @inline(__always)
     private func deliver(_ bytes: UnsafeRawBufferPointer, on flow: FlowHandle, at now: Instant) {
-        if let server = self.server {
+        switch self.side {
+        case .client(let client): client.deliver(bytes, on: flow, at: now)
+        case .server(let server):
             guard !self.openings.isWaiting(flow) else {
                 if !self.openings.hold(bytes, for: flow) { self.tallies.drop(.localSocketFull) }
                 return
             }
             server.deliver(bytes, on: flow)
-        } else {
-            self.client?.deliver(bytes, on: flow, at: now)
         }
     }
 

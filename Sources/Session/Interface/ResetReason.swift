@@ -66,7 +66,7 @@ public enum ResetReason: UInt8, Sendable, CaseIterable {
 }
 
 /// Why a client could not get a session.
-public enum ConnectFailure: UInt8, Sendable {
+public enum ConnectFailure: UInt8, Sendable, CaseIterable {
     /// Nothing came back: no server there, or not the one the configured key belongs to.
     case serverSilent
     /// The server does not know this client's public key.
