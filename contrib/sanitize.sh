@@ -169,7 +169,7 @@ part_address() {
 
 part_simulation() {
     build address &&
-        counted simulation simulation "$scratch/debug/testkit soak" --seeds "${SEEDS:-50}"
+        counted simulation simulation "$scratch/debug/testkit" soak --seeds "${SEEDS:-50}"
 }
 
 part_corpus() {
