@@ -36,43 +36,77 @@ import Testing
         #expect(cut.withUnsafeBytes { WorkShare.units(of: $0) } == 0)
     }
 
-    /// Beyond its share a session's packets wait, in order, until another turn; and they come as
-    /// they were.
-    @Test func packetsWaitBeyondTheShare() throws {
+    /// Beyond its share a session waits while others send, and only then.
+    @Test func sessionsWaitForOthersOnly() {
+        var work = WorkShares()
+        let dense = [[UInt8]](repeating: [FrameType.reset, 0, 0], count: 300).flatMap { $0 }
+        let spend = { (slot: UInt32) -> Int in
+            for count in 0..<100 {
+                if work.mustWait(slot, isLate: false) { return count }
+                dense.withUnsafeBytes { work.charge(slot, for: $0) }
+            }
+            return 100
+        }
+        let perPacket = 4 * 300 - WorkShare.freePerPacket
+        let share = (WorkShare.perTurn + perPacket - 1) / perPacket
+        work.beginTurn()
+        var counts = [spend(7)]
+        work.beginTurn()
+        counts.append(spend(3))
+        work.beginTurn()
+        counts.append(spend(7))
+        #expect(counts == [100, share, share])
+        // Whoever waits goes on in order, in turns to come.
+        var answers = [work.mustWait(7, isLate: true)]
+        work.beginTurn()
+        answers += [work.mustWait(7, isLate: false), work.mustWait(7, isLate: true)]
+        work.hasCaughtUp(7)
+        answers.append(work.mustWait(7, isLate: false))
+        #expect(answers == [true, true, false, false])
+        // The other has said nothing for long.
+        for _ in 0..<300 { work.beginTurn() }
+        let count = spend(7)
+        #expect(count == 100)
+    }
+
+    /// A packet that has to wait comes back as it was, and is taken when it comes again.
+    @Test func packetsWaitAsTheyCame() throws {
         let wire = Wire()
         wire.run(.seconds(1))
-        wire.server.beginTurn()
-        let dense = [(type: UInt8, body: [UInt8])](repeating: Self.reset, count: 40)
-        let units = 4 * dense.count - WorkShare.freePerPacket
-        var outcomes: [Disposition] = []
-        for _ in 0..<(WorkShare.perTurn + units - 1) / units {
-            var packet = try wire.sealed(dense)
-            outcomes.append(self.give(&packet, to: wire))
-        }
-        #expect(outcomes.allSatisfy { $0 == .consumed })
-        let share = try (0..<outcomes.count).map { _ in try wire.sealed(dense) }
-        var third = try wire.sealed([Self.ping])
-        var second = share[0]
-        let copy = second
         let slot = try #require(wire.server.sessions.compactMap { $0 }.first?.slot)
-        let later = Disposition.later(session: slot)
-        outcomes = [self.give(&second, to: wire), self.give(&third, to: wire)]
-        #expect(outcomes == [later, later])
-        #expect(second == copy)
-        // Late ones wait as well while the turn is the same.
-        outcomes = [self.give(&second, to: wire, isLate: true)]
         wire.server.beginTurn()
-        outcomes.append(self.give(&third, to: wire))
-        for var packet in share { outcomes.append(self.give(&packet, to: wire, isLate: true)) }
-        outcomes.append(self.give(&third, to: wire, isLate: true))
-        let taken = [Disposition](repeating: .consumed, count: share.count)
-        #expect(outcomes == [later, later] + taken + [later])
-        wire.server.beginTurn()
-        outcomes = [self.give(&third, to: wire, isLate: true)]
+        // Somebody else sends as well.
+        _ = wire.server.work.mustWait(slot + 1, isLate: false)
+        let dense = [(type: UInt8, body: [UInt8])](repeating: Self.reset, count: 40)
+        var outcomes: [Disposition] = []
+        var copies: [[UInt8]] = []
+        for _ in 0..<50 {
+            var packet = try wire.sealed(dense)
+            let copy = packet
+            let outcome = self.give(&packet, to: wire)
+            outcomes.append(outcome)
+            if outcome != .consumed {
+                #expect(packet == copy)
+                copies.append(copy)
+            }
+        }
+        let units = 4 * dense.count - WorkShare.freePerPacket
+        let share = (WorkShare.perTurn + units - 1) / units
+        #expect(outcomes.prefix(share).allSatisfy { $0 == .consumed })
+        #expect(outcomes.dropFirst(share).allSatisfy { $0 == .later(session: slot) })
+        while !copies.isEmpty {
+            wire.server.beginTurn()
+            let before = copies.count
+            while var packet = copies.first {
+                guard self.give(&packet, to: wire, isLate: true) == .consumed else { break }
+                copies.removeFirst()
+            }
+            #expect(before - copies.count == min(before, share))
+        }
         wire.server.hasCaughtUp(slot)
-        var fourth = try wire.sealed([Self.ping])
-        outcomes.append(self.give(&fourth, to: wire))
-        #expect(outcomes == [.consumed, .consumed])
+        var last = try wire.sealed([Self.ping])
+        let outcome = self.give(&last, to: wire)
+        #expect(outcome == .consumed)
         let drops = wire.server.snapshot(at: wire.now).counters.drops
         #expect(drops[.replayed] == 0 && drops[.unauthentic] == 0)
     }

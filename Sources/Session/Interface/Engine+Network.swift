@@ -82,7 +82,7 @@ extension Engine {
             self.board.drop(.unknownSession)
             return .consumed
         }
-        guard !self.mustWait(slot, isLate: isLate) else {
+        guard !self.work.mustWait(slot, isLate: isLate) else {
             self.mask.applyToHeader(packet)
             return .later(session: slot)
         }
@@ -101,7 +101,7 @@ extension Engine {
             return .consumed
         }
         session.leg.countReceived(packet.count)
-        self.charge(slot, for: Self.plaintext(of: packet))
+        self.work.charge(slot, for: Self.plaintext(of: packet))
         if case .server = self.role {
             if keypair !== session.leg.keys.current || !session.isConfirmed {
                 self.confirm(session, keypair, at: now)

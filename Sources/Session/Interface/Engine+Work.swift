@@ -36,34 +36,54 @@ struct WorkShare {
     }
 }
 
-extension Engine {
-    /// A turn of the driver's loop begins: every session may cost as much as in any other.
-    ///
-    /// Without a word of turns nothing ever has to wait.
-    public func beginTurn() { self.turn &+= 1 }
+/// The shares of all sessions of an engine.
+struct WorkShares {
+    /// For so many turns after two sessions sent something, they are taken to do so still.
+    private static let memory: UInt64 = 256
 
-    /// No packet of the session in `slot` waits any more.
-    public func hasCaughtUp(_ slot: UInt32) {
+    /// The driver's turns; 0: it never spoke of any.
+    private var turn: UInt64 = 0
+    private var shares: [WorkShare] = []
+    private var lastSlot: UInt32?
+    /// The last turn in which a packet came from another session than the one before it.
+    private var sharedTurn: UInt64?
+
+    mutating func beginTurn() { self.turn &+= 1 }
+
+    mutating func hasCaughtUp(_ slot: UInt32) {
         if Int(slot) < self.shares.count { self.shares[Int(slot)].isWaiting = false }
     }
 
-    /// Whether a packet of the session in `slot` has to wait for another turn.
-    func mustWait(_ slot: UInt32, isLate: Bool) -> Bool {
+    mutating func mustWait(_ slot: UInt32, isLate: Bool) -> Bool {
         guard self.turn > 0 else { return false }
         let place = Int(slot)
         while self.shares.count <= place { self.shares.append(WorkShare()) }
+        if self.lastSlot.map({ $0 != slot }) ?? false { self.sharedTurn = self.turn }
+        self.lastSlot = slot
         if self.shares[place].turn != self.turn {
             self.shares[place].turn = self.turn
             self.shares[place].spent = 0
         }
-        let isSpent = self.shares[place].spent >= WorkShare.perTurn
+        // Who is alone keeps nobody waiting.
+        let isShared = self.sharedTurn.map { self.turn &- $0 < Self.memory } ?? false
+        let isSpent = isShared && self.shares[place].spent >= WorkShare.perTurn
         guard isSpent || (self.shares[place].isWaiting && !isLate) else { return false }
         self.shares[place].isWaiting = true
         return true
     }
 
-    func charge(_ slot: UInt32, for plaintext: UnsafeRawBufferPointer) {
+    mutating func charge(_ slot: UInt32, for plaintext: UnsafeRawBufferPointer) {
         guard self.turn > 0 else { return }
         self.shares[Int(slot)].spent += WorkShare.units(of: plaintext)
     }
+}
+
+extension Engine {
+    /// A turn of the driver's loop begins: every session may cost as much as in any other.
+    ///
+    /// Without a word of turns nothing ever has to wait.
+    public func beginTurn() { self.work.beginTurn() }
+
+    /// No packet of the session in `slot` waits any more.
+    public func hasCaughtUp(_ slot: UInt32) { self.work.hasCaughtUp(slot) }
 }

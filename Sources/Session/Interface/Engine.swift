@@ -19,9 +19,8 @@ public final class Engine {
     }
 
     let board: Switchboard
-    /// The driver's turns, and what sessions have cost in theirs, by slot.
-    var turn: UInt64 = 0
-    var shares: [WorkShare] = []
+    /// What sessions have cost in the driver's turn.
+    var work = WorkShares()
     let entropy: EntropySource
     let mask: HeaderMask
     let indexer: ReceiverIndex
