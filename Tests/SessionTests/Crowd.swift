@@ -161,6 +161,22 @@ final class Crowd {
         }
     }
 
+    /// Seals one frame under the keys of a member's session and gives it to the server at once.
+    func forge<Kind: Frame>(_ frame: Kind, from index: Int) {
+        let member = self.members[index]
+        guard let session = member.engine.sessions.compactMap({ $0 }).first,
+            let base = self.buffer.baseAddress
+        else { return }
+        var packet = session.leg.begin(base, size: 1200)
+        packet.append(frame)
+        let length = session.seal(packet, to: session.leg.path.address, at: self.now)
+        self.server.receive(
+            UnsafeMutableRawBufferPointer(rebasing: self.buffer[..<length]),
+            from: member.address,
+            at: self.now
+        )
+    }
+
     // MARK: - What happened
 
     func resets(_ member: Int) -> [ResetReason] {
