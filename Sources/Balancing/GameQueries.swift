@@ -124,9 +124,16 @@ enum MinecraftStatus {
 
 /// A DNS question that every name server can say something to (RFC 1035 §4.1).
 enum DNSQuery {
-    /// The root's name servers, recursion desired.
-    static func request(id: UInt16) -> [UInt8] {
-        [UInt8(id >> 8), UInt8(id & 255), 0x01, 0x00, 0, 1, 0, 0, 0, 0, 0, 0, 0x00, 0, 2, 0, 1]
+    /// The address of `name`, or the root's name servers; recursion desired.
+    ///
+    /// `name`: a host name as RFC 1123 has it.
+    static func request(id: UInt16, name: String?) -> [UInt8] {
+        var query = [UInt8(id >> 8), UInt8(id & 255), 0x01, 0x00, 0, 1, 0, 0, 0, 0, 0, 0]
+        for label in (name ?? "").utf8.split(separator: 46) {
+            query.append(UInt8(clamping: label.count))
+            query += label
+        }
+        return query + [0x00, 0, name == nil ? 2 : 1, 0, 1]
     }
 
     static func judge(_ bytes: UnsafeRawBufferPointer, id: UInt16) -> ProbeExchange.Step {

@@ -8,8 +8,9 @@ public enum ProbeKind: Hashable, Sendable {
     case raknet
     /// Minecraft's status request, over TCP; the host name is told to the server.
     case minecraft(host: String, port: UInt16)
-    /// A query for the name servers of the root, over UDP; any answer but SERVFAIL will do.
-    case dns
+    /// A query for the address of a name, or for the name servers of the root, over UDP; any answer
+    /// but SERVFAIL will do.
+    case dns(name: String?)
     /// Sends bytes and expects the answer to contain others; over either.
     case sendExpect(send: [UInt8], expect: [UInt8])
 }
@@ -61,7 +62,8 @@ public struct ProbeExchange: Sendable {
         case .a2s: A2SQuery.request(challenge: self.challenge)
         case .raknet: RakNetPing.request(time: self.nonce, client: ~self.nonce)
         case .minecraft(let host, let port): MinecraftStatus.request(host: host, port: port)
-        case .dns: DNSQuery.request(id: UInt16(truncatingIfNeeded: self.nonce))
+        case .dns(let name):
+            DNSQuery.request(id: UInt16(truncatingIfNeeded: self.nonce), name: name)
         case .sendExpect(let send, _): send
         }
     }

@@ -26,13 +26,16 @@ struct TransparentServices {
         case .off: self.mode = .off
         }
         for service in configuration.services where service.origin == .transparent {
-            for backend in service.backends { self.add(backend.endpoint, of: service) }
+            for backend in service.backends { self.add(backend, of: service) }
         }
     }
 
-    private mutating func add(_ endpoint: Endpoint, of service: Service) {
-        let addresses = Self.addresses(endpoint)
-        if addresses.isEmpty { self.unresolved.append(endpoint.description) }
+    private mutating func add(_ place: Backend, of service: Service) {
+        let firsts = Self.addresses(place.endpoint)
+        if firsts.isEmpty { self.unresolved.append(place.endpoint.description) }
+        let addresses = firsts.flatMap { first in
+            (0..<UInt16(clamping: place.portCount)).map { first.with(port: first.port &+ $0) }
+        }
         let transport: TransparentBackend.Transport =
             service.transportProtocol == .tcp ? .tcp : .udp
         for address in addresses {
@@ -47,7 +50,7 @@ struct TransparentServices {
         switch probe {
         case .a2s: kind = .a2s
         case .raknet: kind = .raknet
-        case .dns: kind = .dns
+        case .dns(let name): kind = .dns(name: name)
         case .sendExpect(let send, let expect): kind = .sendExpect(send: send, expect: expect)
         case .tcp, .minecraft, nil: return []
         }

@@ -40,6 +40,7 @@ extension ClientConfiguration: ReadableConfiguration {
         let admin = root.admin()
         let adminHosts = root.adminHosts()
         let control = root.control(relativeTo: folder)
+        let reloadsOnChange = root.boolean("reload_on_change")
         let transport = root.transport()
         let limits = root.limits()
         let sections = root.tables("forward")
@@ -52,6 +53,7 @@ extension ClientConfiguration: ReadableConfiguration {
         self.admin = admin
         self.adminHosts = adminHosts ?? []
         self.control = control ?? .automatic
+        self.reloadsOnChange = reloadsOnChange ?? false
         self.transport = transport
         self.limits = limits
         self.forwards = forwards.compactMap { $0 }
@@ -111,6 +113,7 @@ extension Forward {
         let compression: CompressionWish? = section.choice("compression")
         let redundancy: RedundancyLevel? = section.choice("fec")
         let idleTimeout = section.duration("idle_timeout")
+        let acceptance: Acceptance? = section.choice("accept_when")
         let maximumStall = section.duration("max_stall")
         let delivery = Self.delivery(section)
         let accept: AcceptedHeader? = section.choice("accept")
@@ -127,6 +130,7 @@ extension Forward {
         self.isCompressed = compression == .auto
         self.delivery = delivery ?? .datagram
         self.idleTimeout = idleTimeout ?? self.idleTimeout
+        self.acceptance = acceptance ?? .ready
         self.maximumStall = maximumStall
         self.accept = accept ?? .plain
         self.trusted = trusted ?? []
@@ -263,7 +267,8 @@ extension Forward {
         section.checkHeader("accept", accept.rawValue, dialect, with: transportProtocol)
         section.checkDialect(dialect, beside: "accept", accept.rawValue, transportProtocol)
         let isTCP = transportProtocol == .tcp
-        let foreign = isTCP ? ["delivery", "max_age", "idle_timeout"] : ["max_stall"]
+        let foreign =
+            isTCP ? ["delivery", "max_age", "idle_timeout"] : ["accept_when", "max_stall"]
         for key in foreign where section.has(key) {
             section.complain(
                 key,

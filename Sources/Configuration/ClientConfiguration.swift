@@ -19,6 +19,8 @@ public struct ClientConfiguration: Hashable, Sendable {
     public var adminHosts: [String] = []
     /// `control`: where `fairlead status` finds the process.
     public var control = ControlSocket.automatic
+    /// `reload_on_change`: whether the file is watched.
+    public var reloadsOnChange = false
     /// What the client sends with.
     public var transport = TransportSettings()
     /// How much it holds.
@@ -64,6 +66,14 @@ public struct Forward: Hashable, Sendable {
         case simpleProxy = "spp"
     }
 
+    /// `accept_when`: whether a listener is closed while nobody could be served.
+    public enum Acceptance: String, CaseIterable, Sendable {
+        /// While the service can be had.
+        case ready
+        /// Whatever is known of the service.
+        case always
+    }
+
     /// `listen`: one address, and one port or several.
     public var listen: ListenRange
     /// `protocol`: what is taken in there.
@@ -78,6 +88,8 @@ public struct Forward: Hashable, Sendable {
     public var delivery = Delivery.datagram
     /// When a silent UDP flow is forgotten.
     public var idleTimeout = Instant.Interval.seconds(120)
+    /// TCP only.
+    public var acceptance = Acceptance.ready
     /// How long bytes of a TCP connection may wait before both ends reset it; `nil`: for ever.
     public var maximumStall: Instant.Interval?
     /// What the listener expects in front of the players' bytes.

@@ -59,7 +59,8 @@ public struct FilePair {
             let hint = near.map { ", did you mean \(Complaint.oneLine($0))?" } ?? ""
             return "\(start), expected a [[service]] of \(self.serverFile)\(hint)"
         }
-        guard named.contains(where: { $0.transportProtocol == forward.transportProtocol }) else {
+        let match = named.first { $0.transportProtocol == forward.transportProtocol }
+        guard let match else {
             return "\(start) with protocol \"\(forward.transportProtocol.rawValue)\", expected"
                 + " \"\(service.transportProtocol.rawValue)\", as \(self.serverFile) has it"
         }
@@ -67,6 +68,12 @@ public struct FilePair {
             return "\(self.serverFile): services of \(self.name(peer)): got no"
                 + " \(Complaint.quoted(forward.service)), expected it, because"
                 + " \(self.clientFile) forwards to it"
+        }
+        let count = forward.listen.count
+        guard match.portCount == 1 || match.portCount == count else {
+            return "\(self.clientFile): listen: got \"\(forward.listen)\" (ports: \(count)),"
+                + " expected \(match.portCount) ports, as many as each backend of"
+                + " \(Complaint.quoted(forward.service)) has in \(self.serverFile)"
         }
         return nil
     }

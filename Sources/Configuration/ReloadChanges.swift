@@ -72,6 +72,7 @@ public struct ClientReload: Hashable, Sendable {
         difference.note("admin") { $0.configuration.admin }
         difference.note("admin_hosts") { $0.configuration.adminHosts }
         difference.note("control") { $0.configuration.control }
+        difference.note("reload_on_change") { $0.configuration.reloadsOnChange }
         difference.note { $0.configuration.transport }
         difference.note { $0.configuration.limits }
         self.needsRestart = difference.waiting
@@ -123,6 +124,7 @@ public struct ServerReload: Hashable, Sendable {
         difference.note("admin") { $0.configuration.admin }
         difference.note("admin_hosts") { $0.configuration.adminHosts }
         difference.note("control") { $0.configuration.control }
+        difference.note("reload_on_change") { $0.configuration.reloadsOnChange }
         difference.note("routes") { $0.configuration.routes }
         difference.note { $0.configuration.transport }
         difference.note { $0.configuration.limits }

@@ -37,6 +37,7 @@ extension ServerConfiguration: ReadableConfiguration {
         let admin = root.admin()
         let adminHosts = root.adminHosts()
         let control = root.control(relativeTo: folder)
+        let reloadsOnChange = root.boolean("reload_on_change")
         let routes: Routes? = root.choice("routes")
         let transport = root.transport()
         let limits = root.limits()
@@ -58,6 +59,7 @@ extension ServerConfiguration: ReadableConfiguration {
         self.admin = admin
         self.adminHosts = adminHosts ?? []
         self.control = control ?? .automatic
+        self.reloadsOnChange = reloadsOnChange ?? false
         self.routes = routes ?? .auto
         self.transport = transport
         self.limits = limits
@@ -86,7 +88,7 @@ extension ServerConfiguration: ReadableConfiguration {
     ) {
         for (section, service) in zip(sections, services) {
             guard let service, service.transportProtocol == .udp else { continue }
-            for case .address(let backend) in service.backends.map(\.endpoint)
+            for backend in service.backends.flatMap(\.literals)
             where listen.contains(where: { backend.isCertainlyAt($0) }) {
                 section.complain(
                     "backends",

@@ -22,6 +22,8 @@ public struct ServerConfiguration: Hashable, Sendable {
     public var adminHosts: [String] = []
     /// `control`: where `fairlead status` finds the process.
     public var control = ControlSocket.automatic
+    /// `reload_on_change`: whether the file is watched.
+    public var reloadsOnChange = false
     /// `routes`: who installs what brings replies to transparent services back.
     public var routes = Routes.auto
     /// What the server sends with.
@@ -123,6 +125,9 @@ public struct Service: Hashable, Sendable {
     /// `compression`: false resets streams in which a client deflates nonetheless.
     public var allowsCompression = true
 
+    /// Ports of each backend: a forward has as many, unless it is one.
+    public var portCount: Int { self.backends.first?.portCount ?? 1 }
+
     /// A service with every other key at its default.
     public init(name: String, transportProtocol: ForwardedProtocol, backends: [Backend]) {
         self.name = name
@@ -134,7 +139,11 @@ public struct Service: Hashable, Sendable {
 /// One place a service's streams and flows are led to.
 public struct Backend: Hashable, Sendable {
     /// Where it is; of a name's addresses the first is used, looked up again as it grows old.
+    ///
+    /// With the first port, where it has a range of them.
     public var endpoint: Endpoint
+    /// Ports from the endpoint's on, which players reach port by port.
+    public var portCount = 1
     /// 1...1000.
     public var weight = 1
     /// Used only while no other backend is up.
@@ -142,6 +151,12 @@ public struct Backend: Hashable, Sendable {
 
     /// A backend of weight 1 that is used like the others.
     public init(endpoint: Endpoint) { self.endpoint = endpoint }
+
+    /// Every place of one that is not known by name.
+    public var literals: [SocketAddress] {
+        guard case .address(let first) = self.endpoint else { return [] }
+        return (0..<self.portCount).map { first.with(port: first.port + UInt16($0)) }
+    }
 }
 
 /// How a backend is asked whether it lives.
@@ -149,7 +164,9 @@ public struct HealthCheck: Hashable, Sendable {
     /// What is sent to it, and what counts as an answer.
     public enum Probe: Hashable, Sendable {
         /// A connection, a query of Source, RakNet or Minecraft, or one for the root's servers.
-        case tcp, a2s, raknet, minecraft, dns
+        case tcp, a2s, raknet, minecraft
+        /// Asks for the address of a name; `nil`: for the name servers of the root.
+        case dns(name: String?)
         /// Sends bytes and expects the answer to contain others.
         case sendExpect(send: [UInt8], expect: [UInt8])
     }

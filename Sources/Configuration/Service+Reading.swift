@@ -77,6 +77,13 @@ extension Service {
                 expected: "at least one without backup = true"
             )
         }
+        if let odd = backends.first(where: { $0.portCount != backends[0].portCount }) {
+            section.complain(
+                "backends",
+                got: "backends with \(backends[0].portCount) and \(odd.portCount) ports",
+                expected: "the same number of ports for each"
+            )
+        }
         for (index, backend) in backends.enumerated()
         where backends[..<index].contains(where: { $0.endpoint == backend.endpoint }) {
             section.complain(
@@ -92,18 +99,19 @@ extension Service {
 
 extension Backend {
     static let form =
-        Section.endpointForm + ", or \"dns:host:4600\" or \"srv:_game._udp.example\""
+        Section.endpointForm + ", or \"dns:host:4600\" or \"srv:_game._udp.example\", or ports such"
+        + " as \"192.0.2.1:20000-20010\""
 
     /// `nil` only after a complaint.
     init?(_ node: Node, in service: Section) {
         let form = Self.form
-        let parse = { (text: String) in Endpoint(backend: text) }
         if case .string(let text) = node.value {
-            guard let endpoint = parse(text) else {
+            guard let place = Self.place(text) else {
                 service.complain(at: node.line, "backends", got: node.shown, expected: form)
                 return nil
             }
-            self.init(endpoint: endpoint)
+            self.init(endpoint: place.endpoint)
+            self.portCount = place.portCount
             return
         }
         let table = service.section(
@@ -115,10 +123,11 @@ extension Backend {
         )
         guard let section = table else { return nil }
         section.checkKeys()
-        let endpoint = section.value("address", parse)
+        let place = section.value("address", Self.place)
         let weight = section.integer("weight")
         let isBackup = section.boolean("backup")
-        guard let endpoint else { return nil }
+        guard let place else { return nil }
+        let endpoint = place.endpoint
         if case .records = endpoint, weight != nil {
             section.complain(
                 "weight",
@@ -127,8 +136,22 @@ extension Backend {
             )
         }
         self.init(endpoint: endpoint)
+        self.portCount = place.portCount
         self.weight = weight ?? 1
         self.isBackup = isBackup ?? false
+    }
+
+    /// Reads one place, or `HOST:A-B`.
+    private static func place(_ text: String) -> (endpoint: Endpoint, portCount: Int)? {
+        if let endpoint = Endpoint(backend: text) { return (endpoint, 1) }
+        guard let colon = text.lastIndex(of: ":"), let dash = text[colon...].firstIndex(of: "-"),
+            let endpoint = Endpoint(backend: String(text[..<dash]))
+        else { return nil }
+        let lastText = text[text.index(after: dash)...]
+        guard lastText.utf8.allSatisfy({ (48...57).contains($0) }), let last = UInt16(lastText),
+            endpoint.port > 0, last >= endpoint.port
+        else { return nil }
+        return (endpoint, Int(last) - Int(endpoint.port) + 1)
     }
 }
 
@@ -167,6 +190,14 @@ extension HealthCheck {
     private static func probe(_ kind: Kind, _ section: Section) -> Probe? {
         let send = section.value("send", Self.payload)
         let expect = section.value("expect", Self.payload)
+        let name = section.value("name") { Endpoint.isHostName($0) ? $0 : nil }
+        if kind != .dns, section.has("name") {
+            section.complain(
+                "name",
+                got: "it with type \"\(kind.rawValue)\"",
+                expected: "it only with type = \"dns\""
+            )
+        }
         guard kind == .sendExpect else {
             for key in ["send", "expect"] where section.has(key) {
                 section.complain(
@@ -180,7 +211,7 @@ extension HealthCheck {
             case .a2s: return .a2s
             case .raknet: return .raknet
             case .minecraft: return .minecraft
-            case .dns: return .dns
+            case .dns: return .dns(name: name)
             }
         }
         for key in ["send", "expect"] { section.require(key) }

@@ -16,7 +16,7 @@ enum EndProcess {
         let configuration = loaded.configuration
         let pages = AdminPages(address: configuration.admin, hosts: configuration.adminHosts)
         return Self.run(pages, configuration.control, options) { log in
-            let process = try ServerProcess(loaded, log: log) {
+            let process = try ServerProcess(loaded, log: log, file: path) {
                 Self.outcome { () throws(ConfigurationError) in
                     try ServerConfiguration.load(path: path, keyMode: mode)
                 }
@@ -40,7 +40,7 @@ enum EndProcess {
         let configuration = loaded.configuration
         let pages = AdminPages(address: configuration.admin, hosts: configuration.adminHosts)
         return Self.run(pages, configuration.control, options) { log in
-            let process = try ClientProcess(loaded, log: log) {
+            let process = try ClientProcess(loaded, log: log, file: path) {
                 Self.outcome { () throws(ConfigurationError) in
                     try ClientConfiguration.load(path: path, keyMode: mode)
                 }

@@ -21,6 +21,8 @@ public final class TCPListener {
     /// Bound before this machine had the address: nobody reaches it until it has.
     public let isAhead: Bool
 
+    private let backlog: Int32
+
     /// Binds to `address` and listens.
     ///
     /// A transparent one takes connections to addresses and ports that are not this machine's,
@@ -49,7 +51,12 @@ public final class TCPListener {
                 try setOption(descriptor, SOL_SOCKET, SO_REUSEPORT, 1, "setsockopt SO_REUSEPORT")
             }
             if sharing == .further { try share() }
-            isAhead = try bindListener(descriptor, to: address, awaits: awaitsAddress)
+            let reserved = address.port == 0 ? ReservedPort(address, isDualStack) : nil
+            isAhead = try bindListener(
+                descriptor,
+                to: address.with(port: reserved?.port ?? address.port),
+                awaits: awaitsAddress
+            )
             if sharing == .first { try share() }
             _ = try plainCall("listen") { listen(descriptor, backlog) }
         } catch {
@@ -59,9 +66,20 @@ public final class TCPListener {
         self.descriptor = descriptor
         self.localAddress = LinuxIO.localAddress(of: descriptor) ?? address
         self.isAhead = isAhead
+        self.backlog = backlog
     }
 
     deinit { closeDescriptor(self.descriptor) }
+
+    /// Refuses connections from now on, and resets those that wait; the port stays this socket's.
+    ///
+    /// A poller reports the socket as hung up meanwhile.
+    public func pause() { _ = shutdown(self.descriptor, Int32(SHUT_RD)) }
+
+    /// Takes connections again.
+    public func resume() throws(IOError) {
+        _ = try plainCall("listen") { listen(self.descriptor, self.backlog) }
+    }
 
     /// Takes the next waiting connection.
     ///
@@ -101,4 +119,35 @@ public final class TCPListener {
             )
         }
     }
+}
+
+/// A port that the kernel has chosen, kept from others until it is bound by its number.
+///
+/// The kernel lets go of a port that it chose itself when the socket stops to listen.
+private final class ReservedPort {
+    let port: UInt16
+    private let descriptor: Int32
+
+    init?(_ address: SocketAddress, _ isDualStack: Bool) {
+        guard let descriptor = try? openSocket(address.family, SOCK_STREAM) else { return nil }
+        self.descriptor = descriptor
+        do throws(IOError) {
+            try setOption(descriptor, SOL_SOCKET, SO_REUSEADDR, 1, "setsockopt SO_REUSEADDR")
+            if address.family == AF_INET6 {
+                let only: Int32 = isDualStack ? 0 : 1
+                try setOption(descriptor, Int32(IPPROTO_IPV6), IPV6_V6ONLY, only, "IPV6_V6ONLY")
+            }
+            _ = try bindListener(descriptor, to: address, awaits: false)
+        } catch {
+            closeDescriptor(descriptor)
+            return nil
+        }
+        guard let local = LinuxIO.localAddress(of: descriptor) else {
+            closeDescriptor(descriptor)
+            return nil
+        }
+        self.port = local.port
+    }
+
+    deinit { closeDescriptor(self.descriptor) }
 }

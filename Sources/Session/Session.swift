@@ -42,6 +42,10 @@ final class PeerSession {
     let streams: StreamSet
     let flows: FlowSet
     var control = ControlQueue()
+    var services = ServiceWords()
+    /// Client: the server has acknowledged something, and said in the same packet what it had to
+    /// say of services.
+    var isHeard = false
     var rates: RateLimits
 
     init(
@@ -237,7 +241,7 @@ final class PeerSession {
         case .streams: self.streams.acknowledged(frame, at: now)
         case .flows: self.flows.acknowledged(frame, at: now)
         // What was said once is known, or is said by other means.
-        case .control, .rates, .keys, .leg: return
+        case .control, .services, .rates, .keys, .leg: return
         }
     }
 
@@ -246,6 +250,7 @@ final class PeerSession {
         case .streams: self.streams.lost(frame)
         case .flows: self.flows.lost(frame)
         case .control: self.control.lost(frame)
+        case .services: self.services.lost(frame)
         case .rates: self.rates.lost()
         case .keys: self.leg.keys.lost(frame)
         case .leg: preconditionFailure("the leg settles its own frames")

@@ -81,6 +81,7 @@ extension World {
         case .peerMoved: self.statistics.moves += 1
         case .sessionDown, .connectFailed, .handshakeRefused, .peerCrowded: break
         case .sessionDoubted, .sessionTrusted, .serverChanged: break
+        case .sessionHeard, .sessionSilent, .serviceChanged: break
         case .sessionStrengthened: self.statistics.strengthened += 1
         case .streamOpened(let handle, _, let request): self.accept(handle, request, at: site)
         case .streamClosed(let handle):

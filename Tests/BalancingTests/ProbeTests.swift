@@ -86,8 +86,15 @@ import Testing
         #expect(Self.receive(&exchange, bytes) == .wrong)
     }
 
+    @Test func aNameIsAskedFor() {
+        let query = ProbeExchange(.dns(name: "db.a-b.example"), nonce: 1).request
+        let name: [UInt8] =
+            [2] + Array("db".utf8) + [3] + Array("a-b".utf8) + [7] + Array("example".utf8) + [0]
+        #expect(query == [0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0] + name + [0, 1, 0, 1])
+    }
+
     @Test func nameServers() {
-        var exchange = ProbeExchange(.dns, nonce: 0xABCD)
+        var exchange = ProbeExchange(.dns(name: nil), nonce: 0xABCD)
         let query = exchange.request
         #expect(query == [0xAB, 0xCD, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1])
         for (code, step) in [
@@ -139,7 +146,7 @@ import Testing
     @Test func noiseNeverTraps() {
         var generator = SeededGenerator(seed: 8)
         let kinds: [ProbeKind] = [
-            .connect, .a2s, .raknet, .dns, .minecraft(host: "a", port: 1),
+            .connect, .a2s, .raknet, .dns(name: "a.example"), .minecraft(host: "a", port: 1),
             .sendExpect(send: [], expect: [1, 2]),
         ]
         for round in 0..<6000 {

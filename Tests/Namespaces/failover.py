@@ -63,8 +63,9 @@ def stopped(lab):
 @case("one silent server: not ready, new connections wait, and all is well when it is back", 40)
 def one_server(lab):
     peers.TCPBackend(lab, BACKEND4, 8080, peers.echo)
-    server = lab.start_server([WEB])
-    client = lab.start_client([WEB])
+    patient = WEB._replace(forward_lines='accept_when = "always"')
+    server = lab.start_server([patient])
+    client = lab.start_client([patient])
     client.wait("session-up", 5)
     with lab.connect(EDGE4, 8080, seconds=20) as old:
         old.sendall(b"hello")

@@ -11,7 +11,8 @@ from verdicts import run_all
 MODULES = """
     tproxy claims draining unprivileged
     streams datagrams hostile refusals quotas outages failover paths origin
-    field_claims field_places field_names field_servers field_streams containers
+    field_claims field_places field_names field_servers field_streams field_acceptance
+    field_senders field_ranges field_files containers
     proxies transparency operation gates captures crowds upheavals
 """
 for name in MODULES.split():

@@ -63,6 +63,7 @@ import Testing
         self.check(PathFrame(operation: PathFrame.response, token: .max - 1), type: 11)
         self.check(RateFrame(bytesPerSecond: 125_000), type: 16)
         self.check(MayDeflateFrame(channel: ChannelID(MayDeflateFrame.withdrawal, 0)), type: 18)
+        self.check(ServiceFrame(state: 0, kind: 1, nameByteCount: 64), type: 21)
         self.check(RatchetFrame(isOffer: true, handshake: 77, part: 3), type: 19)
         #expect(RatchetFrame(isOffer: false, handshake: 77, part: 3).type == 20)
     }

@@ -92,6 +92,23 @@ import Testing
         #expect(self.request(parsing: stalling) == voice)
     }
 
+    @Test func thePortOfARangeTravels() {
+        var request = self.request(OpenContext(uniqueID: [7], authority: [8]))
+        request.maximumStall = .seconds(5)
+        request.port = PortPlace(offset: 100, count: 101)
+        let bytes = self.bytes(request)
+        #expect(self.request(parsing: bytes) == request)
+        let plain = self.bytes(self.request(OpenContext()))
+        let parse = { (field: [UInt8]) in
+            self.request(parsing: plain + [4, UInt8(field.count)] + field)
+        }
+        #expect(parse([1, 0, 2, 0])?.port == PortPlace(offset: 1, count: 2))
+        #expect(parse([1, 0, 2, 0, 9])?.port == PortPlace(offset: 1, count: 2))
+        for wrong: [UInt8] in [[2, 0, 2, 0], [0, 0, 0, 0], [1, 0, 2], [255, 255, 1, 0], []] {
+            #expect(parse(wrong) == nil)
+        }
+    }
+
     @Test func everyPrefixIsReadOrRefusedAndNothingIsInvented() {
         let context = OpenContext(uniqueID: Array("id".utf8), authority: Array("a.example".utf8))
         let whole = self.bytes(self.request(context))

@@ -201,9 +201,20 @@ extension Wire {
         }
     }
 
-    /// These frames under the client's keys.
-    func sealed(_ frames: [(type: UInt8, body: [UInt8])]) throws -> [UInt8] {
-        let session = try #require(self.client.sessions.compactMap { $0 }.first)
+    /// The same the other way.
+    func forgeFromServer(_ frames: [(type: UInt8, body: [UInt8])]) throws {
+        var packet = try self.sealed(frames, by: self.server)
+        packet.withUnsafeMutableBytes {
+            _ = self.client.receive($0, from: self.serverAddress, at: self.now)
+        }
+    }
+
+    /// These frames under the client's keys, or those of `sender`.
+    func sealed(
+        _ frames: [(type: UInt8, body: [UInt8])],
+        by sender: Engine? = nil
+    ) throws -> [UInt8] {
+        let session = try #require((sender ?? self.client).sessions.compactMap { $0 }.first)
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1500, alignment: 64)
         defer { buffer.deallocate() }
         var packet = session.leg.begin(try #require(buffer.baseAddress), size: 1400)

@@ -16,7 +16,11 @@ extension KeyReference {
                 + " priority are backups. Such backends come and go as the name service says:"
                 + " those that vanish keep the players they have. Names are looked up again when"
                 + " their TTL ends and when somebody finds them dead; without an answer the last"
-                + " one stays. Each backend of a service stands once.",
+                + " one stays. Each backend of a service stands once. With a range of ports"
+                + " (`\"10.0.0.5:20000-20100\"`) players reach port by port what the client's"
+                + " forward listens on, which has to have as many ports. All ports of a player"
+                + " lead to the same backend, chosen by the player's address whatever `balance`"
+                + " says; `health` asks the first port.",
             example: "address = \"10.0.0.5:25565\""
         ),
         KeyReference(
@@ -60,6 +64,17 @@ extension KeyReference {
                 example: "type = \"a2s\""
             )
         ] + Self.healthTimes + [
+            KeyReference(
+                .health,
+                "name",
+                .text(Section.hostForm),
+                .absent("the name servers of the root"),
+                .endsOwn,
+                "What is asked for; only with `type = \"dns\"`.",
+                "Any answer but SERVFAIL will do. A resolver without a way to the internet needs a"
+                    + " name that it knows.",
+                example: "type = \"dns\"\nname = \"intranet.example\""
+            ),
             KeyReference(
                 .health,
                 "send",

@@ -199,6 +199,17 @@ extension KeyReference {
                     + " at the folder of the configuration file.",
                 example: "control = \"/run/fairlead/\(place.rawValue).sock\""
             ),
+            KeyReference(
+                place,
+                "reload_on_change",
+                .boolean,
+                .written("false"),
+                .atOnce,
+                "Whether the file is read again, as by SIGHUP, whenever it has changed.",
+                "It is watched with all that its links lead to, as in a ConfigMap of Kubernetes;"
+                    + " not so the key files that it names.",
+                example: "reload_on_change = true"
+            ),
         ]
     }
 }

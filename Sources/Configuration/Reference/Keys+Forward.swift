@@ -107,6 +107,22 @@ extension KeyReference {
         ),
         KeyReference(
             .forward,
+            "accept_when",
+            .words([
+                .init("ready", "while the service can be had; else connections are refused"),
+                .init("always", "they wait up to `connect_timeout`, or are reset"),
+            ]),
+            .written("\"ready\""),
+            .endsOwn,
+            "When connections are accepted; only with `protocol = \"tcp\"`.",
+            "With `\"ready\"` the listener is closed while the session is lost or in doubt, or no"
+                + " backend of the service is up, so that senders keep what they have and load"
+                + " balancers look elsewhere. After the client's start and a server's clean"
+                + " restart it stays open for `connect_timeout`.",
+            example: "protocol = \"tcp\"\naccept_when = \"always\""
+        ),
+        KeyReference(
+            .forward,
             "max_stall",
             .duration(.milliseconds(100)...(.seconds(3600))),
             .absent("for ever"),

@@ -13,6 +13,8 @@ final class BackendPool {
         var addresses: AddressList
         /// Whether it gets nobody new, because an operator wants it so.
         var isDrained = false
+        /// It could not be reached when last tried, and nobody else asks.
+        var isMissing = false
     }
 
     /// Whether somebody else asks the backends; then refusals are told there and decide nothing.
@@ -65,12 +67,28 @@ final class BackendPool {
     }
 
     func finished(_ index: Int) { self.set.finished(index) }
-    func connected(_ index: Int, at now: Instant) { self.set.connected(index, at: now) }
+    func connected(_ index: Int, at now: Instant) {
+        self.places[index].isMissing = false
+        self.set.connected(index, at: now)
+    }
+
+    /// A connection to a backend that nobody asks could not be made.
+    func missed(_ index: Int) { self.places[index].isMissing = true }
+
+    /// Whether any backend is thought to be there, be it one that an operator drains.
+    var isServed: Bool {
+        self.places.indices.contains { index in
+            !self.isGone(index) && self.set.isUp(index)
+                && !self.places[index].addresses.isEmpty && !self.places[index].isMissing
+        }
+    }
+
     func refused(_ index: Int, at now: Instant) { self.set.noticedRefusal(index, at: now) }
 
     /// What somebody else has found out.
     func follow(_ name: String, isUp: Bool, at now: Instant) {
         guard let index = self.index(of: name) else { return }
+        self.places[index].isMissing = !isUp
         self.set.follow(index, isUp: isUp, at: now)
     }
 
@@ -92,8 +110,13 @@ final class BackendPool {
     /// The addresses of a backend that this player can be shown to, in the order to be tried.
     ///
     /// Where none is of the player's family all are named, so that trying says why.
-    func addresses(_ index: Int, for player: ShownPlayer) -> [SocketAddress] {
-        let all = self.places[index].addresses.inOrder
+    /// `offset`: how far behind the first port of a range.
+    func addresses(
+        _ index: Int,
+        for player: ShownPlayer,
+        port offset: UInt16 = 0
+    ) -> [SocketAddress] {
+        let all = self.places[index].addresses.inOrder.map { $0.with(port: $0.port &+ offset) }
         guard self.service.origin == .transparent, all.count > 1 else { return all }
         let fitting = all.filter { self.suits($0, player) }
         return fitting.isEmpty ? all : fitting
@@ -108,22 +131,28 @@ final class BackendPool {
         address.isIPv4 == player.address.isIPv4 || self.service.usesPseudoIPv4 && address.isIPv4
     }
 
+    /// The address that is kept of one, which may be another port of a range.
+    private func kept(_ index: Int, _ address: SocketAddress) -> SocketAddress {
+        guard self.service.portCount > 1 else { return address }
+        return self.places[index].addresses.all.first { $0.isSameHost(as: address) } ?? address
+    }
+
     /// Whether a backend still has this address, as far as its name says.
     func has(_ index: Int, _ address: SocketAddress) -> Bool {
-        !self.isGone(index) && self.places[index].addresses.contains(address)
+        !self.isGone(index) && self.places[index].addresses.contains(self.kept(index, address))
     }
 
     /// One address of a backend refused or was silent: others go first.
     func failed(_ index: Int, _ address: SocketAddress) {
-        self.places[index].addresses.fail(address)
+        self.places[index].addresses.fail(self.kept(index, address))
     }
 
     func hasFailed(_ index: Int, _ address: SocketAddress) -> Bool {
-        self.places[index].addresses.hasFailed(address)
+        self.places[index].addresses.hasFailed(self.kept(index, address))
     }
 
     func answered(_ index: Int, _ address: SocketAddress) {
-        self.places[index].addresses.answer(address)
+        self.places[index].addresses.answer(self.kept(index, address))
     }
 
     // MARK: Changes
@@ -158,6 +187,7 @@ final class BackendPool {
                 self.places[index].member = member
                 guard self.places[index].addresses.all != member.addresses else { continue }
                 self.places[index].addresses.replace(with: member.addresses)
+                self.places[index].isMissing = false
                 moved.append(index)
             }
         }
@@ -204,7 +234,8 @@ extension BackendSet {
         if !noticesRefusals { rules.refusalLimit = 0 }
         self.init(
             members.map { Member($0) },
-            policy: service.balance,
+            // All ports of a player lead to one backend, by whichever worker they come.
+            policy: service.portCount > 1 ? .sourceHash : service.balance,
             rules: rules,
             at: now
         )

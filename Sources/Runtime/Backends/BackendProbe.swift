@@ -100,9 +100,11 @@ final class BackendProbe {
 
     var interest: Readiness { self.isConnecting ? .writable : .readable }
 
-    /// A stream ends with a reset: a backend shall not keep the remains of thousands of probes.
-    func close() {
-        if case .stream(let socket) = self.socket { socket.abort() }
+    /// A backend that has answered sees a tidy end, which its log does not take for a fault; with
+    /// any other nothing is kept.
+    func close(isTidy: Bool = false) {
+        guard case .stream(let socket) = self.socket else { return }
+        isTidy ? socket.close() : socket.abort()
     }
 
     func ready(_ readiness: Readiness) -> Outcome {

@@ -18,10 +18,13 @@ final class HealthMonitor: Sendable {
     typealias Report = @Sendable (BackendNews) -> Void
 
     enum Note: Sendable {
+        /// Those without `health` too.
         case services([Service])
         case resolved(KnownNames)
         /// A worker was refused by a backend.
         case refused(service: String, backend: String)
+        /// A backend that nobody asks could not be reached.
+        case missed(Service, Backend)
     }
 
     private struct State {
@@ -46,14 +49,37 @@ final class HealthMonitor: Sendable {
         self.report = report
     }
 
-    /// Probes these services from now on, and no others; unchanged ones keep their state.
+    /// Probes these services from now on, where they have `health`, and no others; unchanged ones
+    /// keep their state.
     func watch(_ services: [Service]) throws(IOError) {
-        let probed = services.filter { $0.health != nil }
+        let isNeeded = services.contains { $0.health != nil }
+        try self.start { state in
+            guard isNeeded || state.isRunning else { return false }
+            state.notes.append(.services(services))
+            return true
+        }
+    }
+
+    /// A backend without `health` could not be reached: asks it once a second until it answers,
+    /// and reports both.
+    func seek(_ backend: Backend, of service: Service) {
+        do throws(IOError) {
+            try self.start { state in
+                guard state.notes.count < Self.noteLimit else { return false }
+                state.notes.append(.missed(service, backend))
+                return true
+            }
+        } catch {
+            self.log.error("health-failed", ["cause": error.description])
+        }
+    }
+
+    /// Leaves a note, and starts the thread with the first one that it has to act on.
+    private func start(_ leaveNote: (inout State) -> Bool) throws(IOError) {
         let mustStart = self.state.withLock { state in
-            guard !probed.isEmpty || state.isRunning else { return false }
-            state.notes.append(.services(probed))
-            defer { state.isRunning = true }
-            return !state.isRunning
+            guard leaveNote(&state), !state.isRunning else { return false }
+            state.isRunning = true
+            return true
         }
         self.wakeUp.signal()
         if mustStart { try startThread(named: "fairlead-health") { self.run() } }

@@ -17,8 +17,17 @@ final class HealthRounds {
         /// Of each backend that is being asked, one for every address that has not said no.
         var probes: [Int: [BackendProbe]] = [:]
 
-        init(_ service: Service, _ known: KnownNames, at now: Instant) {
+        /// Set where it is asked only because it could not be reached: the service as it is.
+        let missedBy: Service?
+
+        init(
+            _ service: Service,
+            _ known: KnownNames,
+            missedBy: Service? = nil,
+            at now: Instant
+        ) {
             self.service = service
+            self.missedBy = missedBy
             let members = Roster.members(of: service, known)
             self.set = BackendSet(service, members, noticesRefusals: true, at: now)
             _ = self.follow(members)
@@ -54,6 +63,8 @@ final class HealthRounds {
     private let memory = BackendProbe.Memory()
     private let entropy = EntropySource.kernel()
     private var watched: [Watched] = []
+    /// Backends without `health` that could not be reached, one each.
+    private var missing: [Watched] = []
     private var known: KnownNames = [:]
     /// The token of every probe, and whose it is.
     private var owners: [UInt64: (watched: Watched, index: Int)] = [:]
@@ -71,14 +82,15 @@ final class HealthRounds {
         self.report = report
     }
 
-    var deadline: Instant { self.watched.reduce(.never) { min($0, $1.set.deadline) } }
+    private var all: [Watched] { self.watched + self.missing }
+    var deadline: Instant { self.all.reduce(.never) { min($0, $1.set.deadline) } }
 
     func take(_ note: HealthMonitor.Note, at now: Instant) {
         switch note {
         case .services(let services): self.adopt(services, at: now)
         case .resolved(let news):
             self.known.merge(news) { _, new in new }
-            for entry in self.watched { self.resolved(entry, news, at: now) }
+            for entry in self.all { self.resolved(entry, news, at: now) }
         case .refused(let service, let backend):
             guard let entry = self.watched.first(where: { $0.service.name == service }),
                 let index = entry.set.indices.first(where: {
@@ -87,7 +99,36 @@ final class HealthRounds {
             else { return }
             entry.causes[index] = "refused connections"
             entry.set.noticedRefusal(index, at: now)
+        case .missed(let service, let place): self.seek(place, of: service, at: now)
         }
+    }
+
+    private func seek(_ place: Backend, of service: Service, at now: Instant) {
+        let isKnown = self.missing.contains { entry in
+            entry.missedBy?.name == service.name && entry.service.backends == [place]
+        }
+        guard !isKnown else { return }
+        var asked = service
+        asked.backends = [place]
+        var health = HealthCheck(probe: .tcp)
+        health.interval = .seconds(1)
+        health.rise = 1
+        health.fall = 1
+        asked.health = health
+        self.missing.append(Watched(asked, self.known, missedBy: service, at: now))
+    }
+
+    /// It is there, and needs to be asked no more.
+    private func found(_ entry: Watched) {
+        self.missing.removeAll { $0 === entry }
+        let news = BackendNews(
+            service: entry.service.name,
+            backend: entry.service.backends[0].endpoint.description,
+            isUp: true
+        )
+        // Otherwise nobody was told that it was down.
+        if entry.set.nextChange() != nil { self.log.backend(news, cause: "-") }
+        self.report(news)
     }
 
     /// Backends may have come, gone or moved.
@@ -105,7 +146,7 @@ final class HealthRounds {
 
     private func adopt(_ services: [Service], at now: Instant) {
         var kept: [Watched] = []
-        for service in services {
+        for service in services where service.health != nil {
             let same = self.watched.first { $0.service == service }
             kept.append(same ?? Watched(service, self.known, at: now))
         }
@@ -113,11 +154,16 @@ final class HealthRounds {
             for index in old.probes.keys { self.end(old, index) }
         }
         self.watched = kept
+        let isGone = { (entry: Watched) in !services.contains { $0 == entry.missedBy } }
+        for old in self.missing where isGone(old) {
+            for index in old.probes.keys { self.end(old, index) }
+        }
+        self.missing.removeAll(where: isGone)
     }
 
     /// Does what time asks for: gives up, asks, and tells what has changed.
     func tend(at now: Instant) {
-        for entry in self.watched {
+        for entry in self.all {
             entry.set.wake(at: now)
             for index in entry.set.indices where !entry.set.isProbing(index) {
                 guard entry.probes[index] != nil else { continue }
@@ -181,10 +227,11 @@ final class HealthRounds {
         case .listen:
             try? self.poller.modify(probe.descriptor, token: token, interest: .readable)
         case .alive:
-            self.end(entry, index)
+            self.end(entry, index, isTidy: true)
             entry.set.probed(index, isAlive: true, at: now)
             // It answers: refusals of the past count no more.
             entry.set.connected(index, at: now)
+            if entry.missedBy != nil { self.found(entry) }
         case .failed(let cause):
             entry.causes[index] = cause
             entry.probes[index]?.remove(at: place)
@@ -206,14 +253,16 @@ final class HealthRounds {
         if let name = entry.members[index].lookedUp { self.resolver?.doubt(name) }
     }
 
-    private func end(_ entry: Watched, _ index: Int) {
-        for probe in entry.probes.removeValue(forKey: index) ?? [] { self.close(probe) }
+    private func end(_ entry: Watched, _ index: Int, isTidy: Bool = false) {
+        for probe in entry.probes.removeValue(forKey: index) ?? [] {
+            self.close(probe, isTidy: isTidy)
+        }
     }
 
-    private func close(_ probe: BackendProbe) {
+    private func close(_ probe: BackendProbe, isTidy: Bool = false) {
         self.owners[probe.token] = nil
         try? self.poller.remove(probe.descriptor)
-        probe.close()
+        probe.close(isTidy: isTidy)
     }
 }
 
@@ -241,7 +290,7 @@ extension HealthCheck.Probe {
                 return .minecraft(host: host, port: port)
             }
             return .minecraft(host: address.hostText, port: address.port)
-        case .dns: return .dns
+        case .dns(let name): return .dns(name: name)
         case .sendExpect(let send, let expect): return .sendExpect(send: send, expect: expect)
         }
     }

@@ -21,7 +21,11 @@ struct ClientPlan: Sendable {
     /// The places in the order of the file.
     private(set) var places: [Place] = []
 
+    /// How long connections wait for a session.
+    let connectTimeout: Instant.Interval
+
     init(_ configuration: ClientConfiguration) {
+        self.connectTimeout = configuration.transport.connectTimeout
         for (ordinal, forward) in configuration.forwards.enumerated() {
             for address in forward.bindings {
                 let place = Place(
@@ -140,8 +144,13 @@ struct LocalListener {
 extension Forward {
     /// What a stream or flow of this forward asks of the server.
     ///
-    /// `origin`: the player; `nil`: the client itself.
-    func request(origin: SocketAddress?, destination: SocketAddress) -> OpenRequest {
+    /// `origin`: the player; `nil`: the client itself. `port`: the one of this machine's that it
+    /// used.
+    func request(
+        origin: SocketAddress?,
+        destination: SocketAddress,
+        at port: UInt16
+    ) -> OpenRequest {
         var request = OpenRequest(
             service: self.service,
             serviceProtocol: ServiceProtocol(self.transportProtocol)
@@ -152,6 +161,12 @@ extension Forward {
         request.redundancy = self.redundancy ?? .auto
         request.idleTimeout = self.idleTimeout
         request.maximumStall = self.maximumStall
+        if self.listen.count > 1, self.listen.contains(port: port) {
+            request.port = PortPlace(
+                offset: port - self.listen.first.port,
+                count: UInt16(clamping: self.listen.count)
+            )
+        }
         switch self.trafficClass {
         case .auto: request.trafficClass = .auto
         case .interactive: request.trafficClass = .interactive

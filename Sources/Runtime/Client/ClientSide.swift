@@ -37,6 +37,8 @@ final class ClientSide {
         private(set) var trusted: TrustedNetworks
         /// Reads the headers of datagrams; `nil` where none are expected.
         private(set) var acceptor: DatagramAcceptor?
+        /// Why it takes no connections; `nil`: it does.
+        var closure: ListenerGate.Closure?
         /// What headers that came alone said besides addresses, by the proxy's address, until the
         /// flow's first datagram.
         var announced: [SocketAddress: OpenContext] = [:]
@@ -65,6 +67,7 @@ final class ClientSide {
     }
 
     let parts: SideParts
+    var gate: ListenerGate?
     let waits = HeaderWaits()
     /// What one read for a header takes at most, the player's first bytes included; a fresh
     /// stream has room for more.
@@ -94,13 +97,17 @@ final class ClientSide {
         self.mark.deallocate()
     }
 
-    func updateDeadline() { self.deadline = min(self.restEnd, self.waits.deadline) }
+    func updateDeadline() {
+        let gate = self.gate?.deadline ?? .never
+        self.deadline = min(self.restEnd, self.waits.deadline, gate)
+    }
 
     // MARK: Listeners
 
     /// Follows a new plan: closes what is gone, takes over what is new, and ends the streams and
     /// flows of forwards that changed; all others are untouched.
     func adopt(_ plan: ClientPlan, _ fresh: [LocalListener], at now: Instant) {
+        if self.gate == nil { self.gate = ListenerGate(holding: plan.connectTimeout, at: now) }
         for slot in self.listeners.indices {
             guard let listener = self.listeners[slot] else { continue }
             let forward = plan.forwards[listener.local.place]
@@ -119,6 +126,7 @@ final class ClientSide {
             guard let forward = plan.forwards[local.place] else { continue }
             self.add(local, forward)
         }
+        self.applyGate(at: now)
     }
 
     /// Closes every listener: nobody new is let in.
@@ -154,6 +162,8 @@ final class ClientSide {
             self.forget(handle)
         }
     }
+
+    var slots: Range<Int> { self.listeners.indices }
 
     func listener(_ slot: Int) -> Listener? {
         slot < self.listeners.count ? self.listeners[slot] : nil
@@ -198,7 +208,11 @@ final class ClientSide {
         rest: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0),
         at now: Instant
     ) {
-        var request = listener.forward.request(origin: origin, destination: destination)
+        var request = listener.forward.request(
+            origin: origin,
+            destination: destination,
+            at: accepted.local.port
+        )
         request.context = context
         guard let handle = self.parts.engine.openStream(request, at: now) else {
             self.parts.tallies.drop(.limit)
@@ -247,6 +261,7 @@ final class ClientSide {
         guard self.deadline <= now else { return }
         self.expireHeaders(at: now)
         if self.restEnd <= now { self.wakeListeners() }
+        self.gate?.expire(at: now)
         self.updateDeadline()
     }
 
@@ -321,7 +336,9 @@ final class ClientSide {
     ) -> FlowHandle? {
         var request = listener.forward.request(
             origin: origin.flatMap { self.hosts.origin($0, by: packet.source) },
-            destination: destination
+            destination: destination,
+            at: listener.local.place.isTransparent
+                ? packet.destination.port : listener.address.port
         )
         if listener.acceptor != nil { request.context = Self.context(packet, listener) }
         guard

@@ -114,10 +114,15 @@ final class RouteWatch {
                 service.transportProtocol == .tcp ? .tcp : .udp
             let question = transport == .udp ? self.question(service.health?.probe) : []
             let members = Roster.members(of: service, self.known)
-            for source in service.backends.map(\.endpoint) {
-                let addresses = members.filter { $0.source == source }.flatMap(\.addresses)
+            for place in service.backends {
+                let addresses = members.filter { $0.source == place.endpoint }
+                    .flatMap(\.addresses).prefix(Self.addressLimit)
+                let ports = 0..<UInt16(clamping: place.portCount)
+                let all = addresses.flatMap { first in
+                    ports.map { first.with(port: first.port &+ $0) }
+                }
                 wanted.append(
-                    addresses.prefix(Self.addressLimit).map { address in
+                    all.map { address in
                         var backend = TransparentBackend(address, transport)
                         backend.question = question
                         return backend
@@ -133,7 +138,7 @@ final class RouteWatch {
         switch probe {
         case .a2s: kind = .a2s
         case .raknet: kind = .raknet
-        case .dns: kind = .dns
+        case .dns(let name): kind = .dns(name: name)
         case .sendExpect(let send, let expect): kind = .sendExpect(send: send, expect: expect)
         case .tcp, .minecraft, nil: return []
         }

@@ -28,16 +28,21 @@ public final class ClientProcess: Sendable {
     nonisolated(unsafe) private var orders: [String: [[SocketAddress]]] = [:]
     nonisolated(unsafe) private var addresses: AddressWatch?
     nonisolated(unsafe) private var awaited = AwaitedAddresses()
+    nonisolated(unsafe) private let fileWatch: ConfigurationWatch
 
     /// `reload` reads and checks the configuration file again; it is called on SIGHUP.
+    ///
+    /// `file`: its path, to be watched if the configuration wants that.
     public init(
         _ loaded: LoadedConfiguration<ClientConfiguration>,
         log: EventLog,
+        file: String? = nil,
         reload: @escaping @Sendable () -> ReloadOutcome<ClientConfiguration>
     ) throws {
         self.started = loaded
         self.readAgain = reload
         self.current = loaded
+        self.fileWatch = ConfigurationWatch(file)
         self.core = try ProcessCore(role: .client, log: log)
     }
 
@@ -47,7 +52,10 @@ public final class ClientProcess: Sendable {
             start: { try self.start() },
             reload: { self.reload() },
             resolved: { self.resolved($0) },
-            chores: Chores(tend: { self.tend(at: $0) })
+            chores: Chores(
+                deadline: { self.fileWatch.deadline },
+                tend: { self.tend(at: $0) }
+            )
         )
     }
 
@@ -82,8 +90,14 @@ public final class ClientProcess: Sendable {
     }
 
     private func tend(at now: Instant) {
+        if self.fileWatch.takeChange(at: now) { self.reload() }
         guard let addresses = self.addresses?.takeChange() else { return }
         self.postAddresses(addresses)
+    }
+
+    private func watchFile() {
+        let isWanted = self.current.configuration.reloadsOnChange
+        self.fileWatch.want(isWanted, by: self.core.control, log: self.core.log)
     }
 
     // MARK: Starting
@@ -119,6 +133,7 @@ public final class ClientProcess: Sendable {
         }
         try self.core.crew.start(parts, control: self.core.control)
         self.watchAddresses()
+        self.watchFile()
         self.core.crew.post { .client(plan, newListeners: Handover(listeners[$0])) }
         self.core.log.warn(self.configuration.warnings)
         self.checkTransparentRoutes(self.configuration)
@@ -290,6 +305,7 @@ public final class ClientProcess: Sendable {
         }
         let changes = ClientReload(from: self.current, to: new, running: self.started)
         self.current = new
+        self.watchFile()
         self.core.crew.post { .client(plan, newListeners: Handover(fresh[$0])) }
         self.bound = self.bound.filter { plan.forwards[$0.key] != nil }
         for listener in fresh[0] { self.bound[listener.place] = listener.localAddress }

@@ -33,19 +33,24 @@ public final class ServerProcess: Sendable {
     nonisolated(unsafe) private var known: KnownNames = [:]
     nonisolated(unsafe) private var addresses: AddressWatch?
     nonisolated(unsafe) private var awaited = AwaitedAddresses()
+    nonisolated(unsafe) private let fileWatch: ConfigurationWatch
     /// When the next key expires, and when that was last compared with the clock.
     nonisolated(unsafe) private var expiry: WallTime?
     nonisolated(unsafe) private var expiryCheckedAt = Instant(nanoseconds: 0)
 
     /// `reload` reads and checks the configuration file again; it is called on SIGHUP.
+    ///
+    /// `file`: its path, to be watched if the configuration wants that.
     public init(
         _ loaded: LoadedConfiguration<ServerConfiguration>,
         log: EventLog,
+        file: String? = nil,
         reload: @escaping @Sendable () -> ReloadOutcome<ServerConfiguration>
     ) throws {
         self.started = loaded
         self.readAgain = reload
         self.current = loaded
+        self.fileWatch = ConfigurationWatch(file)
         self.core = try ProcessCore(role: .server, log: log)
     }
 
@@ -57,7 +62,13 @@ public final class ServerProcess: Sendable {
             reload: { self.reload() },
             resolved: { self.resolved($0) },
             chores: Chores(
-                deadline: { min(self.routes?.deadline ?? .never, self.expiryDeadline) },
+                deadline: {
+                    min(
+                        self.routes?.deadline ?? .never,
+                        self.expiryDeadline,
+                        self.fileWatch.deadline
+                    )
+                },
                 tend: { self.tend(at: $0) },
                 drain: { self.drain($0) },
                 obstacle: { self.routes?.obstacle }
@@ -116,6 +127,7 @@ public final class ServerProcess: Sendable {
     private func tend(at now: Instant) {
         self.routes?.tend(at: now)
         self.expirePeers(at: now)
+        if self.fileWatch.takeChange(at: now) { self.reload() }
         guard let addresses = self.addresses?.takeChange() else { return }
         self.awaited.arrived(addresses, log: self.core.log)
         let new = ServerPlan.ownAddresses(self.current.configuration)
@@ -171,6 +183,7 @@ public final class ServerProcess: Sendable {
         self.listeners = sockets[0].map(\.localAddress)
         try self.refuseLoops(self.configuration)
         self.watchAddresses()
+        self.watchFile()
         let plan = ServerPlan(self.current, at: .now())
         self.expiry = plan.nextExpiry
         let mailboxes = try (0..<workers).map { _ in try Mailbox() }
@@ -239,6 +252,11 @@ public final class ServerProcess: Sendable {
             // Without netlink a reload reads them again, which is what there was before.
             self.core.log.warning("addresses-unwatched", ["cause": "\(error)"])
         }
+    }
+
+    private func watchFile() {
+        let isWanted = self.current.configuration.reloadsOnChange
+        self.fileWatch.want(isWanted, by: self.core.control, log: self.core.log)
     }
 
     private func settings(_ plan: ServerPlan, _ worker: Int, _ indexKey: UInt64) -> ServerSettings {
@@ -340,7 +358,7 @@ public final class ServerProcess: Sendable {
 
     private func refuseLoops(_ configuration: ServerConfiguration) throws(StartFailure) {
         let backends = configuration.services.filter { $0.transportProtocol == .udp }
-            .flatMap(\.backends).compactMap(\.endpoint.literal)
+            .flatMap(\.backends).flatMap(\.literals)
         try OwnListeners(self.listeners).refuse(backends, "a backend")
     }
 
@@ -372,6 +390,7 @@ public final class ServerProcess: Sendable {
         self.core.log.warn(new.configuration.warnings)
         let changes = ServerReload(from: self.current, to: new, running: self.started)
         self.current = new
+        self.watchFile()
         self.drained.adopt(new.configuration)
         self.changeRoutes { $0.adopt(new.configuration, at: $1) }
         let plan = self.postPlan()

@@ -39,7 +39,8 @@ final class PendingConnections {
             self.player = player
             self.backend = backend
             self.isLast = isLast
-            self.rest = service.pool.addresses(backend, for: player)
+            let offset = service.portOffset(request) ?? 0
+            self.rest = service.pool.addresses(backend, for: player, port: offset)
                 .prefix(Self.addressLimit).reversed()
         }
 

@@ -1,3 +1,4 @@
+import Configuration
 import LinuxIO
 import Origin
 import Primitives
@@ -17,6 +18,10 @@ extension ServerSide {
         guard let entry = self.service(request.service) else {
             return self.parts.engine.closeFlow(handle, reason: .backendUnreachable, at: now)
         }
+        guard let offset = entry.portOffset(request) else {
+            self.logMisfit(request, entry)
+            return self.parts.engine.closeFlow(handle, reason: .portRange, at: now)
+        }
         let source = request.origin ?? player.address
         var failed: Int?
         var reason = ResetReason.backendUnreachable
@@ -33,7 +38,7 @@ extension ServerSide {
                 break
             }
             do throws(DialFailure) {
-                return try self.connect(handle, entry, backend, player, at: now)
+                return try self.connect(handle, entry, backend, port: offset, player, at: now)
             } catch {
                 entry.pool.finished(backend)
                 reason = error.reason
@@ -50,11 +55,12 @@ extension ServerSide {
         _ handle: FlowHandle,
         _ entry: ServiceEntry,
         _ backend: Int,
+        port offset: UInt16,
         _ player: ShownPlayer,
         at now: Instant
     ) throws(DialFailure) {
         var failure = DialFailure(IOError.noAddress)
-        for address in entry.pool.addresses(backend, for: player) {
+        for address in entry.pool.addresses(backend, for: player, port: offset) {
             do throws(DialFailure) {
                 return try self.connect(handle, entry, backend, address, player, at: now)
             } catch {
@@ -137,7 +143,10 @@ extension ServerSide {
         flow.isAnswered = false
         // A backend that was restarted knows nobody any more.
         flow.header?.restart()
-        guard let entry = self.service(flow.service) else { return }
+        // A closed port of a range says nothing of the others.
+        guard let entry = self.service(flow.service), entry.configuration.portCount == 1 else {
+            return
+        }
         self.addressFailed(entry, Int(flow.backend), flow.address)
         self.backendRefused(entry, Int(flow.backend), at: now)
     }
@@ -216,9 +225,9 @@ extension ServerSide {
     /// whether the flow is no longer what it was.
     @discardableResult
     private func move(_ handle: FlowHandle, at now: Instant) -> Bool {
-        guard let flow = self.flows.find(handle), let entry = self.service(flow.service) else {
-            return false
-        }
+        guard let flow = self.flows.find(handle), let entry = self.service(flow.service),
+            entry.configuration.portCount == 1
+        else { return false }
         let backend = Int(flow.backend)
         let others = entry.pool.addresses(backend, for: flow.player)
         guard

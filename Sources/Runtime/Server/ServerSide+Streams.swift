@@ -26,6 +26,10 @@ extension ServerSide {
         }
         let source = request.origin ?? player.address
         let entry = self.service(request.service)
+        if let entry, entry.portOffset(request) == nil {
+            self.logMisfit(request, entry)
+            return self.parts.engine.reset(handle, reason: .portRange, at: now)
+        }
         guard let entry, let backend = entry.pool.pick(source: source, for: player, at: now)
         else {
             self.parts.engine.reset(handle, reason: .backendUnreachable, at: now)
@@ -186,11 +190,14 @@ extension ServerSide {
             attempt.causes,
             failure.reason
         )
-        if attempt.failures.contains(where: \.failure.isBackends) {
+        // A closed port of a range says nothing of the backend, and no other is the player's.
+        let isPort =
+            attempt.service.configuration.portCount > 1 && failure.reason == .backendRefused
+        if attempt.failures.contains(where: \.failure.isBackends), !isPort {
             self.backendRefused(attempt.service, attempt.backend, at: now)
         }
         let other =
-            attempt.isLast
+            attempt.isLast || isPort
             ? nil
             : pool.pick(
                 source: attempt.source,

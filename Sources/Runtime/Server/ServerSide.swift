@@ -56,12 +56,15 @@ final class ServerSide {
         )
         for (name, entry) in self.services.byName where wanted[name] != entry.configuration {
             self.end(entry, at: now)
+            self.tellServed(entry, true)
             self.services.remove(entry)
         }
         for service in plan.services where self.services[service.name] == nil {
             let index = self.parts.tallies.index(of: service.name)
             self.parts.tallies.forgetBackends(service: index)
-            self.services.insert(ServiceEntry(service, index: Int32(index), self.known, at: now))
+            let entry = ServiceEntry(service, index: Int32(index), self.known, at: now)
+            self.services.insert(entry)
+            self.tellServed(entry)
         }
         self.drain(plan.draining)
         self.plan = plan
@@ -101,6 +104,7 @@ final class ServerSide {
             entry.pool.resolved(self.known, at: now)
             self.listBackends(entry)
             self.tellChanges(entry)
+            self.tellServed(entry)
         }
         _ = self.adoptOrigins()
         for name in news.keys { self.follow(name, at: now) }
@@ -206,6 +210,7 @@ final class ServerSide {
     func backendAnswered(_ entry: ServiceEntry, _ backend: Int, at now: Instant) {
         entry.pool.connected(backend, at: now)
         self.tellChanges(entry)
+        self.tellServed(entry)
     }
 
     /// A backend refused a connection, or nobody listens where a flow goes.
@@ -214,9 +219,22 @@ final class ServerSide {
             self.circle.monitor?.post(
                 .refused(service: entry.configuration.name, backend: entry.pool.name(backend))
             )
+        } else if let place = Self.sought(entry, backend), let monitor = self.circle.monitor {
+            entry.pool.missed(backend)
+            monitor.seek(place, of: entry.configuration)
         }
         entry.pool.refused(backend, at: now)
         self.tellChanges(entry)
+        self.tellServed(entry)
+    }
+
+    /// What can be asked in place of a TCP backend that was missed; `nil`: nothing.
+    private static func sought(_ entry: ServiceEntry, _ backend: Int) -> Backend? {
+        guard entry.configuration.transportProtocol == .tcp else { return nil }
+        let name = entry.pool.name(backend)
+        let listed = entry.configuration.backends.first { $0.endpoint.description == name }
+        // One of the addresses that a name stands for.
+        return listed ?? SocketAddress(name).map { Backend(endpoint: .address($0)) }
     }
 
     /// What this worker has found out by itself.
@@ -240,6 +258,28 @@ final class ServerSide {
         while let change = entry.pool.nextChange() {
             self.parts.tallies.setBackend(change.index, isUp: change.isUp, service: entry.index)
         }
+        self.tellServed(entry)
+    }
+
+    /// Clients learn whether anybody new would be served.
+    private func tellServed(_ entry: ServiceEntry, _ isServed: Bool? = nil) {
+        let service = entry.configuration
+        self.parts.engine.setServed(
+            service.name,
+            ServiceProtocol(service.transportProtocol),
+            isServed ?? entry.pool.isServed
+        )
+    }
+
+    /// A client's forward and the service have different numbers of ports.
+    func logMisfit(_ request: OpenRequest, _ entry: ServiceEntry) {
+        let wanted = entry.configuration.portCount
+        self.logRefusal(
+            request,
+            "-",
+            "the client's forward has \(request.port?.count ?? 1) ports, the service \(wanted)",
+            .portRange
+        )
     }
 
     /// Says why a player found no backend.

@@ -1,5 +1,6 @@
 import Configuration
 import Primitives
+import Session
 
 /// One service as a worker keeps it.
 final class ServiceEntry {
@@ -17,6 +18,15 @@ final class ServiceEntry {
         self.configuration = configuration
         self.index = index
         self.pool = BackendPool(configuration, known, at: now)
+    }
+
+    /// How far behind a backend's first port a player is led; `nil` if the client's forward does
+    /// not fit.
+    func portOffset(_ request: OpenRequest) -> UInt16? {
+        let count = self.configuration.portCount
+        guard count > 1 else { return 0 }
+        guard let port = request.port, Int(port.count) == count else { return nil }
+        return port.offset
     }
 
     /// Whether one of these names is that of a backend.

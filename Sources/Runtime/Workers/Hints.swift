@@ -62,6 +62,7 @@ extension ResetReason {
         case .compression: "the service has compression = \"never\": turn it off in the forward"
         case .keyExpired: "the [[peer]] is past expires, or enabled is false"
         case .postQuantum: "the session has no post-quantum keys yet: compare post_quantum"
+        case .portRange: "listen of the forward and backends of the [[service]] differ in length"
         case .aborted, .backendRefused, .backendTimeout, .backendUnreachable, .sessionLost,
             .connectTimeout, .protocolViolation, .shutdown, .idle, .reload, .flowUnknown,
             .stalled:

@@ -6,6 +6,9 @@ import Session
 /// The engine's cold events: what the operator reads, and what the sides do about them.
 extension Worker {
     func handle(_ event: EngineEvent, at now: Instant) {
+        self.client?.gate?.take(event, at: now)
+        // Whoever reads of the session finds listeners open.
+        if case .sessionUp = event { self.client?.followGate(at: now) }
         switch event {
         case .sessionUp(let session, let info):
             self.server?.sessionChanged(session, info)
@@ -25,14 +28,7 @@ extension Worker {
                 ]
             )
         case .peerMoved(let session, let info, let old):
-            self.server?.sessionChanged(session, info)
-            self.log.info(
-                "peer-moved",
-                [
-                    "peer": info.peerName, "from": old.description,
-                    "to": info.address.description,
-                ]
-            )
+            self.peerMoved(session, info, from: old)
         case .streamOpened(let handle, let session, let request):
             self.open(.init(place: .stream(handle), session: session, request: request), at: now)
         case .streamClosed(let handle):
@@ -52,13 +48,37 @@ extension Worker {
         case .peerCrowded(let key):
             self.server?.askSiblings(about: key)
         case .sessionDoubted(_, let info):
-            self.log.warning("session-in-doubt", Self.place(info))
+            self.sessionDoubted(info, at: now)
         case .sessionTrusted(_, let info):
             self.log.info("session-recovered", Self.place(info))
+            self.outage.trust()
+        case .sessionSilent(_, let info): self.outage.suspect(info.address, at: now)
+        case .sessionHeard, .serviceChanged: break
         case .serverChanged(let old, let new):
             self.log.warning("server-changed", ["from": old.description, "to": new.description])
         case .connectFailed(let failure, let server):
             self.connectFailed(failure, server, at: now)
+        }
+    }
+
+    private func peerMoved(
+        _ session: SessionHandle,
+        _ info: SessionInfo,
+        from old: SocketAddress
+    ) {
+        self.server?.sessionChanged(session, info)
+        self.log.info(
+            "peer-moved",
+            ["peer": info.peerName, "from": old.description, "to": info.address.description]
+        )
+    }
+
+    private func sessionDoubted(_ info: SessionInfo, at now: Instant) {
+        self.log.warning("session-in-doubt", Self.place(info))
+        if self.outage.isGone(at: now) {
+            self.engine.abandonDoubtedSession(at: now)
+        } else {
+            self.outage.suspect(info.address, at: now)
         }
     }
 

@@ -161,7 +161,7 @@ final class Worker {
         case .client(let client): client.expire(at: now)
         case .server(let server): server.expire(at: now)
         }
-        if self.outage.deadline <= now { self.tellSilence() }
+        if self.outage.deadline <= now { self.tellSilence(at: now) }
         self.receiveWaiting(at: now)
         self.openWaiting(at: now)
         self.lookAgain(at: now)
@@ -356,6 +356,7 @@ final class Worker {
             self.handle(event, at: now)
             isAny = true
         }
+        self.client?.followGate(at: now)
         return isAny
     }
 

@@ -10,17 +10,6 @@ struct ControlQueue: ~Copyable {
         let reason: ResetReason
     }
 
-    /// What a permission is remembered for.
-    private struct ServiceName: Hashable {
-        var name: String
-        var serviceProtocol: ServiceProtocol
-
-        init(_ request: OpenRequest) {
-            self.name = request.service
-            self.serviceProtocol = request.serviceProtocol
-        }
-    }
-
     /// Refusals that may wait for a packet.
     static let refusalLimit = 256
     /// The same with those that were lost on their way, which nothing would ask for again.

@@ -49,6 +49,7 @@ enum FrameType {
     static let mayDeflate: UInt8 = 18
     static let ratchetOffer: UInt8 = 19
     static let ratchetAnswer: UInt8 = 20
+    static let service: UInt8 = 21
 
     /// Frames that say nothing new need no acknowledgement; copies are told of with the next one.
     static func isAckEliciting(_ type: UInt8) -> Bool {

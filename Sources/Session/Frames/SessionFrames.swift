@@ -97,6 +97,42 @@ extension MayDeflateFrame {
     func encode(to writer: inout ByteWriter) { self.channel.encode(to: &writer) }
 }
 
+/// Whether a service has a backend for anybody new; its name follows.
+struct ServiceFrame: Frame, Equatable {
+    /// Another value than 0 or 1 is for later versions.
+    var state: UInt8
+    /// 0: TCP, 1: UDP.
+    var kind: UInt8
+    var nameByteCount: UInt8
+
+    var type: UInt8 { FrameType.service }
+    static let fieldByteCount = 3
+}
+
+extension ServiceFrame {
+    init?(parsing reader: inout ByteReader) {
+        guard let state: UInt8 = reader.read(), let kind: UInt8 = reader.read(),
+            let length: UInt8 = reader.read(), length > 0,
+            Int(length) <= OpenRequest.serviceByteCountLimit
+        else { return nil }
+        self.init(state: state, kind: kind, nameByteCount: length)
+    }
+
+    func encode(to writer: inout ByteWriter) {
+        writer.write(self.state)
+        writer.write(self.kind)
+        writer.write(self.nameByteCount)
+    }
+
+    /// Reads the name behind the fields; `nil` if it is none.
+    func name(parsing reader: inout ByteReader) -> String? {
+        guard let bytes = reader.read(count: Int(self.nameByteCount)),
+            let name = String(validating: bytes, as: UTF8.self), PlainText.isPlain(name)
+        else { return nil }
+        return name
+    }
+}
+
 /// A part of one end's message in the exchange that makes keys stronger; its bytes follow.
 struct RatchetFrame: Frame, Equatable {
     /// The client's message, not the server's.

@@ -53,6 +53,14 @@ public enum EngineEvent: Sendable {
     case sessionDoubted(SessionHandle, SessionInfo)
     /// Client: it has been heard again.
     case sessionTrusted(SessionHandle, SessionInfo)
+    /// Client: the first packet of the session's server has come; what it had to say of services
+    /// was in it.
+    case sessionHeard(SessionHandle)
+    /// Client: the session's server owes a word for so long that a handshake is begun; doubt is
+    /// next.
+    case sessionSilent(SessionHandle, SessionInfo)
+    /// Client: a service has no backend for anybody new, or has one again.
+    case serviceChanged(SessionHandle, String, ServiceProtocol, isServed: Bool)
     /// Client: a session with another server than the last one's.
     case serverChanged(from: SocketAddress, to: SocketAddress)
     /// Client: no session could be had; told again as long as that is so, at intervals that grow

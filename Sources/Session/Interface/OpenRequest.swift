@@ -45,6 +45,9 @@ public struct OpenRequest: Hashable, Sendable {
     /// reset it, in either direction; `nil`: for ever.
     public var maximumStall: Instant.Interval?
 
+    /// Which port of a range the player used; `nil` where the forward has but one.
+    public var port: PortPlace?
+
     /// What this end spends against loss in the direction it sends; not sent to the peer.
     public var redundancy = RedundancyLevel.auto
 
@@ -126,5 +129,6 @@ extension OpenRequest {
         self.idleTimeout = min(max(.milliseconds(UInt64(idle)), .seconds(1)), Self.longestIdle)
         self.context = fields.context
         self.maximumStall = self.serviceProtocol == .tcp ? fields.maximumStall : nil
+        self.port = fields.port
     }
 }

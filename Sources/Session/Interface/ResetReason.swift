@@ -38,6 +38,8 @@ public enum ResetReason: UInt8, Sendable, CaseIterable {
     case postQuantum
     /// Bytes waited longer than the stream's opener allows.
     case stalled
+    /// The client's forward and the service have different numbers of ports.
+    case portRange
 
     /// The word operators see as `reason=`.
     public var label: String {
@@ -61,6 +63,7 @@ public enum ResetReason: UInt8, Sendable, CaseIterable {
         case .keyExpired: "key-expired"
         case .postQuantum: "post-quantum"
         case .stalled: "stalled"
+        case .portRange: "port-range"
         }
     }
 }

@@ -5,16 +5,17 @@ import Primitives
 struct FrameRecord: BitwiseCopyable {
     enum Kind: UInt8 {
         case segment, open, flowOpen, close, reset, window, mtuProbe, datagram, copy
-        case refusal, rate, mayDeflate, ratchet
+        case refusal, rate, mayDeflate, service, ratchet
 
         /// Who is told of its fate.
-        enum Owner { case streams, flows, control, rates, keys, leg }
+        enum Owner { case streams, flows, control, services, rates, keys, leg }
 
         var owner: Owner {
             switch self {
             case .segment, .open, .close, .reset, .window: .streams
             case .flowOpen, .datagram, .copy: .flows
             case .refusal, .mayDeflate: .control
+            case .service: .services
             case .rate: .rates
             case .ratchet: .keys
             case .mtuProbe: .leg
@@ -28,7 +29,8 @@ struct FrameRecord: BitwiseCopyable {
     /// Its id on the wire, which is never used twice and so tells a reused slot apart; of a part of
     /// a ratchet, the handshake.
     var id: UInt32
-    /// The segment number, the packet size of a probe, the reason of a refusal, or the part.
+    /// The segment number, the packet size of a probe, the reason of a refusal, the place of a
+    /// word about a service, or the part.
     var value: UInt32
     var kind: Kind
     /// Which chunks of the segment, if it went out in parts.

@@ -9,6 +9,8 @@ struct ReceivedPacket {
     fileprivate var isTraffic = false
     /// Something in it found no memory or no room: the peer has to send it again.
     var mustComeAgain = false
+    /// It acknowledges something.
+    fileprivate var hasAck = false
     /// The peer says that the session is over.
     fileprivate var closing: ResetReason?
 
@@ -59,6 +61,7 @@ extension PeerSession {
                 packet.isTraffic = true
                 self.act(on: self.flows.receiveFragment(body, at: now), &packet, at: now)
             case FrameType.ack:
+                packet.hasAck = true
                 self.leg.receiveAck(body, at: now)
             case FrameType.open:
                 if let frame = self.receiveOpen(body) { return frame }
@@ -82,6 +85,10 @@ extension PeerSession {
         )
         self.leg.heard(isTraffic: packet.isTraffic, at: now)
         self.vouch(at: now)
+        if self.isClient, packet.hasAck, !self.isHeard {
+            self.isHeard = true
+            self.board.post(.sessionHeard(self.handle))
+        }
         if isForged { return .violated }
         return packet.closing.map { .closed($0) } ?? .none
     }
@@ -148,6 +155,12 @@ extension PeerSession {
             guard let frame = MayDeflateFrame(parsing: &reader) else { break }
             guard self.isClient else { return self.board.drop(.protocolViolation) }
             return self.receive(frame)
+        case FrameType.service:
+            guard let frame = ServiceFrame(parsing: &reader),
+                let name = frame.name(parsing: &reader)
+            else { break }
+            guard self.isClient else { return self.board.drop(.protocolViolation) }
+            return self.receive(frame, of: name, number: packet.number)
         case FrameType.ratchetOffer, FrameType.ratchetAnswer:
             return self.act(
                 on: self.leg.keys.receive(type, body, self.board),
@@ -184,6 +197,16 @@ extension PeerSession {
     private func receive(_ frame: PathFrame, from source: SocketAddress, at now: Instant) {
         guard let previous = self.leg.receive(frame, from: source, at: now) else { return }
         self.board.post(.peerMoved(self.handle, self.info, from: previous))
+    }
+
+    /// Client: whether a service has backends.
+    private func receive(_ frame: ServiceFrame, of name: String, number: UInt64) {
+        // Other kinds and states are for later versions.
+        guard let kind = ServiceProtocol(rawValue: frame.kind), frame.state <= 1 else { return }
+        let isServed = frame.state == 1
+        let service = ServiceName(name, kind)
+        guard self.services.heard(service, isServed: isServed, packet: number) else { return }
+        self.board.post(.serviceChanged(self.handle, name, kind, isServed: isServed))
     }
 
     /// Client: what the server inflates.

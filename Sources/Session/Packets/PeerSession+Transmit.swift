@@ -90,6 +90,7 @@ extension PeerSession {
             isProbe: isProbe,
             isAckDue: self.leg.isAckDue(at: now),
             hasControl: self.leg.hasRequests || self.rates.isDue || self.control.isDue
+                || self.isServiceWordDue
                 || self.streams.hasControl,
             hasRedundancy: isOpen && self.redundancyDeadline <= now,
             hasDatagrams: mayHurry && self.flows.hasDatagrams,
@@ -122,6 +123,7 @@ extension PeerSession {
             default: true
             }
         }
+        if self.isServiceWordDue { self.services.write(into: &packet) }
         self.streams.writeControl(into: &packet)
         // 3. Copies and repairs that are due.
         if plan.hasRedundancy {

@@ -302,6 +302,9 @@ extension Engine {
         if let session = client.session,
             min(client.rekeyDeadline(session), client.deathDeadline(session)) <= now
         {
+            if client.deathDeadline(session) <= now {
+                self.board.post(.sessionSilent(session.handle, session.info))
+            }
             client.start(
                 localIndex: self.newIndex(),
                 routeIndex: session.leg.keys.current.remoteIndex,

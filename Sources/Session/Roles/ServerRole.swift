@@ -6,6 +6,8 @@ final class ServerRole {
     let settings: ServerSettings
     var directory: PeerDirectory
     let responder: HandshakeResponder
+    /// Services without a backend for anybody new.
+    var unserved: Set<ServiceName> = []
 
     init(_ settings: ServerSettings, mask: HeaderMask, entropy: EntropySource) {
         self.settings = settings
@@ -189,6 +191,7 @@ extension Engine {
         if !session.leg.keys.isHeldBack {
             self.board.post(.sessionUp(session.handle, session.info))
         }
+        self.tellServices(to: session)
         self.shareRates(of: session, at: now)
         // The client's earlier process, if this is its successor, will not answer any more.
         for other in self.sessions {
@@ -223,6 +226,7 @@ extension Engine {
                 continue
             }
             if forbidsMore { session.control.withdrawDeflating() }
+            self.tellServices(to: session)
             self.applyRates(to: session, at: now)
             self.enforce(directory, directory.peers[index], on: session, at: now)
         }

@@ -34,7 +34,7 @@ func fuzzAdmin(_ input: inout Input) {
 /// What backends answer to probes of their health.
 func fuzzAnswers(_ input: inout Input) {
     let kinds: [ProbeKind] = [
-        .connect, .a2s, .raknet, .minecraft(host: "play.example", port: 25_565), .dns,
+        .connect, .a2s, .raknet, .minecraft(host: "play.example", port: 25_565), .dns(name: nil),
         .sendExpect(send: [1], expect: [65, 65, 66]),
     ]
     var exchange = ProbeExchange(kinds[input.below(kinds.count)], nonce: 0x0102_0304_0506_0708)
