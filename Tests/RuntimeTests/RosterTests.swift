@@ -77,11 +77,13 @@ import Testing
         let service = self.service(try self.backend("dns:a.example:7"))
         let pool = BackendPool(service, [:], at: self.start)
         #expect(self.pick(pool) == nil)
+        #expect(!pool.isUp(0), "nobody is there yet")
         let resolved = { (addresses: [SocketAddress]) in
             pool.resolved(["dns:a.example:7": NameAnswer(addresses)], at: self.start)
         }
         resolved([self.at(1)])
         #expect(self.pick(pool) == "10.0.0.1:7")
+        #expect(pool.isUp(0))
         resolved([self.at(2), self.at(3)])
         let names = Set((0..<4).map { _ in self.pick(pool) })
         #expect(names == ["10.0.0.2:7", "10.0.0.3:7"])

@@ -41,6 +41,11 @@ final class BackendPool {
     /// Whether a backend has left the list; it may have players still.
     func isGone(_ index: Int) -> Bool { self.set.isGone(index) }
 
+    /// Whether a backend is alive, as far as this worker has heard, and its name leads anywhere.
+    func isUp(_ index: Int) -> Bool {
+        self.set.isUp(index) && !self.places[index].addresses.isEmpty
+    }
+
     /// Takes a place at a backend for a player; `nil` if none can be had.
     func pick(
         source: SocketAddress,

@@ -93,8 +93,9 @@ public final class ServerProcess: Sendable {
         where service.backends.contains(where: {
             $0.endpoint.isSource && news[$0.endpoint.description] != nil
         }) {
-            let old = Set(Roster.members(of: service, before).map(\.name))
-            let new = Set(Roster.members(of: service, self.known).map(\.name))
+            let old = Self.places(of: service, before)
+            let new = Self.places(of: service, self.known)
+            guard old != new else { continue }
             self.core.log.info(
                 "backends-changed",
                 [
@@ -104,6 +105,10 @@ public final class ServerProcess: Sendable {
                 ]
             )
         }
+    }
+
+    private static func places(of service: Service, _ known: KnownNames) -> Set<String> {
+        Set(Roster.members(of: service, known).filter { !$0.addresses.isEmpty }.map(\.name))
     }
 
     /// The first few, and how many there are besides.

@@ -86,7 +86,7 @@ struct DrainedBackends {
         let backends = members.map(\.name)
         // The same address may be written in several ways.
         let wanted = Endpoint(backend: name.backend)?.description ?? name.backend
-        let isSource = members.contains { $0.source.description == wanted }
+        let isSource = service.backends.contains { $0.endpoint.description == wanted }
         guard isSource || backends.contains(wanted) else {
             let known = backends.joined(separator: ", ")
             return .refused("\(service.name) has no backend \(name.backend); it has: \(known)")

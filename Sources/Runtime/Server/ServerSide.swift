@@ -86,6 +86,7 @@ final class ServerSide {
                 index,
                 name: entry.pool.name(index),
                 isGone: entry.pool.isGone(index),
+                isUp: entry.pool.isUp(index),
                 isDraining: entry.pool.isDrained(index),
                 service: entry.index
             )
@@ -245,7 +246,11 @@ final class ServerSide {
                 backend: entry.pool.name(change.index),
                 isUp: change.isUp
             )
-            self.parts.tallies.setBackend(change.index, isUp: change.isUp, service: entry.index)
+            self.parts.tallies.setBackend(
+                change.index,
+                isUp: entry.pool.isUp(change.index),
+                service: entry.index
+            )
             self.parts.log.backend(news, cause: "refused connections")
             for sibling in self.circle.siblings { sibling.post(.backendNews(news)) }
         }
@@ -256,7 +261,11 @@ final class ServerSide {
         guard let entry = self.services[news.service] else { return }
         entry.pool.follow(news.backend, isUp: news.isUp, at: now)
         while let change = entry.pool.nextChange() {
-            self.parts.tallies.setBackend(change.index, isUp: change.isUp, service: entry.index)
+            self.parts.tallies.setBackend(
+                change.index,
+                isUp: entry.pool.isUp(change.index),
+                service: entry.index
+            )
         }
         self.tellServed(entry)
     }

@@ -219,6 +219,7 @@ final class Tallies {
         _ backend: Int,
         name: String,
         isGone: Bool,
+        isUp: Bool,
         isDraining: Bool,
         service: Int32
     ) {
@@ -229,6 +230,7 @@ final class Tallies {
             self.services[list].backends[backend] = BackendTally(address: name)
         }
         self.services[list].backends[backend].isGone = isGone
+        self.services[list].backends[backend].isUp = isUp
         self.services[list].backends[backend].isDraining = isDraining || isGone
     }
 

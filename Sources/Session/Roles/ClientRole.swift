@@ -239,6 +239,7 @@ final class ClientRole {
 
     func established() {
         self.lastSilence = nil
+        self.lastRefusing = nil
         self.reports.end()
     }
 
