@@ -257,8 +257,8 @@ import Testing
             [
                 "s:3: weather: got an unknown key, expected one of listen, private_key, admin,"
                     + " admin_hosts, control, reload_on_change, routes, congestion, rate, fec,"
-                    + " cipher, post_quantum, mtu, workers, connect_timeout, max_sessions, max_flows,"
-                    + " stream_buffer, session_buffer, peer, service",
+                    + " cipher, post_quantum, mtu, workers, connect_timeout, max_sessions,"
+                    + " max_flows, stream_buffer, session_buffer, peer, service",
                 "s:4: control: got 5, expected a path of 1 to 107 bytes, or \"off\"",
             ]
         ),
