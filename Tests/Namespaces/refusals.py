@@ -178,7 +178,8 @@ def strengthened(lab):
         server.stop()
     server = lab.start_server([WEB])
     client = lab.start_client([WEB], 'post_quantum = "off"\n')
-    client.wait("session-up", 3)
+    for end in (server, client):
+        end.wait("session-up", 3)
     for role in ("server", "client"):
         expect_equal(post_quantum(lab, role), ([False], 0), role)
     # A server that insists from now on ends what does without.
