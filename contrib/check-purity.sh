@@ -21,7 +21,7 @@ nm=$(command -v llvm-nm || command -v nm) || { echo "no nm: install binutils"; e
 ours=$(for module in $modules; do printf '%s%s|' "${#module}" "$module"; done)
 allowed="^_?\\\$s(${ours}s|S|[a-z]{1,2}\$|B[a-z]|y)|^_?_?swift_|^_swift|^__swift"
 # Descriptors of associated types begin with the name of the type, not of a module.
-allowed="$allowed|^\\\$s.*[PY]Tl\$"
+allowed="$allowed|^\\\$s.*([PY]|S[A-Za-z])Tl\$"
 allowed="$allowed|^symbolic |^(memcpy|memmove|memset|memcmp|bcmp)\$"
 # Memory and wide division, which the compiler calls by itself.
 allowed="$allowed|^(malloc|free|malloc_usable_size|posix_memalign|__u?(div|mod)ti3)\$"

@@ -27,8 +27,10 @@ WEB = Service("web", "tcp", f"{BACKEND4}:8080", "0.0.0.0:8080")
 VOICE = Service("voice", "udp", f"{BACKEND4}:9000", "0.0.0.0:9000")
 
 MIB = 1 << 20
-# Below this the slowest hundredth of echoes is this machine's scheduling, not the server's work.
-NOISE = 0.005
+# Below this the slowest hundredth of echoes is this machine's scheduling, not the server's work:
+# attacker, players and two tunnels share its processors. The faults that these cases found cost
+# 70 to 430 ms.
+NOISE = 0.025
 ROUNDS = 3
 
 
